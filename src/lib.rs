@@ -1,0 +1,46 @@
+//! GraphBit: LLM, embedding, splitting and retrieval clients over one shared runtime.
+//!
+//! # Map of the house
+//!
+//! A module may import only from the rows above its own (`tests/architecture.rs` checks it):
+//!
+//! | row | modules | job |
+//! |---|---|---|
+//! | 1 | [`error`], [`secret`], [`types`] | what everything speaks: one error, one secret, plain data |
+//! | 2 | [`runtime`] | the shared Tokio runtime, the blocking doorway, callback threads, fork |
+//! | 3 | [`http`] | the one transport; server-sent events and NDJSON frames |
+//! | 4 | [`dialect`], [`split`] | pure bytes in, bytes out: wire formats and text splitting |
+//! | 5 | [`resilience`] | retry, breaker, stats: generic over an attempt, names no provider |
+//! | 6 | [`llm`], [`embeddings`], [`load`], [`store`] | clients, document loading and the vector store |
+//! | 7 | [`providers`], [`local`] | who answers: one file a provider, and the models that need no network |
+//! | 8 | [`rag`] | [`rag::ParallelRag`], load, split, embed, store, ask |
+//! | 9 | `python` (feature `python`) | thin bindings; the core never learns that Python exists |
+//!
+//! use graphbit::split::RecursiveSplitter;
+//!
+//! let splitter = RecursiveSplitter::new(40, 0, None)?;
+//! let chunks = splitter.split("One paragraph.\n\nAnother paragraph, a little longer.");
+//! assert_eq!(chunks.len(), 2);
+//! # Ok::<(), graphbit::Error>(())
+//! ```
+
+pub mod dialect;
+pub mod embeddings;
+pub mod error;
+pub mod http;
+pub mod llm;
+pub mod load;
+pub mod local;
+pub mod providers;
+pub mod rag;
+pub mod resilience;
+pub mod runtime;
+pub mod secret;
+pub mod split;
+pub mod store;
+pub mod types;
+
+#[cfg(feature = "python")]
+mod python;
+
+pub use error::{Advice, Error, Kind, Result};

@@ -1,0 +1,1 @@
+//! The binding tree: the module `graphbit._graphbit`, declarations only.

@@ -1,0 +1,13 @@
+//! Plain data that every layer speaks: chat requests and responses, embedding matrices, documents.
+//!
+//! No I/O, no provider names, no Python. Fields are public because there is nothing to protect.
+
+pub mod chat;
+pub mod document;
+pub mod embedding;
+
+pub use chat::{
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Role, ToolCall, ToolSpec, Usage,
+};
+pub use document::{Document, Passage};
+pub use embedding::{EmbeddingUsage, Embeddings, Matrix};
