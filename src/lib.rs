@@ -16,6 +16,9 @@
 //! | 8 | [`rag`] | [`rag::ParallelRag`], load, split, embed, store, ask |
 //! | 9 | `python` (feature `python`) | thin bindings; the core never learns that Python exists |
 //!
+//! # Example
+//!
+//! ```
 //! use graphbit::split::RecursiveSplitter;
 //!
 //! let splitter = RecursiveSplitter::new(40, 0, None)?;
