@@ -10,7 +10,8 @@ runtime starts with the first call that needs it.
 ['One paragraph.', 'Another, a little longer.']
 """
 
-from graphbit import exceptions, graphbit
+from graphbit import exceptions as exceptions
+from graphbit import graphbit as graphbit
 from graphbit._graphbit import (
     Answer,
     CharacterSplitter,
@@ -77,7 +78,6 @@ __all__ = [
     "configure_runtime",
     "exceptions",
     "get_system_info",
-    "graphbit",
     "health_check",
     "init",
     "shutdown",
