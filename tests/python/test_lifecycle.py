@@ -6,7 +6,6 @@ The programs are in ``children/``; ``benches/lifecycle.py`` runs the same ones m
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from simulator import Server, Simulator
 
 CHILDREN = Path(__file__).parent / "children"
-sys.path.insert(0, str(CHILDREN))
 
 NESTING = (
     "plain_thread",
@@ -69,9 +67,7 @@ def hanging(simulator: Simulator) -> Any:
 
 def run_script(run_child: Callable[..., Any], name: str, *arguments: str, **options: Any) -> Any:
     """Runs ``children/<name>.py`` as a script, so that spawn and forkserver find its functions."""
-    code = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    script = str(CHILDREN / f"{name}.py")
-    return run_child(code, arguments=(script, *arguments), script=script, **options)
+    return run_child(script=CHILDREN / f"{name}.py", arguments=arguments, **options)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
