@@ -25,24 +25,105 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
+use crate::http::{ndjson, sse};
 use crate::types::{ChatEvent, ChatRequest, FinishReason, Usage};
 
 /// Undecodable frames in a row after which a stream is given up.
 const CORRUPT_FRAMES: u8 = 5;
 
-/// Turns the bytes of one streamed answer into events.
-///
-/// `feed` and `end` append to `events`; after [`ChatEvent::Done`] or an error nothing more is added.
-pub trait StreamDecoder: Send + 'static {
+/// Cuts the bytes of a stream into frames.
+pub trait Frames: Default + Send + 'static {
+    /// Adds bytes as the network cut them.
+    ///
+    /// # Errors
+    /// [`Kind::Stream`] when an unfinished frame grows without bound.
+    fn push(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The body has ended: what lies unterminated in the buffer counts too.
+    fn finish(&mut self);
+    /// The next complete frame's text.
+    fn next_frame(&mut self) -> Option<String>;
+}
+
+impl Frames for sse::Decoder {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        Self::push(self, bytes)
+    }
+    fn finish(&mut self) {
+        Self::finish(self);
+    }
+    fn next_frame(&mut self) -> Option<String> {
+        self.next().map(|frame| frame.data)
+    }
+}
+
+impl Frames for ndjson::Decoder {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        Self::push(self, bytes)
+    }
+    fn finish(&mut self) {
+        Self::finish(self);
+    }
+    fn next_frame(&mut self) -> Option<String> {
+        self.next()
+    }
+}
+
+/// What one dialect makes of a frame.
+pub trait FrameReader: Send + 'static {
+    /// How this dialect's frames are cut.
+    type Frames: Frames;
+    /// Reads one frame, adding to `events`; what must be remembered goes to `progress`.
+    fn read(&mut self, frame: &str, progress: &mut Progress, events: &mut Events);
+}
+
+/// Events decoded and not yet taken.
+pub type Events = VecDeque<Result<ChatEvent>>;
+
+/// Turns the bytes of one streamed answer into events; after [`ChatEvent::Done`] or an error nothing
+/// more is added.
+#[derive(Default)]
+pub struct StreamDecoder<R: FrameReader> {
+    frames: R::Frames,
+    reader: R,
+    progress: Progress,
+}
+
+impl<R: FrameReader> StreamDecoder<R> {
+    /// A decoder for one stream.
+    pub(crate) fn new(reader: R) -> Self {
+        Self { frames: R::Frames::default(), reader, progress: Progress::default() }
+    }
+
     /// Takes bytes as the network cut them.
-    fn feed(&mut self, bytes: &[u8], events: &mut VecDeque<Result<ChatEvent>>);
-    /// Takes the end of the body: what lies unterminated in the buffer counts too.
-    fn end(&mut self, events: &mut VecDeque<Result<ChatEvent>>);
+    pub fn feed(&mut self, bytes: &[u8], events: &mut Events) {
+        if self.progress.closed {
+            return;
+        }
+        let pushed = self.frames.push(bytes);
+        self.drain(events);
+        if let Err(error) = pushed {
+            self.progress.fail(error, events);
+        }
+    }
+
+    /// Takes the end of the body; the terminal event follows, if it has not come yet.
+    pub fn end(&mut self, events: &mut Events) {
+        self.frames.finish();
+        self.drain(events);
+        self.progress.finish(events);
+    }
+
+    fn drain(&mut self, events: &mut Events) {
+        while !self.progress.closed {
+            let Some(frame) = self.frames.next_frame() else { break };
+            self.reader.read(&frame, &mut self.progress, events);
+        }
+    }
 }
 
 /// What every stream decoder remembers between frames.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub struct Progress {
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
     corrupt: u8,
@@ -54,7 +135,7 @@ impl Progress {
     fn parse<'a, T: serde::Deserialize<'a>>(
         &mut self,
         frame: &'a str,
-        events: &mut VecDeque<Result<ChatEvent>>,
+        events: &mut Events,
     ) -> Option<T> {
         match serde_json::from_str(frame) {
             Ok(parsed) => {
@@ -74,17 +155,18 @@ impl Progress {
         }
     }
 
-    fn fail(&mut self, error: Error, events: &mut VecDeque<Result<ChatEvent>>) {
-        self.closed = true;
-        events.push_back(Err(error));
+    /// Ends the stream with an error, unless it has ended.
+    fn fail(&mut self, error: Error, events: &mut Events) {
+        if !std::mem::replace(&mut self.closed, true) {
+            events.push_back(Err(error));
+        }
     }
 
     /// Emits the terminal event once.
-    fn finish(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        if self.closed {
+    fn finish(&mut self, events: &mut Events) {
+        if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.closed = true;
         // A server that closes without saying why leaves a word that no caller takes for "stop".
         let finish_reason =
             self.finish_reason.take().unwrap_or_else(|| FinishReason::Other("unknown".to_owned()));
@@ -132,8 +214,8 @@ pub(crate) mod testing {
     use super::*;
 
     /// Events of `body` delivered in pieces of `step` bytes.
-    pub(crate) fn events(
-        mut decoder: impl StreamDecoder,
+    pub(crate) fn events<R: FrameReader>(
+        mut decoder: StreamDecoder<R>,
         body: &[u8],
         step: usize,
     ) -> Vec<Result<ChatEvent>> {
@@ -146,8 +228,8 @@ pub(crate) mod testing {
     }
 
     /// Asserts that cutting `body` anywhere changes nothing, and returns the events.
-    pub(crate) fn same_however_cut<D: StreamDecoder>(
-        new: impl Fn() -> D,
+    pub(crate) fn same_however_cut<R: FrameReader>(
+        new: impl Fn() -> StreamDecoder<R>,
         body: &[u8],
     ) -> Vec<ChatEvent> {
         let whole: Vec<_> =

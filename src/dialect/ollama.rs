@@ -11,7 +11,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::ser::SerializeSeq;
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::lenient::{Count, Fault, Text, arguments, null_is_default};
 use super::openai_chat::Tools;
-use super::{Progress, StreamDecoder, from_bytes, random_id, to_bytes};
+use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
 use crate::error::{Kind, Result};
 use crate::http::ndjson;
 use crate::types::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, ToolCall, Usage};
@@ -203,33 +203,29 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
     })
 }
 
-/// Decodes the lines of one streamed answer.
+/// Reads the lines of one streamed answer.
 #[derive(Default)]
-pub struct LineStreamDecoder {
-    lines: ndjson::Decoder,
-    progress: Progress,
+pub struct LineFrames {
     calls: usize,
 }
 
-impl LineStreamDecoder {
-    fn drain(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        while !self.progress.closed {
-            match self.lines.next() {
-                Some(Ok(line)) => self.line(&line, events),
-                Some(Err(error)) => self.progress.fail(error, events),
-                None => break,
-            }
-        }
-    }
+/// A decoder for one stream.
+#[must_use]
+pub fn stream_decoder() -> StreamDecoder<LineFrames> {
+    StreamDecoder::new(LineFrames::default())
+}
 
-    fn line(&mut self, line: &str, events: &mut VecDeque<Result<ChatEvent>>) {
-        let Some(answer) = self.progress.parse::<Answer>(line, events) else { return };
+impl FrameReader for LineFrames {
+    type Frames = ndjson::Decoder;
+
+    fn read(&mut self, line: &str, progress: &mut Progress, events: &mut Events) {
+        let Some(answer) = progress.parse::<Answer>(line, events) else { return };
         let usage = answer.usage();
         let finish_reason =
             answer.finish_reason(self.calls > 0 || !answer.message.tool_calls.is_empty());
         let done = answer.done;
         if let Some(fault) = answer.error {
-            return self.progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
+            return progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
         }
         if !answer.message.content.0.is_empty() {
             events.push_back(Ok(ChatEvent::Text(answer.message.content.0)));
@@ -245,25 +241,10 @@ impl LineStreamDecoder {
             self.calls += 1;
         }
         if done {
-            self.progress.usage = Some(usage);
-            self.progress.finish_reason = Some(finish_reason);
-            self.progress.finish(events);
+            progress.usage = Some(usage);
+            progress.finish_reason = Some(finish_reason);
+            progress.finish(events);
         }
-    }
-}
-
-impl StreamDecoder for LineStreamDecoder {
-    fn feed(&mut self, bytes: &[u8], events: &mut VecDeque<Result<ChatEvent>>) {
-        if !self.progress.closed {
-            self.lines.push(bytes);
-            self.drain(events);
-        }
-    }
-
-    fn end(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        self.lines.finish();
-        self.drain(events);
-        self.progress.finish(events);
     }
 }
 
@@ -345,7 +326,7 @@ mod tests {
             "{\"message\":{\"content\":\"uť\"},\"done\":true,\"done_reason\":\"length\",\"prompt_eval_count\":1,\"eval_count\":2}",
         );
         let read = |step| {
-            let read = events(LineStreamDecoder::default(), body.as_bytes(), step);
+            let read = events(stream_decoder(), body.as_bytes(), step);
             read.into_iter()
                 .map(|event| match event.unwrap() {
                     ChatEvent::ToolCallDelta { index, name, arguments, .. } => {
@@ -369,11 +350,10 @@ mod tests {
 
     #[test]
     fn an_error_line_is_raised_and_plain_text_survives_the_end() {
-        let mut read = events(LineStreamDecoder::default(), b"{\"error\":\"model blew up\"}\n", 5);
+        let mut read = events(stream_decoder(), b"{\"error\":\"model blew up\"}\n", 5);
         assert_eq!(read.remove(0).unwrap_err().message(), "Stream error: model blew up");
         assert!(read.is_empty());
-        let cut =
-            same_however_cut(LineStreamDecoder::default, b"{\"message\":{\"content\":\"a\"}}");
+        let cut = same_however_cut(stream_decoder, b"{\"message\":{\"content\":\"a\"}}");
         assert_eq!(cut.len(), 2);
     }
 }

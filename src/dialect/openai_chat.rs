@@ -12,7 +12,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::ser::SerializeSeq;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::lenient::{Count, Embedded, Fault, Text, arguments, null_is_default};
-use super::{Progress, StreamDecoder, from_bytes, random_id, to_bytes};
+use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::http::sse;
 use crate::types::{
@@ -348,40 +348,30 @@ fn tool_call(call: SaidCall) -> ToolCall {
     }
 }
 
-/// Decodes the server-sent events of one streamed answer.
-pub struct ChatStreamDecoder {
+/// Reads the frames of one streamed answer.
+pub struct ChatFrames {
     wire: Wire,
-    frames: sse::Decoder,
-    progress: Progress,
 }
 
-impl ChatStreamDecoder {
-    /// A decoder for one stream.
-    #[must_use]
-    pub fn new(wire: Wire) -> Self {
-        Self { wire, frames: sse::Decoder::default(), progress: Progress::default() }
-    }
+/// A decoder for one stream.
+#[must_use]
+pub fn stream_decoder(wire: Wire) -> StreamDecoder<ChatFrames> {
+    StreamDecoder::new(ChatFrames { wire })
+}
 
-    fn drain(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        while !self.progress.closed {
-            match self.frames.next() {
-                Some(Ok(frame)) => self.frame(&frame.data, events),
-                Some(Err(error)) => self.progress.fail(error, events),
-                None => break,
-            }
-        }
-    }
+impl FrameReader for ChatFrames {
+    type Frames = sse::Decoder;
 
-    fn frame(&mut self, data: &str, events: &mut VecDeque<Result<ChatEvent>>) {
+    fn read(&mut self, data: &str, progress: &mut Progress, events: &mut Events) {
         if data.trim() == "[DONE]" {
-            return self.progress.finish(events);
+            return progress.finish(events);
         }
-        let Some(frame) = self.progress.parse::<Answer>(data, events) else { return };
+        let Some(frame) = progress.parse::<Answer>(data, events) else { return };
         if let Some(fault) = frame.error {
-            return self.progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
+            return progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
         }
         if let Some(usage) = frame.usage {
-            self.progress.usage = Some(usage.read(&self.wire));
+            progress.usage = Some(usage.read(&self.wire));
         }
         for choice in frame.choices {
             // Nobody asks for several answers; were one sent, mixing them would garble both.
@@ -395,7 +385,7 @@ impl ChatStreamDecoder {
                 events.push_back(Ok(tool_call_delta(position, call)));
             }
             if let Some(word) = choice.finish_reason.filter(|word| !word.0.is_empty()) {
-                self.progress.finish_reason = Some(FinishReason::from_word(&word.0));
+                progress.finish_reason = Some(FinishReason::from_word(&word.0));
             }
         }
     }
@@ -412,21 +402,6 @@ fn tool_call_delta(position: usize, call: SaidCall) -> ChatEvent {
             Some(Value::String(piece)) => piece,
             Some(whole) => whole.to_string(),
         },
-    }
-}
-
-impl StreamDecoder for ChatStreamDecoder {
-    fn feed(&mut self, bytes: &[u8], events: &mut VecDeque<Result<ChatEvent>>) {
-        if !self.progress.closed {
-            self.frames.push(bytes);
-            self.drain(events);
-        }
-    }
-
-    fn end(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        self.frames.finish();
-        self.drain(events);
-        self.progress.finish(events);
     }
 }
 

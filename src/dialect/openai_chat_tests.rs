@@ -12,8 +12,8 @@ fn read(sent: &Value) -> ChatResponse {
     decode(&Wire::COMMON, "m", sent.to_string().as_bytes()).unwrap()
 }
 
-fn decoder() -> ChatStreamDecoder {
-    ChatStreamDecoder::new(Wire::OPENAI)
+fn decoder() -> StreamDecoder<ChatFrames> {
+    stream_decoder(Wire::OPENAI)
 }
 
 #[test]

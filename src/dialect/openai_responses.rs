@@ -13,7 +13,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::ser::SerializeSeq;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::lenient::{Count, Embedded, Fault, Text, arguments, null_is_default};
-use super::{Progress, StreamDecoder, from_bytes, random_id, to_bytes};
+use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
 use crate::error::{Kind, Result};
 use crate::http::sse;
 use crate::types::{
@@ -301,12 +301,16 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
     })
 }
 
-/// Decodes the server-sent events of one streamed response.
+/// Reads the frames of one streamed response.
 #[derive(Default)]
-pub struct ResponseStreamDecoder {
-    frames: sse::Decoder,
-    progress: Progress,
+pub struct ResponseFrames {
     calls_tools: bool,
+}
+
+/// A decoder for one stream.
+#[must_use]
+pub fn stream_decoder() -> StreamDecoder<ResponseFrames> {
+    StreamDecoder::new(ResponseFrames::default())
 }
 
 #[derive(Deserialize)]
@@ -329,22 +333,14 @@ struct StreamFrame {
     code: Text,
 }
 
-impl ResponseStreamDecoder {
-    fn drain(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        while !self.progress.closed {
-            match self.frames.next() {
-                Some(Ok(frame)) => self.frame(&frame.data, events),
-                Some(Err(error)) => self.progress.fail(error, events),
-                None => break,
-            }
-        }
-    }
+impl FrameReader for ResponseFrames {
+    type Frames = sse::Decoder;
 
-    fn frame(&mut self, data: &str, events: &mut VecDeque<Result<ChatEvent>>) {
+    fn read(&mut self, data: &str, progress: &mut Progress, events: &mut Events) {
         if data.trim() == "[DONE]" {
-            return self.progress.finish(events);
+            return progress.finish(events);
         }
-        let Some(frame) = self.progress.parse::<StreamFrame>(data, events) else { return };
+        let Some(frame) = progress.parse::<StreamFrame>(data, events) else { return };
         let index = usize::try_from(frame.output_index.0).unwrap_or(usize::MAX);
         match frame.r#type.0.as_str() {
             "response.output_text.delta" if !frame.delta.0.is_empty() => {
@@ -371,12 +367,12 @@ impl ResponseStreamDecoder {
             }
             "response.completed" | "response.incomplete" => {
                 let answer = frame.response.unwrap_or_default();
-                self.progress.usage = Some(answer.usage.read());
-                self.progress.finish_reason = Some(answer.finish(self.calls_tools).1);
-                self.progress.finish(events);
+                progress.usage = Some(answer.usage.read());
+                progress.finish_reason = Some(answer.finish(self.calls_tools).1);
+                progress.finish(events);
             }
             "response.failed" => {
-                self.progress.fail(frame.response.unwrap_or_default().failure(), events);
+                progress.fail(frame.response.unwrap_or_default().failure(), events);
             }
             "error" => {
                 let fault = frame.error.unwrap_or(Fault::Detailed {
@@ -384,29 +380,14 @@ impl ResponseStreamDecoder {
                     code: frame.code,
                     r#type: Text::default(),
                 });
-                self.progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
+                progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
             }
             _ => {
                 if let Some(fault) = frame.error {
-                    self.progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
+                    progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
                 }
             }
         }
-    }
-}
-
-impl StreamDecoder for ResponseStreamDecoder {
-    fn feed(&mut self, bytes: &[u8], events: &mut VecDeque<Result<ChatEvent>>) {
-        if !self.progress.closed {
-            self.frames.push(bytes);
-            self.drain(events);
-        }
-    }
-
-    fn end(&mut self, events: &mut VecDeque<Result<ChatEvent>>) {
-        self.frames.finish();
-        self.drain(events);
-        self.progress.finish(events);
     }
 }
 
@@ -535,7 +516,7 @@ mod tests {
             "data: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":1,\"delta\":\"{}\"}\n\n",
             "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2,\"total_tokens\":3}}}\n\n",
         );
-        let read = same_however_cut(ResponseStreamDecoder::default, body.as_bytes());
+        let read = same_however_cut(stream_decoder, body.as_bytes());
         assert_eq!(read.len(), 4);
         assert_eq!(read[0], ChatEvent::Text("zażó".into()));
         assert_eq!(
@@ -557,7 +538,7 @@ mod tests {
             ),
         ] {
             let body = format!("data: {frame}\n\n");
-            let mut read = events(ResponseStreamDecoder::default(), body.as_bytes(), 7);
+            let mut read = events(stream_decoder(), body.as_bytes(), 7);
             assert_eq!(read.len(), 1);
             assert_eq!(read.remove(0).unwrap_err().message(), text);
         }
