@@ -16,7 +16,8 @@ from graphbit.exceptions import BY_KIND
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
-    r"(?P<skip><!-- compile only: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```$", re.M | re.S
+    r"(?P<skip><!-- compile only: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -50,7 +51,7 @@ def test_the_entry_pages_have_code_that_runs() -> None:
 
 def test_the_error_table_is_the_tree() -> None:
     text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]*) \|", text, re.M)
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]*) \|", text, re.MULTILINE)
     assert {kind: name for kind, name, _ in rows} == {
         kind: cls.__name__ for kind, cls in BY_KIND.items()
     }
