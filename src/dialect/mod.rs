@@ -1,1 +1,2 @@
 //! dialect
+pub mod embeddings;
