@@ -1,0 +1,92 @@
+"""Fixtures every test may use: the simulator, a scope of it, and child processes on a kill timer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from simulator import Server, Simulator
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    """One simulator process for the whole run."""
+    with Simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def server(simulator: Simulator, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A fresh scope: ``.base_url``, ``.openai_url``, ``.behaviour(...)``, ``.log()``, ``.stats()``."""
+    scope = simulator.new_scope(request.node.name)
+    yield Server(simulator, scope)
+    simulator.forget(scope)
+
+
+class Child(NamedTuple):
+    """How a child process ended. ``returncode`` is -9 and ``timed_out`` true after the kill timer."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+
+@pytest.fixture
+def run_child(server: Server) -> Callable[..., Child]:
+    """``run_child(code, timeout=30, *, script=None, arguments=(), env=None, python=...) -> Child``.
+
+    Runs a snippet, or the file ``script``, in its own interpreter and session; the whole session is killed when time is up,
+    so a hang or an abort of the code under test can never take pytest along. The snippet finds the
+    test's scope in ``GRAPHBIT_SIMULATOR_URL`` (append ``/v1`` for OpenAI-style clients).
+    """
+
+    def run(
+        code: str = "",
+        timeout: float = 30,
+        *,
+        script: Path | None = None,
+        arguments: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> Child:
+        environment = os.environ | {"GRAPHBIT_SIMULATOR_URL": server.base_url} | (env or {})
+        program = [str(script)] if script else ["-c", textwrap.dedent(code)]
+        child = subprocess.Popen(
+            [python, *program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = child.communicate(timeout=timeout)
+            return Child(child.returncode, stdout, stderr)
+        except subprocess.TimeoutExpired:
+            _kill_session(child)
+            stdout, stderr = child.communicate()
+            return Child(child.returncode, stdout, stderr, timed_out=True)
+        finally:
+            _kill_session(child)  # forked grandchildren that outlived the snippet
+
+    return run
+
+
+def _kill_session(child: subprocess.Popen[str]) -> None:
+    if not hasattr(os, "killpg"):
+        child.kill()
+        return
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
