@@ -113,6 +113,12 @@ impl<R: FrameReader> StreamDecoder<R> {
         self.progress.finish(events);
     }
 
+    /// Whether the terminal event or an error has been added.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.progress.closed
+    }
+
     fn drain(&mut self, events: &mut Events) {
         while !self.progress.closed {
             let Some(frame) = self.frames.next_frame() else { break };
