@@ -18,6 +18,7 @@
 pub mod azure;
 pub mod compatible;
 mod config;
+pub mod embeddings;
 pub mod ollama;
 pub mod openai;
 
@@ -180,7 +181,9 @@ fn events<R: FrameReader>(
                     decoder.end(&mut ready);
                 }
             }
-            if let (Some(Ok(ChatEvent::Done { .. })), Some(rest)) = (ready.back(), bytes.take_if(|_| decoder.is_closed())) {
+            if let (Some(Ok(ChatEvent::Done { .. })), Some(rest)) =
+                (ready.back(), bytes.take_if(|_| decoder.is_closed()))
+            {
                 recycle(rest);
             }
         }
