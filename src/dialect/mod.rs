@@ -14,6 +14,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+pub mod embeddings;
 pub(crate) mod lenient;
 pub mod ollama;
 pub mod openai_chat;
@@ -111,6 +112,12 @@ impl<R: FrameReader> StreamDecoder<R> {
         self.frames.finish();
         self.drain(events);
         self.progress.finish(events);
+    }
+
+    /// Whether the terminal event or an error has been added.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.progress.closed
     }
 
     fn drain(&mut self, events: &mut Events) {
