@@ -18,6 +18,7 @@
 pub mod azure;
 pub mod compatible;
 mod config;
+pub mod embeddings;
 pub mod ollama;
 pub mod openai;
 
