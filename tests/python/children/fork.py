@@ -21,8 +21,8 @@ URL = os.environ["GRAPHBIT_SIMULATOR_URL"]
 # Python 3.12 warns about forking with threads; that it is safe here is what is being shown.
 warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
 
-LLM = graphbit.LlmConfig.openai_compatible(URL + "/v1", "m")
-EMBEDDING = graphbit.EmbeddingConfig.openai_compatible(URL + "/v1", "m")
+LLM = graphbit.LlmConfig.azurellm("key-0123456789", "prod-chat", URL)
+EMBEDDING = graphbit.EmbeddingConfig.azure("key-0123456789", "prod-embed", URL)
 CLIENT = graphbit.LlmClient(LLM)
 EMBEDDER = graphbit.EmbeddingClient(EMBEDDING)
 

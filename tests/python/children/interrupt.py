@@ -24,8 +24,8 @@ HANG = os.environ["GRAPHBIT_HANGING_URL"]
 
 def main() -> None:
     rounds = int(sys.argv[1])
-    hanging = graphbit.LlmClient(graphbit.LlmConfig.openai_compatible(HANG + "/v1", "m"))
-    working = graphbit.LlmClient(graphbit.LlmConfig.openai_compatible(URL + "/v1", "m"))
+    hanging = graphbit.LlmClient(graphbit.LlmConfig.azurellm("key-0123456789", "prod-chat", HANG))
+    working = graphbit.LlmClient(graphbit.LlmConfig.azurellm("key-0123456789", "prod-chat", URL))
     delays: list[float] = []
     for turn in range(rounds):
         sent: list[float] = []

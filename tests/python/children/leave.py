@@ -20,7 +20,7 @@ HANG = os.environ["GRAPHBIT_HANGING_URL"]
 
 
 def client(url: str = URL) -> graphbit.LlmClient:
-    return graphbit.LlmClient(graphbit.LlmConfig.openai_compatible(url + "/v1", "m"))
+    return graphbit.LlmClient(graphbit.LlmConfig.azurellm("key-0123456789", "prod-chat", url))
 
 
 def after_async_call() -> None:
