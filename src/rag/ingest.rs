@@ -3,7 +3,7 @@
 //! Everything is pulled from the far end, so the slowest stage sets the pace and memory is bounded by the
 //! batches under way plus the documents they belong to.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -105,7 +105,7 @@ pub(super) async fn run(
             }
         })
         .buffer_unordered(inner.config.concurrency());
-    let mut embedded = std::pin::pin!(embedded);
+    let mut embedded = Box::pin(embedded);
     while let Some(done) = embedded.next().await {
         let finished = match done {
             Done::Settled(head, result) => vec![(Arc::new(head), result.map(|()| Vec::new()))],
@@ -141,6 +141,7 @@ pub(super) async fn run(
             }
         }
     }
+    drop(embedded);
     let wall = started.elapsed().as_secs_f64();
     reporter.finish().await;
     Ok(IngestReport {
@@ -251,16 +252,16 @@ fn batch<'a>(
     most: usize,
     reporter: &'a Reporter,
 ) -> impl Stream<Item = Cut> + 'a {
-    let state = (Box::pin(cut), std::collections::VecDeque::<Piece>::new(), None);
+    let state = (Box::pin(cut), VecDeque::<Piece>::new(), false);
     stream::unfold(state, move |(mut cut, mut waiting, mut ended)| async move {
         loop {
             let texts = fill(&waiting, most);
             // A batch goes when it is full, or when nothing more will come.
-            if texts.is_some() || (ended.is_some() && !waiting.is_empty()) {
+            if texts.is_some() || (ended && !waiting.is_empty()) {
                 let pieces = waiting.drain(..texts.unwrap_or(waiting.len())).collect();
                 return Some((Cut::Pieces(pieces), (cut, waiting, ended)));
             }
-            if ended.is_some() {
+            if ended {
                 return None;
             }
             match cut.next().await {
@@ -269,14 +270,14 @@ fn batch<'a>(
                     waiting.extend(pieces);
                 }
                 Some(settled) => return Some((settled, (cut, waiting, ended))),
-                None => ended = Some(()),
+                None => ended = true,
             }
         }
     })
 }
 
 /// How many waiting pieces make a full batch, or `None` when they do not.
-fn fill(waiting: &std::collections::VecDeque<Piece>, most: usize) -> Option<usize> {
+fn fill(waiting: &VecDeque<Piece>, most: usize) -> Option<usize> {
     let mut chars = 0_usize;
     for (index, piece) in waiting.iter().enumerate() {
         chars += piece.text.len();

@@ -104,10 +104,9 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         check_top_k(self.top_k)?;
-        for (field, value) in [
-            ("batch_size", Some(self.batch_size)),
-            ("max_concurrency", self.max_concurrency),
-        ] {
+        for (field, value) in
+            [("batch_size", Some(self.batch_size)), ("max_concurrency", self.max_concurrency)]
+        {
             if value == Some(0) {
                 return Err(Error::validation(field, Some("0"), "must be at least 1"));
             }
