@@ -181,6 +181,7 @@ fn rejected() -> Error {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what #[tokio::test] expands to")]
 mod tests {
     use super::*;
     use tokio::time::advance;

@@ -119,6 +119,7 @@ impl Stack {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what #[tokio::test] expands to")]
 mod tests {
     use super::*;
     use crate::error::{Error, Kind};
@@ -134,8 +135,11 @@ mod tests {
         };
         stack.call(flaky).await.unwrap();
         let stats = stack.stats();
-        assert_eq!((stats.total, stats.successful, stats.failed), (1, 1, 0));
-        assert!(stats.average_ms >= 300.0, "{stats:?}");
+        assert_eq!(
+            (stats.total_requests, stats.successful_requests, stats.failed_requests),
+            (1, 1, 0)
+        );
+        assert!(stats.average_response_time_ms >= 300.0, "{stats:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,9 +152,9 @@ mod tests {
         }
         assert_eq!(stack.breaker_state(), BreakerState::Open);
         assert_eq!(stack.call(fail).await.unwrap_err().kind(), Kind::CircuitOpen);
-        assert_eq!(stack.stats().failed, 6);
+        assert_eq!(stack.stats().failed_requests, 6);
         stack.reset_stats();
-        assert_eq!(stack.stats().total, 0);
+        assert_eq!(stack.stats().total_requests, 0);
         assert_eq!(stack.breaker_state(), BreakerState::Open);
     }
 }

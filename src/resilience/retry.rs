@@ -136,6 +136,7 @@ fn past_deadline(limit: Duration, attempt: u32) -> Error {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what #[tokio::test] expands to")]
 mod tests {
     use super::*;
     use std::sync::Mutex;

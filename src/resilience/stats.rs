@@ -17,15 +17,15 @@ pub struct CallStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StatsSnapshot {
     /// Calls started, those under way and cancelled ones included.
-    pub total: u64,
+    pub total_requests: u64,
     /// Calls that returned an answer.
-    pub successful: u64,
+    pub successful_requests: u64,
     /// Calls that returned an error, those refused by the breaker included.
-    pub failed: u64,
-    /// `successful / total`; 0.0 without calls.
+    pub failed_requests: u64,
+    /// `successful_requests / total_requests`; 0.0 without calls.
     pub success_rate: f64,
     /// Mean duration of the successful calls in milliseconds, pauses included; 0.0 without any.
-    pub average_ms: f64,
+    pub average_response_time_ms: f64,
     /// Since the client was made; not reset.
     pub uptime: Duration,
 }
@@ -68,11 +68,11 @@ impl CallStats {
         let milliseconds = self.microseconds.load(Ordering::Relaxed) as f64 / 1000.0;
         let over = |value: f64, count: u64| if count == 0 { 0.0 } else { value / count as f64 };
         StatsSnapshot {
-            total,
-            successful,
-            failed: self.failed.load(Ordering::Relaxed),
+            total_requests: total,
+            successful_requests: successful,
+            failed_requests: self.failed.load(Ordering::Relaxed),
             success_rate: over(successful as f64, total),
-            average_ms: over(milliseconds, successful),
+            average_response_time_ms: over(milliseconds, successful),
             uptime: self.birth.elapsed(),
         }
     }
@@ -99,10 +99,10 @@ mod tests {
         }
         stats.begin();
         let now = stats.snapshot();
-        assert_eq!((now.total, now.successful, now.failed), (4, 2, 1));
+        assert_eq!((now.total_requests, now.successful_requests, now.failed_requests), (4, 2, 1));
         assert!((now.success_rate - 0.5).abs() < 1e-9);
-        assert!((now.average_ms - 200.0).abs() < 1e-9);
+        assert!((now.average_response_time_ms - 200.0).abs() < 1e-9);
         stats.reset();
-        assert_eq!(stats.snapshot().total, 0);
+        assert_eq!(stats.snapshot().total_requests, 0);
     }
 }
