@@ -58,7 +58,10 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
         folders.extend(inner.into_iter().rev());
     }
     if files.is_empty() {
-        return Err(refused(path, "the folder holds no files (names starting with a dot are skipped)"));
+        return Err(refused(
+            path,
+            "the folder holds no files (names starting with a dot are skipped)",
+        ));
     }
     Ok(files)
 }
@@ -70,7 +73,10 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
 pub fn read(path: &Path, max_bytes: u64) -> Result<Document> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if PACKED_FORMATS.contains(&extension.as_str()) {
-        return Err(refused(path, &format!("the format '{extension}' is not supported; convert it to text")));
+        return Err(refused(
+            path,
+            &format!("the format '{extension}' is not supported; convert it to text"),
+        ));
     }
     let file = open(path).map_err(|error| refused(path, &error.to_string()))?;
     let metadata = file.metadata().map_err(|error| refused(path, &error.to_string()))?;
@@ -137,7 +143,8 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("graphbit-load-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("graphbit-load-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         folder
@@ -174,7 +181,8 @@ mod tests {
     fn text_is_read_whatever_its_mark() {
         let root = folder("marks");
         let utf16: Vec<u8> = "\u{feff}grüße 😀".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let utf16_big: Vec<u8> = "\u{feff}grüße 😀".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let utf16_big: Vec<u8> =
+            "\u{feff}grüße 😀".encode_utf16().flat_map(u16::to_be_bytes).collect();
         for (name, bytes) in [
             ("plain", "grüße 😀".as_bytes().to_vec()),
             ("marked", "\u{feff}grüße 😀".as_bytes().to_vec()),

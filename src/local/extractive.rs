@@ -29,7 +29,8 @@ use crate::types::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Role, Usa
 const NAME: &str = "extractive";
 const QUOTES: usize = 3;
 const FROM_PASSAGES: &str = "Quoted from the passages; no language model was used.";
-const FROM_PROMPT: &str = "Quoted from the prompt ([n] is its paragraph n); no language model was used.";
+const FROM_PROMPT: &str =
+    "Quoted from the prompt ([n] is its paragraph n); no language model was used.";
 const NOTHING_FOUND: &str =
     "Nothing relevant to the question was found in the given text; no language model was used.";
 
@@ -78,7 +79,8 @@ impl ChatModel for Extractive {
     fn stream<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
         async move {
             let answer = Self::answer(request).await?;
-            let end = ChatEvent::Done { usage: Some(answer.usage), finish_reason: answer.finish_reason };
+            let end =
+                ChatEvent::Done { usage: Some(answer.usage), finish_reason: answer.finish_reason };
             let events = answer.pieces.into_iter().map(ChatEvent::Text).chain(std::iter::once(end));
             Ok(Box::pin(stream::iter(events.map(Ok))) as ChatStream)
         }
@@ -93,10 +95,14 @@ fn quote(request: &ChatRequest) -> Quoted {
     let (question, rest) = split_question(prompt);
     let (heading, quotes) = if request.passages.is_empty() {
         let others = request.messages.iter().enumerate().filter(|(index, _)| Some(*index) != asked);
-        let texts: Vec<&str> = others.map(|(_, message)| message.content.as_str()).chain(rest).collect();
-        let paragraphs = texts.iter().flat_map(|text| text.split("\n\n")).filter(|text| !text.trim().is_empty());
-        let sources: Vec<Source<'_>> =
-            paragraphs.enumerate().map(|(index, text)| Source { number: index + 1, text }).collect();
+        let texts: Vec<&str> =
+            others.map(|(_, message)| message.content.as_str()).chain(rest).collect();
+        let paragraphs =
+            texts.iter().flat_map(|text| text.split("\n\n")).filter(|text| !text.trim().is_empty());
+        let sources: Vec<Source<'_>> = paragraphs
+            .enumerate()
+            .map(|(index, text)| Source { number: index + 1, text })
+            .collect();
         (FROM_PROMPT, best_sentences(question, &sources, QUOTES))
     } else {
         let sources: Vec<Source<'_>> = request
@@ -178,18 +184,17 @@ mod tests {
 
     #[test]
     fn quotes_the_passage_that_answers_and_says_that_it_quotes() {
-        let mut request = ChatRequest::from_prompt("Passages below.\n\nQuestion: What is a generator?");
+        let mut request =
+            ChatRequest::from_prompt("Passages below.\n\nQuestion: What is a generator?");
         request.passages = vec![
             passage("Lists are mutable. They hold items."),
             passage("A generator is a function that yields values one at a time. Birds sing."),
         ];
         let answer = complete(request);
         assert!(answer.content.starts_with(FROM_PASSAGES), "{}", answer.content);
-        assert!(
-            answer
-                .content
-                .contains("\u{201c}A generator is a function that yields values one at a time.\u{201d} [2]")
-        );
+        assert!(answer.content.contains(
+            "\u{201c}A generator is a function that yields values one at a time.\u{201d} [2]"
+        ));
         assert!(!answer.content.contains("Birds"));
         assert!(answer.usage.completion_tokens > 10);
         assert_eq!(answer.usage.prompt_tokens, 7);
@@ -214,7 +219,8 @@ mod tests {
     #[test]
     fn a_stream_carries_the_same_text_and_ends_once() {
         let mut request = ChatRequest::from_prompt("What is a list?");
-        request.passages = vec![passage("A list is a mutable sequence. A list grows. A list shrinks.")];
+        request.passages =
+            vec![passage("A list is a mutable sequence. A list grows. A list shrinks.")];
         let whole = complete(request.clone());
         let events = runtime::block_on(async move {
             Ok(Extractive.stream(&request).await?.collect::<Vec<_>>().await)
@@ -236,7 +242,8 @@ mod tests {
     #[test]
     fn a_word_limit_drops_whole_sentences() {
         let mut request = ChatRequest::from_prompt("What is a list?");
-        request.passages = vec![passage("A list is a mutable sequence that holds items of any kind.")];
+        request.passages =
+            vec![passage("A list is a mutable sequence that holds items of any kind.")];
         request.max_tokens = Some(10);
         let answer = complete(request);
         assert_eq!(answer.finish_reason, FinishReason::Length);

@@ -26,16 +26,25 @@ const SHORT_PENALTY: f64 = 0.6;
 /// Words that say nothing about the subject. Words that are also keywords of programming languages
 /// ("with", "for", "from") are left to their rarity.
 const STOP_WORDS: &[&str] = &[
-    "a", "an", "the", "of", "to", "in", "on", "at", "by", "and", "or", "is", "are", "was", "were", "be",
-    "been", "being", "do", "does", "did", "what", "which", "who", "whom", "whose", "how", "why", "when",
-    "where", "that", "this", "these", "those", "it", "its", "i", "you", "we", "they", "he", "she", "my",
-    "your", "our", "their", "me", "us", "them", "can", "could", "should", "would", "will", "shall", "may",
-    "might", "must", "have", "has", "had", "there", "here", "than", "then", "so", "such", "also", "about",
-    "tell", "please", "explain", "work", "use", "mean",
+    "a", "an", "the", "of", "to", "in", "on", "at", "by", "and", "or", "is", "are", "was", "were",
+    "be", "been", "being", "do", "does", "did", "what", "which", "who", "whom", "whose", "how",
+    "why", "when", "where", "that", "this", "these", "those", "it", "its", "i", "you", "we",
+    "they", "he", "she", "my", "your", "our", "their", "me", "us", "them", "can", "could",
+    "should", "would", "will", "shall", "may", "might", "must", "have", "has", "had", "there",
+    "here", "than", "then", "so", "such", "also", "about", "long", "many", "much", "tell",
+    "please", "explain", "work", "use", "mean",
 ];
 /// What a defining sentence says after the word it defines.
-const DEFINING: &[&str] =
-    &[" is ", " are ", " means ", " used to ", " used for ", " refers to ", " defines ", " returns "];
+const DEFINING: &[&str] = &[
+    " is ",
+    " are ",
+    " means ",
+    " used to ",
+    " used for ",
+    " refers to ",
+    " defines ",
+    " returns ",
+];
 
 /// A passage to quote from, under the number that marks it.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +77,8 @@ pub(super) fn best_sentences(question: &str, sources: &[Source<'_>], limit: usiz
     }
     let mut weights = word_weights(&wanted, &candidates);
     let total: f64 = weights.values().sum();
-    let average_words =
-        candidates.iter().map(|candidate| as_f64(candidate.words)).sum::<f64>() / as_f64(candidates.len());
+    let average_words = candidates.iter().map(|candidate| as_f64(candidate.words)).sum::<f64>()
+        / as_f64(candidates.len());
     let mut chosen: Vec<usize> = Vec::new();
     let mut best_score = 0.0;
     while chosen.len() < limit {
@@ -136,20 +145,29 @@ fn candidates(sources: &[Source<'_>]) -> Vec<Candidate> {
 }
 
 /// Rarity of each wanted word among the candidates; a word that none holds counts as the rarest.
-fn word_weights<'a>(wanted: &'a HashSet<String>, candidates: &[Candidate]) -> HashMap<&'a str, f64> {
+fn word_weights<'a>(
+    wanted: &'a HashSet<String>,
+    candidates: &[Candidate],
+) -> HashMap<&'a str, f64> {
     let all = as_f64(candidates.len());
     wanted
         .iter()
         .map(|word| {
-            let holding = candidates.iter().filter(|candidate| candidate.terms.contains(word)).count();
+            let holding =
+                candidates.iter().filter(|candidate| candidate.terms.contains(word)).count();
             let holding = as_f64(holding);
-            (word.as_str(), (1.0 + (all - holding + 0.5) / (holding + 0.5)).ln())
+            // The leading 1 keeps a word of every sentence from counting nothing in a short text.
+            (word.as_str(), 1.0 + (1.0 + (all - holding + 0.5) / (holding + 0.5)).ln())
         })
         .collect()
 }
 
 fn held(candidate: &Candidate, weights: &HashMap<&str, f64>) -> f64 {
-    weights.iter().filter(|(word, _)| candidate.terms.contains(**word)).map(|(_, weight)| weight).sum()
+    weights
+        .iter()
+        .filter(|(word, _)| candidate.terms.contains(**word))
+        .map(|(_, weight)| weight)
+        .sum()
 }
 
 fn score(candidate: &Candidate, weights: &HashMap<&str, f64>, average_words: f64) -> f64 {
@@ -173,9 +191,10 @@ fn score(candidate: &Candidate, weights: &HashMap<&str, f64>, average_words: f64
 
 /// Whether a wanted word stands before a defining verb.
 fn defines(candidate: &Candidate, weights: &HashMap<&str, f64>) -> bool {
-    DEFINING.iter().filter_map(|verb| candidate.text.split_once(verb)).any(|(subject, _)| {
-        terms(subject).take(8).any(|term| weights.contains_key(term.as_str()))
-    })
+    DEFINING
+        .iter()
+        .filter_map(|verb| candidate.text.split_once(verb))
+        .any(|(subject, _)| terms(subject).take(8).any(|term| weights.contains_key(term.as_str())))
 }
 
 /// The content words of a text: lower case, stemmed, without stop words.
@@ -197,7 +216,8 @@ fn stem(word: &str) -> String {
     }
     for (ending, shortest) in [("ing", 4), ("ed", 3), ("es", 4), ("s", 3), ("e", 4)] {
         let Some(root) = word.strip_suffix(ending) else { continue };
-        if root.len() < shortest || (ending == "s" && (root.ends_with('s') || root.ends_with('u'))) {
+        if root.len() < shortest || (ending == "s" && (root.ends_with('s') || root.ends_with('u')))
+        {
             continue;
         }
         // "formatt(ing)" and "format" are one word, "call(ed)" keeps its letters.
@@ -215,7 +235,8 @@ fn sentences(text: &str) -> Vec<String> {
         .into_iter()
         .filter(|paragraph| !looks_like_code(paragraph))
         .flat_map(|paragraph| {
-            let folded = paragraph.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>();
+            let folded =
+                paragraph.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>();
             folded
                 .join(" ")
                 .unicode_sentences()
@@ -249,7 +270,8 @@ fn paragraphs(text: &str) -> Vec<Vec<&str>> {
 }
 
 fn is_underline(line: &str) -> bool {
-    line.len() >= 3 && line.chars().all(|mark| matches!(mark, '*' | '=' | '-' | '~' | '^' | '#' | '+'))
+    line.len() >= 3
+        && line.chars().all(|mark| matches!(mark, '*' | '=' | '-' | '~' | '^' | '#' | '+'))
 }
 
 /// Prompts, grammar rules and listings: few of their signs are letters, or a line says so.
@@ -267,7 +289,8 @@ fn looks_like_code(lines: &[&str]) -> bool {
         (letters + usize::from(sign.is_alphanumeric()), all + 1)
     });
     // Indented prose ends like prose; an indented listing does not.
-    let ends_like_prose = lines.last().is_some_and(|line| line.trim_end().ends_with(['.', '!', '?', ';']));
+    let ends_like_prose =
+        lines.last().is_some_and(|line| line.trim_end().ends_with(['.', '!', '?', ';']));
     letters * 10 < all * 6 || (indented && !ends_like_prose)
 }
 
@@ -281,8 +304,11 @@ mod tests {
     use super::*;
 
     fn quotes(question: &str, texts: &[&str]) -> Vec<Quote> {
-        let sources: Vec<_> =
-            texts.iter().enumerate().map(|(index, text)| Source { number: index + 1, text }).collect();
+        let sources: Vec<_> = texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| Source { number: index + 1, text })
+            .collect();
         best_sentences(question, &sources, 3)
     }
 
@@ -318,7 +344,9 @@ mod tests {
 
     #[test]
     fn nothing_is_quoted_for_a_question_about_something_else() {
-        assert!(quotes("What is the capital of France?", &["A list is a mutable sequence."]).is_empty());
+        assert!(
+            quotes("What is the capital of France?", &["A list is a mutable sequence."]).is_empty()
+        );
         assert!(quotes("???", &["A list is a mutable sequence."]).is_empty());
         assert!(quotes("What is a list?", &[""]).is_empty());
     }

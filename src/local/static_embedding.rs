@@ -87,7 +87,8 @@ impl StaticEmbedding {
     /// # Errors
     /// [`crate::Kind::Configuration`] naming the file and what is wrong with it.
     pub fn load(weights: &Path, tokenizer: Option<PathBuf>) -> Result<Self> {
-        let name = weights.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+        let name =
+            weights.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
         let model = Self::open(&name, weights, tokenizer)?;
         model.table()?;
         Ok(model)
@@ -167,7 +168,11 @@ impl EmbeddingModel for StaticEmbedding {
         MAX_BATCH
     }
 
-    fn embed<'a>(&'a self, texts: &'a [String], _single: bool) -> BoxFuture<'a, Result<Embeddings>> {
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        _single: bool,
+    ) -> BoxFuture<'a, Result<Embeddings>> {
         self.embed_in_slices(texts).boxed()
     }
 }
@@ -213,7 +218,7 @@ struct TableCache(Mutex<Vec<([FileMark; 2], Arc<Table>)>>);
 /// The table over these files, read at most once a process: whoever comes second waits for the first.
 fn shared_table(weights: &Path, tokenizer: &Path) -> Result<Arc<Table>> {
     let key = [FileMark::of(weights), FileMark::of(tokenizer)];
-    let cache = runtime::per_process::<TableCache>();
+    let cache = runtime::per_process::<TableCache>()?;
     let mut tables = cache.0.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = tables.iter().position(|(known, _)| *known == key) {
         let entry = tables.remove(found);
@@ -246,20 +251,31 @@ impl Table {
         };
         let tensor = tensors.tensor(name).map_err(|error| unusable(error.to_string()))?;
         let &[rows, dimensions] = tensor.shape() else {
-            return Err(unusable(format!("holds '{name}' of shape {:?}, not a table", tensor.shape())));
+            return Err(unusable(format!(
+                "holds '{name}' of shape {:?}, not a table",
+                tensor.shape()
+            )));
         };
         if rows == 0 || dimensions == 0 {
             return Err(unusable(format!("holds an empty table '{name}'")));
         }
         let data = tensor.data();
         let vectors: Vec<f32> = match tensor.dtype() {
-            Dtype::F32 => data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            Dtype::F16 => {
-                data.as_chunks().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
+            Dtype::F32 => {
+                data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
             }
-            Dtype::BF16 => {
-                data.as_chunks().0.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect()
-            }
+            Dtype::F16 => data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
+                .collect(),
+            Dtype::BF16 => data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
+                .collect(),
             other => {
                 return Err(unusable(format!("holds {other:?} values; use F32, F16 or BF16")));
             }
@@ -334,7 +350,8 @@ mod tests {
     }
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("graphbit-static-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("graphbit-static-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         folder
     }
@@ -367,8 +384,7 @@ mod tests {
             .collect();
         let expected = model.embed_now(&texts).unwrap();
         let shared = Arc::clone(&model);
-        let found =
-            runtime::block_on(async move { shared.embed(&texts, false).await }).unwrap();
+        let found = runtime::block_on(async move { shared.embed(&texts, false).await }).unwrap();
         assert_eq!(found, expected);
         assert_eq!(model.dimensions(), Some(2));
         std::fs::remove_dir_all(folder).unwrap();

@@ -12,8 +12,11 @@ use crate::error::{Error, Kind, Result};
 /// Reads a whole model file, naming it in the error.
 pub(super) fn read_model_file(path: &Path, role: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
-        Error::configuration(format_args!("cannot read the {role} file '{}': {error}", path.display()))
-            .with_source(error)
+        Error::configuration(format_args!(
+            "cannot read the {role} file '{}': {error}",
+            path.display()
+        ))
+        .with_source(error)
     })
 }
 

@@ -76,7 +76,10 @@ impl TransformerEmbedding {
         let tokenizer = Arc::clone(&self.tokenizer);
         let owned = texts.to_vec();
         let token_ids = runtime::spawn_blocking(move || {
-            owned.iter().map(|text| truncated(tokenizer.ids(text, true)?)).collect::<Result<Vec<_>>>()
+            owned
+                .iter()
+                .map(|text| truncated(tokenizer.ids(text, true)?))
+                .collect::<Result<Vec<_>>>()
         })
         .await?;
         let tokens: u64 = token_ids.iter().map(|ids| ids.len() as u64).sum();
@@ -122,15 +125,21 @@ impl EmbeddingModel for TransformerEmbedding {
         MAX_BATCH
     }
 
-    fn embed<'a>(&'a self, texts: &'a [String], _single: bool) -> BoxFuture<'a, Result<Embeddings>> {
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        _single: bool,
+    ) -> BoxFuture<'a, Result<Embeddings>> {
         self.embed_in_order(texts).boxed()
     }
 }
 
 /// Cuts to [`MAX_TOKENS`], keeping the closing marker.
 fn truncated(mut ids: Vec<u32>) -> Result<Vec<u32>> {
-    let closing =
-        ids.last().copied().ok_or_else(|| Error::new(Kind::Internal, "a text without any marker"))?;
+    let closing = ids
+        .last()
+        .copied()
+        .ok_or_else(|| Error::new(Kind::Internal, "a text without any marker"))?;
     if ids.len() > MAX_TOKENS {
         ids.truncate(MAX_TOKENS - 1);
         ids.push(closing);
