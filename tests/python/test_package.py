@@ -174,7 +174,7 @@ def test_async_twins_take_what_their_verbs_take() -> None:
 
 def test_waiting_verbs_have_both_colours() -> None:
     for cls, verbs in {
-        graphbit.LlmClient: ("complete", "complete_full", "complete_many"),
+        graphbit.LlmClient: ("complete", "complete_full"),
         graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array", "embed_batch_parallel"),
         graphbit.ParallelRAG: ("ingest", "ask"),
     }.items():
@@ -193,7 +193,7 @@ def test_the_stub_names_what_the_package_exports() -> None:
 
 
 def test_async_verbs_need_a_running_loop() -> None:
-    client = graphbit.LlmClient(graphbit.LlmConfig.from_callable(str.upper))
+    client = graphbit.LlmClient(graphbit.LlmConfig.from_callable(lambda messages: "HERON"))
     with pytest.raises(RuntimeError, match="no running event loop"):
         client.complete_async("heron")
 
