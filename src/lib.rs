@@ -6,7 +6,7 @@
 //!
 //! | row | modules | job |
 //! |---|---|---|
-//! | 1 | [`error`], [`secret`], [`types`] | what everything speaks: one error, one secret, plain data |
+//! | 1 | [`error`], [`secret`], [`types`], [`logging`] | what everything speaks: one error, one secret, plain data |
 //! | 2 | [`runtime`] | the shared Tokio runtime, the blocking doorway, callback threads, fork |
 //! | 3 | [`http`] | the one transport; server-sent events and NDJSON frames |
 //! | 4 | [`dialect`], [`split`] | pure bytes in, bytes out: wire formats and text splitting |
@@ -34,6 +34,7 @@ pub mod http;
 pub mod llm;
 pub mod load;
 pub mod local;
+pub mod logging;
 pub mod providers;
 pub mod rag;
 pub mod resilience;

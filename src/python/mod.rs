@@ -1,1 +1,28 @@
 //! The binding tree: the module `graphbit._graphbit`, declarations only.
+//!
+//! Every verb of a client is one future of the core and two doors of [`bridge`]. Nothing here decides
+//! anything the core could decide, and nothing outside this folder knows that Python exists.
+
+mod bridge;
+mod courier;
+mod errors;
+mod exit;
+mod system;
+
+use pyo3::prelude::*;
+
+/// The native module. Import `graphbit` instead.
+#[pymodule(gil_used = false)]
+mod _graphbit {
+    use super::*;
+
+    #[pymodule_export]
+    use super::system::{
+        configure_runtime, get_system_info, health_check, init, shutdown, version,
+    };
+
+    #[pymodule_init]
+    fn init_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::exit::register(module)
+    }
+}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -40,24 +41,26 @@ class Child(NamedTuple):
 
 @pytest.fixture
 def run_child(server: Server) -> Callable[..., Child]:
-    """``run_child(code, timeout=30, *, arguments=(), env=None, python=sys.executable) -> Child``.
+    """``run_child(code, timeout=30, *, script=None, arguments=(), env=None, python=...) -> Child``.
 
-    Runs a snippet in its own interpreter and session; the whole session is killed when time is up,
+    Runs a snippet, or the file ``script``, in its own interpreter and session; the whole session is killed when time is up,
     so a hang or an abort of the code under test can never take pytest along. The snippet finds the
     test's scope in ``GRAPHBIT_SIMULATOR_URL`` (append ``/v1`` for OpenAI-style clients).
     """
 
     def run(
-        code: str,
+        code: str = "",
         timeout: float = 30,
         *,
+        script: Path | None = None,
         arguments: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
         python: str = sys.executable,
     ) -> Child:
         environment = os.environ | {"GRAPHBIT_SIMULATOR_URL": server.base_url} | (env or {})
+        program = [str(script)] if script else ["-c", textwrap.dedent(code)]
         child = subprocess.Popen(
-            [python, "-c", textwrap.dedent(code), *arguments],
+            [python, *program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

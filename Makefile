@@ -1,0 +1,110 @@
+# Needs rustup's cargo and a python3 (3.10 or newer); everything else is installed below target/
+# and .venv*/. The first `make demo` compiles for a few minutes, later ones start at once.
+#
+#   make demo                          answers with citations, offline, and a table of timings
+#   make demo QUESTION="..." DOCS="a.md folder/"
+#   make test                          everything the project claims, in one run
+#   make bench                         the numbers, against GraphBit 0.6.8, in one run
+#   make wheel                         the wheel to publish, in target/wheels
+
+PYTHON ?= python3
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PEER := .venv-peer
+TOOLS := $(CARGO_TARGET_DIR)/tools
+SIMULATOR := $(CARGO_TARGET_DIR)/quick/graphbit-simulator
+SOURCES := $(shell find src python -type f -not -name '*.so' -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
+export PATH := $(TOOLS)/bin:$(PATH)
+# The binding must see one interpreter in every build, or cargo would compile it again each time.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+
+# The steps share two target profiles; side by side they would only wait for cargo's lock.
+.NOTPARALLEL:
+.PHONY: demo test bench wheel lint core deny types docs python clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.wheel $(SIMULATOR)
+	@GRAPHBIT_SIMULATOR='$(SIMULATOR)' $(PY) examples/demo.py $(if $(QUESTION),--question '$(subst ','\'',$(QUESTION))') $(DOCS)
+
+test: lint core deny types docs python
+
+bench: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/run.py
+
+wheel: $(VENV)/.tools
+	$(VENV)/bin/maturin build --release --out '$(CARGO_TARGET_DIR)/wheels'
+
+# --- the steps of `make test` ---------------------------------------------------------------------
+
+lint: $(VENV)/.dev
+	cargo fmt --all --check
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	cargo clippy --locked --workspace --all-targets --no-default-features -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features graphbit/python -- -D warnings
+
+# The core alone, without Python, in the dev profile: overflow checks and debug assertions are on.
+core: $(TOOLS)/.nextest
+	cargo nextest run --locked --workspace --no-default-features
+	cargo test --locked --doc --package graphbit --no-default-features --quiet
+
+deny: $(TOOLS)/.deny
+	cargo deny --all-features check licenses bans sources
+
+types: $(VENV)/.wheel $(VENV)/.dev
+	$(PY) -m mypy.stubtest graphbit --allowlist .mypy-stubtest-allowlist
+	$(PY) -m basedpyright
+
+docs: $(VENV)/.dev
+	$(PY) -m mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir '$(CARGO_TARGET_DIR)/site'
+
+python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest $(PYTEST)
+
+# --- what the steps stand on ----------------------------------------------------------------------
+
+$(VENV)/.tools:
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet pip==26.3 maturin==1.16.0
+	touch $@
+
+# One optimised build serves demo, tests and benchmarks; only `make wheel` pays for the long link.
+$(VENV)/.wheel: $(VENV)/.tools $(SOURCES)
+	rm -rf '$(CARGO_TARGET_DIR)/wheels-quick'
+	$(VENV)/bin/maturin build --locked --profile quick --interpreter $(PY) --out '$(CARGO_TARGET_DIR)/wheels-quick'
+	$(PY) -m pip install --quiet --force-reinstall --no-deps '$(CARGO_TARGET_DIR)'/wheels-quick/graphbit-*.whl
+	$(PY) -m pip install --quiet 'graphbit[local]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.tools pyproject.toml
+	$(PY) -m pip install --quiet --group dev
+	touch $@
+
+# `--workspace` with the binding's feature on resolves the same dependency features as the wheel's
+# build, so the two share what they compile.
+$(SIMULATOR): $(VENV)/.tools $(shell find tests/simulator -type f) Cargo.lock
+	cargo build --locked --profile quick --workspace --bins --features graphbit/python
+	touch $@
+
+$(PEER)/.installed:
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet graphbit==0.6.8
+	touch $@
+
+# Unoptimised: both are quicker to build than a release build is, and fast enough to run.
+$(TOOLS)/.nextest:
+	cargo nextest --version >/dev/null 2>&1 || \
+	  env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root '$(TOOLS)' cargo-nextest@0.9.143
+	mkdir -p '$(TOOLS)' && touch $@
+
+$(TOOLS)/.deny:
+	cargo deny --version >/dev/null 2>&1 || \
+	  env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root '$(TOOLS)' cargo-deny@0.20.2
+	mkdir -p '$(TOOLS)' && touch $@
+
+clean:
+	rm -rf '$(CARGO_TARGET_DIR)' $(VENV) $(PEER)

@@ -1,0 +1,191 @@
+"""What happens to the process: nesting, forks, Ctrl-C, exit. GraphBit 0.6.8 in the same table.
+
+    python benches/lifecycle.py [--only nesting,fork,interrupt,exit] [--rounds 100] [--exits 200]
+
+Runs the programs of ``tests/python/children`` in child processes on kill timers, this package in the
+interpreter that runs the script, 0.6.8 in the one that ``GRAPHBIT_PEER_PYTHON`` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1] / "tests" / "python"
+sys.path.insert(0, str(TESTS))
+
+from simulator import Simulator  # noqa: E402  (the path is set just above)
+
+WORKERS = (1, 2, 8)
+NESTING = (
+    "plain_thread",
+    "other_thread",
+    "thread_pool",
+    "asyncio_loop",
+    "uvloop_loop",
+    "asyncio_worker_thread",
+    "callback_of_blocking_call",
+    "callback_of_async_call",
+    "event_loop_inside_callback",
+    "thread_inside_callback",
+    "callback_of_embedding",
+    "callbacks_fifty_deep",
+    "many_callbacks_at_once",
+)
+FORKS = (
+    "before_first_use",
+    "after_use",
+    "grandchildren",
+    "while_threads_work",
+    "inside_callback",
+    "ordinary_exit_of_child",
+    "prefork_server",
+    "multiprocessing_fork",
+    "multiprocessing_forkserver",
+    "multiprocessing_spawn",
+)
+# What 0.6.8 cannot express at all: a user's function as a model.
+NOT_IN_PEER = {"callback_of_embedding", "inside_callback"}
+
+
+class Runner:
+    """Starts children of one package against one simulator."""
+
+    def __init__(self, python: str, simulator: Simulator) -> None:
+        self.python = python
+        self.simulator = simulator
+        self.hanging = simulator.new_scope("hanging")
+        simulator.behaviour(self.hanging, hang=True)
+
+    def run(self, program: str, *arguments: str, timeout: float) -> tuple[str, str]:
+        """(outcome, standard output) of a child; the outcome is one word."""
+        scope = self.simulator.new_scope(program)
+        environment = os.environ | {
+            "GRAPHBIT_SIMULATOR_URL": self.simulator.url(scope),
+            "GRAPHBIT_HANGING_URL": self.simulator.url(self.hanging),
+        }
+        child = subprocess.Popen(
+            [self.python, str(TESTS / "children" / f"{program}.py"), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            kill_session(child.pid)
+            stdout, stderr = child.communicate()
+            return "hang", stdout
+        finally:
+            kill_session(child.pid)
+            self.simulator.forget(scope)
+        if child.returncode < 0:
+            return signal.Signals(-child.returncode).name, stdout
+        if child.returncode > 0:
+            last = stderr.strip().splitlines()[-1:] or [""]
+            return f"status {child.returncode}: {last[0][:60]}", stdout
+        return ("ok" if not stderr else "ok, but prints"), stdout
+
+
+def kill_session(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def nesting(ours: Runner, peer: Runner | None, rounds: int) -> None:
+    heads = [f"{workers} worker{'s'[: workers > 1]}" for workers in WORKERS]
+    print(f"\nNesting: blocking calls that return the right value, of {rounds} a cell")
+    print(f"| context | {' | '.join(heads)} | 0.6.8, one try |")
+    print("|---|" + "---|" * (len(WORKERS) + 1))
+    for context in NESTING:
+        cells = []
+        for workers in WORKERS:
+            outcome, _ = ours.run("nesting", context, str(rounds), str(workers), timeout=180)
+            cells.append(f"{rounds} of {rounds}" if outcome == "ok" else outcome)
+        if peer is None:
+            cells.append("not measured")
+        elif context in NOT_IN_PEER:
+            cells.append("not expressible")
+        else:
+            cells.append(peer.run("nesting", context, "1", "2", timeout=15)[0])
+        print(f"| {context.replace('_', ' ')} | {' | '.join(cells)} |", flush=True)
+
+
+def fork(ours: Runner, peer: Runner | None) -> None:
+    print("\nForks: parent and child both go on working")
+    print("| case | graphbit | 0.6.8 |")
+    print("|---|---|---|")
+    for case in FORKS:
+        mine = ours.run("fork", case, timeout=60)[0]
+        theirs = "not measured" if peer is None else "not expressible"
+        if peer is not None and case not in NOT_IN_PEER:
+            theirs = peer.run("fork", case, timeout=15)[0]
+        print(f"| {case.replace('_', ' ')} | {mine} | {theirs} |", flush=True)
+
+
+def interrupt(ours: Runner, peer: Runner | None, rounds: int) -> None:
+    print("\nCtrl-C in a blocking call on a server that never answers")
+    outcome, stdout = ours.run("interrupt", str(rounds), timeout=60 + rounds)
+    if outcome.startswith("ok"):
+        delays = json.loads(stdout)["delays_ms"]
+        in_time = sum(delay < 100 for delay in delays)
+        time.sleep(1)
+        log = ours.simulator.log(ours.hanging)[-rounds:]
+        closed = sum(entry["disconnected"] for entry in log)
+        print(
+            f"graphbit: {in_time} of {rounds} within 100 ms (median {statistics.median(delays):.1f},"
+            f" worst {max(delays):.1f} ms); {closed} of {len(log)} connections seen closed"
+        )
+    else:
+        print(f"graphbit: {outcome}")
+    if peer is not None:
+        print(f"0.6.8: {peer.run('interrupt', '1', timeout=20)[0]} (killed after 20 s)")
+
+
+def leave(ours: Runner, peer: Runner | None, exits: int) -> None:
+    print(f"\nInterpreter exit right after an asynchronous call, {exits} runs")
+    for name, runner in (("graphbit", ours), ("0.6.8", peer)):
+        if runner is None:
+            continue
+        outcomes: dict[str, int] = {}
+        for _ in range(exits):
+            outcome = runner.run("leave", "after_async_call", timeout=30)[0]
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        print(f"{name}: " + ", ".join(f"{count} x {what}" for what, count in outcomes.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="nesting,fork,interrupt,exit")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--exits", type=int, default=200)
+    options = parser.parse_args()
+    wanted = options.only.split(",")
+    peer_python = os.environ.get("GRAPHBIT_PEER_PYTHON")
+    with Simulator() as simulator:
+        ours = Runner(sys.executable, simulator)
+        peer = Runner(peer_python, simulator) if peer_python else None
+        if "nesting" in wanted:
+            nesting(ours, peer, options.rounds)
+        if "fork" in wanted:
+            fork(ours, peer)
+        if "interrupt" in wanted:
+            interrupt(ours, peer, options.rounds)
+        if "exit" in wanted:
+            leave(ours, peer, options.exits)
+
+
+if __name__ == "__main__":
+    main()

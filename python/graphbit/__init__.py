@@ -1,0 +1,85 @@
+"""LLM, embedding, splitting and retrieval clients over one shared Rust runtime.
+
+A blocking call works from any thread, also from a callback, a running event loop or a forked child;
+every verb that waits has an `_async` twin or returns an awaitable. Importing does no work: the
+runtime starts with the first call that needs it.
+
+>>> import graphbit
+>>> splitter = graphbit.RecursiveSplitter(40, 0)
+>>> [chunk.content for chunk in splitter.split_text("One paragraph.\\n\\nAnother, a little longer.")]
+['One paragraph.', 'Another, a little longer.']
+"""
+
+from graphbit import exceptions as exceptions
+from graphbit import graphbit as graphbit
+from graphbit._graphbit import (
+    Answer,
+    CharacterSplitter,
+    Citation,
+    DocumentOutcome,
+    EmbeddingClient,
+    EmbeddingConfig,
+    FinishReason,
+    IngestReport,
+    LlmClient,
+    LlmConfig,
+    LlmResponse,
+    LlmToolCall,
+    LlmUsage,
+    ParallelRAG,
+    RecursiveSplitter,
+    SearchHit,
+    SentenceSplitter,
+    TextChunk,
+    TextSplitter,
+    TextSplitterConfig,
+    TokenSplitter,
+    VectorStore,
+    configure_runtime,
+    get_system_info,
+    health_check,
+    init,
+    shutdown,
+    version,
+)
+from graphbit.exceptions import GraphbitError
+
+__version__ = version()
+__author__ = "The graphbit contributors"
+__description__ = "LLM, embedding, splitting and retrieval clients over one shared Rust runtime"
+
+__all__ = [
+    "Answer",
+    "CharacterSplitter",
+    "Citation",
+    "DocumentOutcome",
+    "EmbeddingClient",
+    "EmbeddingConfig",
+    "FinishReason",
+    "GraphbitError",
+    "IngestReport",
+    "LlmClient",
+    "LlmConfig",
+    "LlmResponse",
+    "LlmToolCall",
+    "LlmUsage",
+    "ParallelRAG",
+    "RecursiveSplitter",
+    "SearchHit",
+    "SentenceSplitter",
+    "TextChunk",
+    "TextSplitter",
+    "TextSplitterConfig",
+    "TokenSplitter",
+    "VectorStore",
+    "__author__",
+    "__description__",
+    "__version__",
+    "configure_runtime",
+    "exceptions",
+    "get_system_info",
+    "health_check",
+    "init",
+    "shutdown",
+    "version",
+]

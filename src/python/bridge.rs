@@ -1,0 +1,191 @@
+//! The doorway between Python and the runtime: leave the interpreter, wait, come back.
+//!
+//! [`block_on`] and [`future_into_py`] are the two doors of one async body. The bridge is our own
+//! because the maintained asyncio bridge keeps its runtime in a once-cell: a forked child inherits it
+//! without threads and hangs. It refuses to run Python on a runtime worker: callables go through
+//! [`call_python`], results of async calls through the courier thread.
+//!
+//! ```ignore
+//! fn complete(&self, py: Python<'_>, prompt: String) -> PyResult<String> {
+//!     let client = self.client.clone();
+//!     bridge::block_on(py, async move { client.complete(prompt).await })
+//! }
+//! ```
+
+use std::cell::Cell;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use super::courier::{self, Delivery};
+use super::errors::{callback_error, to_py_err};
+use super::exit;
+use crate::error::{Error, Result};
+use crate::runtime::{self, Task};
+
+/// How often a waiting main thread looks for signals. A fifth of the 100 ms promised for Ctrl-C.
+const SIGNAL_POLL: Duration = Duration::from_millis(20);
+
+/// Runs `future` on the runtime while the interpreter is free for others.
+///
+/// On the main thread signals are looked for every 20 ms: Ctrl-C aborts the work and raises.
+pub(super) fn block_on<T, F>(py: Python<'_>, future: F) -> PyResult<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    wait(py, runtime::spawn(future))
+}
+
+/// Waits for a task that already runs; see [`block_on`].
+pub(super) fn wait<T: Send + 'static>(py: Python<'_>, task: Task<T>) -> PyResult<T> {
+    let interrupts = Interrupts::watch(py)?;
+    let mut raised = None;
+    let result = exit::leave(py, || {
+        runtime::wait(task, interrupts.as_ref().map(|_| SIGNAL_POLL), || {
+            let check = |py: Python<'_>| interrupts.as_ref().map_or(Ok(()), |it| it.check(py));
+            match Python::attach(check) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    raised = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => result.map_err(to_py_err),
+    }
+}
+
+/// Runs CPU work without the interpreter; a panic becomes an exception.
+pub(super) fn detach<T, F>(py: Python<'_>, work: F) -> PyResult<T>
+where
+    T: Send,
+    F: FnOnce() -> Result<T> + Send,
+{
+    exit::leave(py, || catch_unwind(AssertUnwindSafe(work)))
+        .unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
+        .map_err(to_py_err)
+}
+
+/// Lets other Python threads run for a moment in the middle of a long conversion.
+pub(super) fn breathe(py: Python<'_>) {
+    exit::leave(py, || ());
+}
+
+/// Runs `future` on the runtime and returns an `asyncio.Future` of the running loop.
+///
+/// `convert` makes the Python value, on the courier thread. Cancelling the asyncio future aborts the
+/// work. Without a running loop this raises `RuntimeError`, as asyncio itself does.
+pub(super) fn future_into_py<'py, T, F, C>(
+    py: Python<'py>,
+    future: F,
+    convert: C,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    let event_loop = running_loop(py)?;
+    let promise = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
+    let courier = courier::current().map_err(to_py_err)?;
+    let mut delivery = Delivery::new(&event_loop, &promise);
+    let task = runtime::spawn(async move {
+        let result = AssertUnwindSafe(future)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())));
+        delivery.set_outcome(move |py| convert(py, result.map_err(to_py_err)?));
+        courier.send(delivery).await;
+        Ok(())
+    });
+    if let Some(abort) = task.abort_handle() {
+        let watcher = Bound::new(py, courier::CancelWatcher::new(abort))?;
+        promise.call_method1(pyo3::intern!(py, "add_done_callback"), (watcher,))?;
+    }
+    task.detach();
+    Ok(promise)
+}
+
+/// Runs a user's Python callable on a callback thread. What it raises comes back as the source of an
+/// error of [`crate::Kind::Callback`] and is re-raised unchanged by [`to_py_err`].
+pub(super) fn call_python<T, F>(work: F) -> impl Future<Output = Result<T>> + Send + 'static
+where
+    T: Send + 'static,
+    F: FnOnce(Python<'_>) -> PyResult<T> + Send + 'static,
+{
+    runtime::callback(move || {
+        exit::attach(|py| work(py).map_err(|error| callback_error(py, error)))
+    })
+}
+
+fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    GET.import(py, "asyncio", "get_running_loop")?.call0()
+}
+
+/// What can interrupt a wait on the main thread: a signal handler that raises, or the cancellation of
+/// the asyncio task that made the blocking call (asyncio's own Ctrl-C handler cancels, it does not
+/// raise).
+struct Interrupts {
+    task: Option<(Py<PyAny>, usize)>,
+}
+
+impl Interrupts {
+    /// `None` on threads that no signal handler ever runs on.
+    fn watch(py: Python<'_>) -> PyResult<Option<Self>> {
+        if !on_main_thread(py)? {
+            return Ok(None);
+        }
+        static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if LOOP.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none() {
+            return Ok(Some(Self { task: None }));
+        }
+        let task = CURRENT.import(py, "asyncio", "current_task")?.call0()?;
+        let requests = cancel_requests(&task);
+        Ok(Some(Self { task: requests.map(|count| (task.unbind(), count)) }))
+    }
+
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        py.check_signals()?;
+        if let Some((task, before)) = &self.task
+            && cancel_requests(task.bind(py)).is_some_and(|now| now > *before)
+        {
+            static CANCELLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let class = CANCELLED.import(py, "asyncio", "CancelledError")?;
+            return Err(PyErr::from_value(class.call0()?));
+        }
+        Ok(())
+    }
+}
+
+/// How often the task was asked to cancel; `None` before Python 3.11, which does not count.
+fn cancel_requests(task: &Bound<'_, PyAny>) -> Option<usize> {
+    task.call_method0(pyo3::intern!(task.py(), "cancelling")).ok()?.extract().ok()
+}
+
+fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        // Remembered for a generation: the thread that forks is the main thread of the child.
+        static KNOWN: Cell<(u64, bool)> = const { Cell::new((0, false)) };
+    }
+    let generation = runtime::generation();
+    let (known, main) = KNOWN.get();
+    if known == generation {
+        return Ok(main);
+    }
+    let threading = py.import("threading")?;
+    let ident: u64 = threading.call_method0("get_ident")?.extract()?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?.extract::<u64>()? == ident;
+    KNOWN.set((generation, main));
+    Ok(main)
+}

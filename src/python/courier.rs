@@ -1,0 +1,171 @@
+//! The thread that carries results of async calls to their event loops.
+//!
+//! Workers never wait for the interpreter: they queue a delivery here and go on. The courier takes what
+//! has piled up, attaches once, and wakes each loop once for the whole batch, which is what keeps
+//! thousands of concurrent awaits cheap. The queue is bounded; a full one makes the finished tasks
+//! wait, not the workers.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use pyo3::prelude::*;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::exit;
+use crate::error::{Error, Kind, Result};
+use crate::runtime;
+
+const QUEUE: usize = 4096;
+/// Bounds how long one batch keeps the interpreter and the loop busy.
+const BATCH: usize = 256;
+
+type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+
+/// A result on its way to an asyncio future.
+pub(super) struct Delivery {
+    event_loop: Py<PyAny>,
+    promise: Py<PyAny>,
+    outcome: Option<Outcome>,
+}
+
+impl Delivery {
+    pub(super) fn new(event_loop: &Bound<'_, PyAny>, promise: &Bound<'_, PyAny>) -> Self {
+        Self {
+            event_loop: event_loop.clone().unbind(),
+            promise: promise.clone().unbind(),
+            outcome: None,
+        }
+    }
+
+    pub(super) fn set_outcome(
+        &mut self,
+        outcome: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) {
+        self.outcome = Some(Box::new(outcome));
+    }
+}
+
+/// One courier for each runtime generation.
+#[derive(Default)]
+struct Post {
+    courier: OnceLock<std::result::Result<Courier, String>>,
+}
+
+/// The sending side.
+#[derive(Clone)]
+pub(super) struct Courier {
+    sender: mpsc::Sender<Delivery>,
+}
+
+impl Courier {
+    /// Queues a delivery; waits while the queue is full.
+    pub(super) async fn send(&self, delivery: Delivery) {
+        // The receiver lives as long as the process, so this only fails while it ends.
+        self.sender.send(delivery).await.ok();
+    }
+}
+
+/// The courier of this process, started on first use.
+pub(super) fn current() -> Result<Courier> {
+    let post = runtime::per_process::<Post>()?;
+    post.courier
+        .get_or_init(start)
+        .clone()
+        .map_err(|text| Error::new(Kind::Internal, format!("Internal error: {text}")))
+}
+
+fn start() -> std::result::Result<Courier, String> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    std::thread::Builder::new()
+        .name("graphbit-courier".to_owned())
+        .spawn(move || carry(receiver))
+        .map_err(|cause| format!("cannot start the courier thread: {cause}"))?;
+    Ok(Courier { sender })
+}
+
+fn carry(mut receiver: mpsc::Receiver<Delivery>) {
+    while let Some(first) = receiver.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = receiver.try_recv()
+        {
+            batch.push(next);
+        }
+        exit::attach(|py| deliver(py, batch));
+    }
+}
+
+fn deliver(py: Python<'_>, batch: Vec<Delivery>) {
+    let mut batch = batch.into_iter().peekable();
+    while let Some(first) = batch.next() {
+        let event_loop = first.event_loop.clone_ref(py);
+        let mut settled = vec![settle(py, first)];
+        while let Some(next) = batch.next_if(|next| next.event_loop.is(&event_loop)) {
+            settled.push(settle(py, next));
+        }
+        let resolver = Resolver { settled: Mutex::new(settled) };
+        let woken = Bound::new(py, resolver).and_then(|resolver| {
+            let name = pyo3::intern!(py, "call_soon_threadsafe");
+            event_loop.bind(py).call_method1(name, (resolver,))
+        });
+        if let Err(error) = woken {
+            // The loop was closed while the work ran: nobody is left to tell.
+            tracing::debug!(%error, "a result arrived after its event loop was closed");
+        }
+    }
+}
+
+fn settle(py: Python<'_>, delivery: Delivery) -> (Py<PyAny>, PyResult<Py<PyAny>>) {
+    let value = match delivery.outcome {
+        Some(outcome) => outcome(py),
+        None => Ok(py.None()),
+    };
+    (delivery.promise, value)
+}
+
+/// Runs on the loop's thread and settles a batch of futures there.
+#[pyclass(frozen, module = "graphbit._graphbit")]
+struct Resolver {
+    settled: Mutex<Vec<(Py<PyAny>, PyResult<Py<PyAny>>)>>,
+}
+
+#[pymethods]
+impl Resolver {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let taken =
+            std::mem::take(&mut *self.settled.lock().unwrap_or_else(PoisonError::into_inner));
+        for (promise, value) in taken {
+            let promise = promise.bind(py);
+            if promise.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+                continue;
+            }
+            match value {
+                Ok(value) => promise.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
+                Err(error) => promise.call_method1(pyo3::intern!(py, "set_exception"), (error,))?,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Aborts the work when its asyncio future was cancelled.
+#[pyclass(frozen, module = "graphbit._graphbit")]
+pub(super) struct CancelWatcher {
+    abort: AbortHandle,
+}
+
+impl CancelWatcher {
+    pub(super) fn new(abort: AbortHandle) -> Self {
+        Self { abort }
+    }
+}
+
+#[pymethods]
+impl CancelWatcher {
+    fn __call__(&self, promise: &Bound<'_, PyAny>) -> PyResult<()> {
+        if promise.call_method0(pyo3::intern!(promise.py(), "cancelled"))?.is_truthy()? {
+            self.abort.abort();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! The gate between our threads and a finalising interpreter.
+//!
+//! CPython kills a thread that asks for the interpreter lock after finalisation began, by unwinding its
+//! stack; unwinding through Rust frames aborts the process. So every thread of ours passes this gate
+//! before it attaches. Once the exit hook has closed it, late threads park for good (the process is
+//! about to end under them), and the hook waits for the ones already past it.
+//!
+//! It refuses to wait for ever: a callback still running after ten seconds is treated like a daemon
+//! thread.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+static CLOSED: AtomicBool = AtomicBool::new(false);
+/// Threads between the gate and the interpreter lock.
+static PASSING: AtomicUsize = AtomicUsize::new(0);
+/// Threads of our own that run Python code.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+
+const GRACE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// The thread that runs the exit hook may go on attaching.
+    static FINALISING: Cell<bool> = const { Cell::new(false) };
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+fn decrease(counter: &AtomicUsize) {
+    // Saturating: a child forked inside a callback has had its counters reset under it.
+    let less = |value: usize| Some(value.saturating_sub(1));
+    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).ok();
+}
+
+fn enter_gate() {
+    PASSING.fetch_add(1, Ordering::SeqCst);
+    if CLOSED.load(Ordering::SeqCst) && !FINALISING.get() {
+        decrease(&PASSING);
+        if DEPTH.get() > 0 {
+            decrease(&INSIDE);
+        }
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Leaves the interpreter for `work` and comes back through the gate.
+pub(super) fn leave<T, F>(py: Python<'_>, work: F) -> T
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
+    let value = py.detach(|| {
+        let value = work();
+        enter_gate();
+        value
+    });
+    decrease(&PASSING);
+    value
+}
+
+/// Attaches one of our own threads to the interpreter for `work`.
+pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> T {
+    enter_gate();
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    DEPTH.set(DEPTH.get() + 1);
+    let value = Python::attach(|py| {
+        decrease(&PASSING);
+        work(py)
+    });
+    DEPTH.set(DEPTH.get() - 1);
+    decrease(&INSIDE);
+    value
+}
+
+/// Runs at interpreter exit, before finalisation: closes the gate and lets the late ones through.
+#[pyfunction]
+fn close_gate(py: Python<'_>) {
+    FINALISING.set(true);
+    CLOSED.store(true, Ordering::SeqCst);
+    let deadline = Instant::now() + GRACE;
+    let busy = || PASSING.load(Ordering::SeqCst) + INSIDE.load(Ordering::SeqCst) > 0;
+    py.detach(|| {
+        while busy() && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+    });
+}
+
+/// Runs in a forked child: threads that were passing the gate do not exist here.
+#[pyfunction]
+fn reset_gate() {
+    PASSING.store(0, Ordering::SeqCst);
+    INSIDE.store(0, Ordering::SeqCst);
+}
+
+/// Registers both hooks with the interpreter.
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(close_gate, module)?,))?;
+    let os = py.import("os")?;
+    if os.hasattr("register_at_fork")? {
+        let arguments = pyo3::types::PyDict::new(py);
+        arguments.set_item("after_in_child", wrap_pyfunction!(reset_gate, module)?)?;
+        os.call_method("register_at_fork", (), Some(&arguments))?;
+    }
+    Ok(())
+}
