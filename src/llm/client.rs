@@ -224,9 +224,9 @@ mod tests {
         let (model, client) = client(2);
         assert_eq!(client.complete(ChatRequest::from_prompt("hi")).await.unwrap().content, "hi");
         assert_eq!(model.attempts.load(Ordering::SeqCst), 3);
-        assert_eq!(client.stats().total, 1);
+        assert_eq!(client.stats().total_requests, 1);
         client.reset_stats();
-        assert_eq!(client.stats().total, 0);
+        assert_eq!(client.stats().total_requests, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -256,6 +256,6 @@ mod tests {
         client.warm_up().await;
         client.warm_up().await;
         assert_eq!(model.attempts.load(Ordering::SeqCst), 1);
-        assert_eq!(client.stats().total, 0);
+        assert_eq!(client.stats().total_requests, 0);
     }
 }

@@ -39,7 +39,7 @@ use crate::secret::ApiKey;
 use crate::types::ChatEvent;
 
 /// What every provider lets its user change about the connection.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Connection {
     /// Replaces the provider's address; a trailing slash does not matter.
     pub base_url: Option<String>,

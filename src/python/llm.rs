@@ -541,11 +541,11 @@ impl PyLlmClient {
     fn get_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.0.stats();
         let dict = PyDict::new(py);
-        dict.set_item("total_requests", stats.total)?;
-        dict.set_item("successful_requests", stats.successful)?;
-        dict.set_item("failed_requests", stats.failed)?;
+        dict.set_item("total_requests", stats.total_requests)?;
+        dict.set_item("successful_requests", stats.successful_requests)?;
+        dict.set_item("failed_requests", stats.failed_requests)?;
         dict.set_item("success_rate", stats.success_rate)?;
-        dict.set_item("average_response_time_ms", stats.average_ms)?;
+        dict.set_item("average_response_time_ms", stats.average_response_time_ms)?;
         dict.set_item("circuit_breaker_state", self.0.breaker_state().to_string())?;
         dict.set_item("uptime_seconds", stats.uptime.as_secs())?;
         Ok(dict)

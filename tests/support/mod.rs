@@ -30,14 +30,14 @@ use serde_json::Value;
 const BINARY: &str = if cfg!(windows) { "graphbit-simulator.exe" } else { "graphbit-simulator" };
 
 /// A running simulator.
-pub struct Simulator {
+pub(crate) struct Simulator {
     process: Child,
     address: String,
 }
 
 impl Simulator {
     /// Starts the newest build of the simulator on a free loopback port.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let binary = find_binary();
         let mut process = Command::new(&binary)
             .args(["--port", "0"])
@@ -53,27 +53,27 @@ impl Simulator {
     }
 
     /// Base address of a scope, without a trailing slash; `""` is the root scope.
-    pub fn url(&self, scope: &str) -> String {
+    pub(crate) fn url(&self, scope: &str) -> String {
         format!("http://{}{}", self.address, prefix(scope))
     }
 
     /// Replaces a scope's behaviour; the settings are listed in the server's `behaviour.rs`.
-    pub fn behaviour(&self, scope: &str, settings: &Value) {
+    pub(crate) fn behaviour(&self, scope: &str, settings: &Value) {
         self.call("POST", scope, "behaviour", &settings.to_string());
     }
 
     /// Back to plain behaviour, an empty log and zero counters.
-    pub fn reset(&self, scope: &str) {
+    pub(crate) fn reset(&self, scope: &str) {
         self.call("POST", scope, "reset", "");
     }
 
     /// The scope's requests, oldest first, unfinished ones included.
-    pub fn log(&self, scope: &str) -> Vec<Value> {
+    pub(crate) fn log(&self, scope: &str) -> Vec<Value> {
         serde_json::from_str(&self.call("GET", scope, "log", "")).unwrap()
     }
 
     /// The scope's counters.
-    pub fn stats(&self, scope: &str) -> Value {
+    pub(crate) fn stats(&self, scope: &str) -> Value {
         serde_json::from_str(&self.call("GET", scope, "stats", "")).unwrap()
     }
 
