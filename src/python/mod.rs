@@ -4,7 +4,9 @@
 //! anything the core could decide, and nothing outside this folder knows that Python exists.
 
 mod bridge;
+mod connection;
 mod courier;
+mod embeddings;
 mod errors;
 mod exit;
 mod system;
@@ -16,6 +18,8 @@ use pyo3::prelude::*;
 mod _graphbit {
     use super::*;
 
+    #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
