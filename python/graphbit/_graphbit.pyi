@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TypedDict, final
+from typing import Any, ClassVar, Literal, TypeAlias, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-_Vector = Sequence[float] | NDArray[np.floating[Any]]
+_Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 
 class _Stats(TypedDict):
     total_requests: int

@@ -5,7 +5,9 @@
 
 mod bridge;
 mod chat_types;
+mod connection;
 mod courier;
+mod embeddings;
 mod errors;
 mod exit;
 mod llm;
@@ -21,6 +23,8 @@ mod _graphbit {
 
     #[pymodule_export]
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
+    #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
