@@ -24,9 +24,9 @@ mod _graphbit {
     #[pymodule_export]
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
-    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
-    #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
+    #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
