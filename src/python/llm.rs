@@ -341,7 +341,8 @@ fn text_into_py(py: Python<'_>, text: String) -> PyResult<Py<PyAny>> {
 impl PyLlmClient {
     #[new]
     #[pyo3(signature = (config, debug=None))]
-    fn new(config: PyRef<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
+    fn new(config: &Bound<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
+        let config = config.get();
         if debug == Some(true) {
             tracing::debug!(provider = config.provider(), model = config.model(), "new client");
         }
