@@ -114,6 +114,12 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The server's name for the request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<String> {
+        failure::request_id(&self.headers)
+    }
+
     /// Reads the body as JSON; `T` may borrow from it.
     ///
     /// # Errors
@@ -121,7 +127,7 @@ impl Reply {
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|reason| {
             let text = format!("Failed to parse response: error decoding response body: {reason}");
-            Error::new(Kind::Decode, text).with_request_id(failure::request_id(&self.headers))
+            Error::new(Kind::Decode, text).with_request_id(self.request_id())
         })
     }
 }

@@ -4,9 +4,12 @@
 //! anything the core could decide, and nothing outside this folder knows that Python exists.
 
 mod bridge;
+mod chat_types;
 mod courier;
 mod errors;
 mod exit;
+mod llm;
+mod stream;
 mod system;
 
 use pyo3::prelude::*;
@@ -16,6 +19,10 @@ use pyo3::prelude::*;
 mod _graphbit {
     use super::*;
 
+    #[pymodule_export]
+    use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
+    #[pymodule_export]
+    use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
