@@ -37,7 +37,7 @@ from simulator import Simulator  # noqa: E402  (the path is set just above)
 OURS, PEER, OPENAI, WORDLLAMA = "ours", "0.6.8", "openai", "wordllama"
 REQUIREMENTS = {
     PEER: "graphbit==0.6.8",
-    OPENAI: "openai==2.48.0",
+    OPENAI: "openai==3.54.0",
     WORDLLAMA: "wordllama==0.4.0.post1",
 }
 Values = dict[str, float]

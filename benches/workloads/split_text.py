@@ -1,8 +1,7 @@
 """Megabytes of text split in a second, on one thread."""
 
-from measure import Stopwatch, parameters, report
-
 import graphbit
+from measure import Stopwatch, parameters, report
 
 given = parameters(splitter="RecursiveSplitter", size=1000, overlap=100, megabytes=40)
 splitter = getattr(graphbit, given.splitter)(given.size, given.overlap)

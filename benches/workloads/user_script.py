@@ -54,7 +54,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = usage.ru_utime - before.ru_utime + usage.ru_stime - before.ru_stime
-    for document, (_, answer) in zip(documents, results):
+    for document, (_, answer) in zip(documents, results, strict=True):
         assert document[:12] in answer, "an answer went to the wrong document"
     calls = sum(count for count, _ in results) + len(results)
     print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "calls": calls}))
