@@ -7,6 +7,8 @@ mod bridge;
 mod courier;
 mod errors;
 mod exit;
+mod split;
+mod store;
 mod system;
 
 use pyo3::prelude::*;
@@ -15,6 +17,15 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _graphbit {
     use super::*;
+
+    #[pymodule_export]
+    use super::split::{
+        CharacterSplitter, RecursiveSplitter, SentenceSplitter, TextChunk, TextSplitter,
+        TextSplitterConfig, TokenSplitter,
+    };
+
+    #[pymodule_export]
+    use super::store::{SearchHit, VectorStore};
 
     #[pymodule_export]
     use super::system::{
