@@ -5,10 +5,14 @@
 
 mod bridge;
 mod chat_types;
+mod connection;
 mod courier;
+mod embeddings;
 mod errors;
 mod exit;
 mod llm;
+mod local;
+mod rag;
 mod stream;
 mod system;
 
@@ -23,6 +27,12 @@ mod _graphbit {
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
+    #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
+    #[pymodule_export]
+    use super::rag::{
+        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
+    };
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
