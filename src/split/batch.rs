@@ -19,9 +19,13 @@ pub fn split_texts<'text, S: Split + ?Sized>(
     texts: &[&'text str],
 ) -> Vec<Vec<Chunk<Cow<'text, str>>>> {
     let bytes: usize = texts.iter().map(|text| text.len()).sum();
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = cores.min(texts.len()).min(bytes / WORTH_A_THREAD + 1);
-    if workers <= 1 {
+    let wanted = texts.len().min(bytes / WORTH_A_THREAD);
+    let workers = match wanted {
+        0 | 1 => 1,
+        // Asking for the number of cores reads files; small batches are done before that.
+        more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
+    };
+    if workers == 1 {
         return texts.iter().map(|text| splitter.cut(text)).collect();
     }
     // Each worker takes the next text when it is done with one, so a long one holds nobody up.

@@ -40,12 +40,11 @@ pub struct Chunk<C = String> {
     pub count: Option<Count>,
 }
 
-impl Chunk<Cow<'_, str>> {
-    /// The same chunk with its own copy of the content.
-    #[must_use]
-    pub fn into_owned(self) -> Chunk {
+impl<C> Chunk<C> {
+    /// The same chunk with its content held another way.
+    pub fn map<D>(self, change: impl FnOnce(C) -> D) -> Chunk<D> {
         Chunk {
-            content: self.content.into_owned(),
+            content: change(self.content),
             start_index: self.start_index,
             end_index: self.end_index,
             start_byte: self.start_byte,
@@ -55,5 +54,13 @@ impl Chunk<Cow<'_, str>> {
             chunk_index: self.chunk_index,
             count: self.count,
         }
+    }
+}
+
+impl Chunk<Cow<'_, str>> {
+    /// The same chunk with its own copy of the content.
+    #[must_use]
+    pub fn into_owned(self) -> Chunk {
+        self.map(Cow::into_owned)
     }
 }
