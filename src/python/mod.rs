@@ -26,9 +26,9 @@ mod _graphbit {
     #[pymodule_export]
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
-    use super::llm::{PyLlmClient, PyLlmConfig};
-    #[pymodule_export]
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
+    #[pymodule_export]
+    use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
     use super::rag::{
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
 use super::chat_types::PyLlmUsage;
-use super::embeddings::{EmbeddingClient as PyEmbeddingClient, EmbeddingConfig as PyEmbeddingConfig};
+use super::embeddings::{
+    EmbeddingClient as PyEmbeddingClient, EmbeddingConfig as PyEmbeddingConfig,
+};
 use super::llm::{PyLlmClient, PyLlmConfig};
 use super::{bridge, exit, local, split, store};
 use crate::embeddings::EmbeddingClient;
@@ -353,9 +355,9 @@ fn one(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Source> {
     let metadata = match get(&["metadata"])? {
         None => BTreeMap::new(),
         Some(metadata) => {
-            let mapping = metadata
-                .cast_into::<PyMapping>()
-                .map_err(|error| wrong_type(&format!("{field}.metadata"), "a mapping", &error.into_inner()))?;
+            let mapping = metadata.cast_into::<PyMapping>().map_err(|error| {
+                wrong_type(&format!("{field}.metadata"), "a mapping", &error.into_inner())
+            })?;
             let mut pairs = BTreeMap::new();
             for pair in mapping.items()? {
                 let (key, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -416,7 +418,8 @@ impl PyIngestProgress {
         self.0.finished
     }
     fn __repr__(&self) -> String {
-        let Progress { documents_total, documents_done, documents_failed, chunks_done, .. } = self.0;
+        let Progress { documents_total, documents_done, documents_failed, chunks_done, .. } =
+            self.0;
         format!(
             "IngestProgress(documents={documents_done}/{documents_total}, \
              failed={documents_failed}, chunks={chunks_done})"
