@@ -11,6 +11,8 @@ mod embeddings;
 mod errors;
 mod exit;
 mod llm;
+mod local;
+mod rag;
 mod split;
 mod store;
 mod stream;
@@ -29,6 +31,10 @@ mod _graphbit {
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
+    #[pymodule_export]
+    use super::rag::{
+        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
+    };
     #[pymodule_export]
     use super::split::{
         CharacterSplitter, RecursiveSplitter, SentenceSplitter, TextChunk, TextSplitter,

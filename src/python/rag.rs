@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
 use super::chat_types::PyLlmUsage;
-use super::embeddings::{PyEmbeddingClient, PyEmbeddingConfig};
+use super::embeddings::{
+    EmbeddingClient as PyEmbeddingClient, EmbeddingConfig as PyEmbeddingConfig,
+};
 use super::llm::{PyLlmClient, PyLlmConfig};
 use super::{bridge, exit, local, split, store};
 use crate::embeddings::EmbeddingClient;
@@ -201,10 +203,11 @@ fn embedding_client(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResul
         return Ok(EmbeddingClient::new(model, RetryPolicy::default()));
     };
     if let Ok(client) = given.cast::<PyEmbeddingClient>() {
-        return Ok(client.get().client().clone());
+        return Ok(client.get().shared().clone());
     }
     if let Ok(config) = given.cast::<PyEmbeddingConfig>() {
-        return Ok(EmbeddingClient::new(config.get().model(), RetryPolicy::default()));
+        let model = Arc::clone(config.get().shared_model());
+        return Ok(EmbeddingClient::new(model, RetryPolicy::default()));
     }
     Err(wrong_type("embedding", "an EmbeddingConfig, an EmbeddingClient or None", given))
 }
@@ -214,10 +217,10 @@ fn llm_client(given: Option<&Bound<'_, PyAny>>) -> PyResult<LlmClient> {
         return Ok(LlmClient::new(llm_of_environment()?, RetryPolicy::default()));
     };
     if let Ok(client) = given.cast::<PyLlmClient>() {
-        return Ok(client.get().client().clone());
+        return Ok(client.get().0.clone());
     }
     if let Ok(config) = given.cast::<PyLlmConfig>() {
-        return Ok(LlmClient::new(config.get().config().model(), RetryPolicy::default()));
+        return Ok(LlmClient::new(config.get().0.model(), RetryPolicy::default()));
     }
     Err(wrong_type("llm", "an LlmConfig, an LlmClient or None", given))
 }
@@ -352,9 +355,9 @@ fn one(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Source> {
     let metadata = match get(&["metadata"])? {
         None => BTreeMap::new(),
         Some(metadata) => {
-            let mapping = metadata
-                .cast_into::<PyMapping>()
-                .map_err(|error| wrong_type(&format!("{field}.metadata"), "a mapping", &error.into_inner()))?;
+            let mapping = metadata.cast_into::<PyMapping>().map_err(|error| {
+                wrong_type(&format!("{field}.metadata"), "a mapping", &error.into_inner())
+            })?;
             let mut pairs = BTreeMap::new();
             for pair in mapping.items()? {
                 let (key, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -415,7 +418,8 @@ impl PyIngestProgress {
         self.0.finished
     }
     fn __repr__(&self) -> String {
-        let Progress { documents_total, documents_done, documents_failed, chunks_done, .. } = self.0;
+        let Progress { documents_total, documents_done, documents_failed, chunks_done, .. } =
+            self.0;
         format!(
             "IngestProgress(documents={documents_done}/{documents_total}, \
              failed={documents_failed}, chunks={chunks_done})"
