@@ -428,7 +428,9 @@ def test_ollama_explains_itself(server: Server) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         client.complete("x")
     text = str(caught.value)
-    assert text.startswith(f"{CORE}ollama - HTTP 404 Not Found: ") and "ollama pull llama3.2" in text
+    assert (
+        text.startswith(f"{CORE}ollama - HTTP 404 Not Found: ") and "ollama pull llama3.2" in text
+    )
     assert len(server.log()) == 1
     nobody = LlmClient(LlmConfig.ollama(base_url="http://127.0.0.1:9"))
     with pytest.raises(ConnectionError, match="Make sure Ollama is running on http://127.0.0.1:9$"):
