@@ -376,7 +376,7 @@ fn one(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Source> {
 }
 
 /// How far an ingest is.
-#[pyclass(name = "IngestProgress", module = "graphbit", frozen, eq, skip_from_py_object)]
+#[pyclass(name = "IngestProgress", module = "graphbit", frozen, eq)]
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct PyIngestProgress(Progress);
 
@@ -428,7 +428,7 @@ impl PyIngestProgress {
 }
 
 /// What an ingest did.
-#[pyclass(name = "IngestReport", module = "graphbit", frozen, eq, skip_from_py_object)]
+#[pyclass(name = "IngestReport", module = "graphbit", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub(super) struct PyIngestReport(IngestReport);
 
@@ -484,7 +484,7 @@ impl PyIngestReport {
 }
 
 /// How it went for one document.
-#[pyclass(name = "DocumentOutcome", module = "graphbit", frozen, eq, skip_from_py_object)]
+#[pyclass(name = "DocumentOutcome", module = "graphbit", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub(super) struct PyDocumentOutcome(DocumentOutcome);
 
@@ -520,7 +520,7 @@ impl PyDocumentOutcome {
 }
 
 /// A passage, with the number that marks it in an answer.
-#[pyclass(name = "Citation", module = "graphbit", frozen, eq, skip_from_py_object)]
+#[pyclass(name = "Citation", module = "graphbit", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub(super) struct PyCitation(Citation);
 
