@@ -46,6 +46,18 @@ pub struct EmbedOptions {
     pub on_progress: Option<OnProgress>,
 }
 
+impl EmbedOptions {
+    /// Checks what can be checked before any work.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] naming an option that is zero.
+    pub fn check(&self) -> Result<()> {
+        self.batch_size.map_or(Ok(1), |size| positive("batch_size", size))?;
+        self.max_concurrency.map_or(Ok(1), |count| positive("max_concurrency", count))?;
+        Ok(())
+    }
+}
+
 impl fmt::Debug for EmbedOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbedOptions")
@@ -78,13 +90,9 @@ pub(super) async fn embed_all(
     texts: Vec<String>,
     options: EmbedOptions,
 ) -> Result<Embeddings> {
-    let limit = client.max_batch();
-    let size = match options.batch_size {
-        Some(size) => positive("batch_size", size)?.min(limit),
-        None => DEFAULT_BATCH.min(limit),
-    };
-    let at_once =
-        positive("max_concurrency", options.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY))?;
+    options.check()?;
+    let size = options.batch_size.unwrap_or(DEFAULT_BATCH).min(client.max_batch());
+    let at_once = options.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
     let total = texts.len();
     let texts = Arc::new(texts);
     let ranges = (0..total).step_by(size).map(|start| start..total.min(start.saturating_add(size)));

@@ -5,7 +5,9 @@
 
 mod bridge;
 mod chat_types;
+mod connection;
 mod courier;
+mod embeddings;
 mod errors;
 mod exit;
 mod llm;
@@ -23,6 +25,8 @@ mod _graphbit {
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
+    #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
