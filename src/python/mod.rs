@@ -12,6 +12,8 @@ mod errors;
 mod exit;
 mod llm;
 mod stream;
+mod split;
+mod store;
 mod system;
 
 use pyo3::prelude::*;
@@ -27,6 +29,14 @@ mod _graphbit {
     use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
+    use super::split::{
+        CharacterSplitter, RecursiveSplitter, SentenceSplitter, TextChunk, TextSplitter,
+        TextSplitterConfig, TokenSplitter,
+    };
+
+    #[pymodule_export]
+    use super::store::{SearchHit, VectorStore};
+
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
