@@ -13,6 +13,8 @@ mod exit;
 mod llm;
 mod local;
 mod rag;
+mod split;
+mod store;
 mod stream;
 mod system;
 
@@ -33,6 +35,13 @@ mod _graphbit {
     use super::rag::{
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
     };
+    #[pymodule_export]
+    use super::split::{
+        CharacterSplitter, RecursiveSplitter, SentenceSplitter, TextChunk, TextSplitter,
+        TextSplitterConfig, TokenSplitter,
+    };
+    #[pymodule_export]
+    use super::store::{SearchHit, VectorStore};
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
