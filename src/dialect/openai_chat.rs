@@ -15,13 +15,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::lenient::{Count, Embedded, Fault, Text, arguments, null_is_default};
 use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Advice, Error, Kind, Result};
 use crate::http::sse;
 use crate::types::{
     ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Role, ToolCall, ToolSpec, Usage,
@@ -236,8 +237,22 @@ struct SaidCall {
     index: Option<Count>,
     #[serde(default)]
     id: Option<Text>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    function: SaidFunction,
+    #[serde(default)]
+    function: Option<SaidFunction>,
+    /// Some say name and arguments right here, without `function` around them.
+    #[serde(default)]
+    name: Option<Text>,
+    #[serde(default, alias = "parameters")]
+    arguments: Option<Value>,
+}
+
+impl SaidCall {
+    fn into_parts(self) -> (Option<String>, Option<String>, Option<Value>) {
+        let direct = SaidFunction { name: self.name, arguments: self.arguments };
+        let function = self.function.unwrap_or(direct);
+        let text = |text: Option<Text>| text.map(|text| text.0).filter(|text| !text.is_empty());
+        (text(self.id), text(function.name), function.arguments)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -309,8 +324,63 @@ pub fn decode(wire: &Wire, model: &str, body: &[u8]) -> Result<ChatResponse> {
             None => Error::new(Kind::Decode, "No choices in response"),
         });
     };
+    Ok(read(wire, model, answer.id, answer.model, choice, answer.usage))
+}
+
+/// Reads an answer of a user's own making: a whole answer of this dialect, or the flat form
+/// `{"content", "tool_calls": [{"id", "name", "arguments"}], "finish_reason", "usage", "id", "model"}`.
+///
+/// # Errors
+/// [`Kind::Decode`] when it is neither.
+#[cfg_attr(
+    not(feature = "python"),
+    expect(dead_code, reason = "functions as models come from Python")
+)]
+pub(crate) fn decode_mapping(model: &str, body: &[u8]) -> Result<ChatResponse> {
+    #[derive(Deserialize)]
+    struct Flat {
+        #[serde(default)]
+        choices: Option<IgnoredAny>,
+        #[serde(default)]
+        content: Option<Text>,
+        #[serde(default, deserialize_with = "null_is_default")]
+        tool_calls: Vec<SaidCall>,
+        #[serde(default)]
+        finish_reason: Option<Text>,
+        #[serde(default)]
+        usage: Option<WireUsage>,
+        #[serde(default)]
+        id: Option<Text>,
+        #[serde(default)]
+        model: Option<Text>,
+    }
+    let flat: Flat = from_bytes(body)?;
+    if flat.choices.is_some() {
+        return decode(&Wire::COMMON, model, body);
+    }
+    if flat.content.is_none() && flat.tool_calls.is_empty() {
+        let text = "Failed to parse response: the mapping has neither 'content', 'tool_calls' nor 'choices'";
+        return Err(Error::new(Kind::Decode, text).with_advice(Advice::Never));
+    }
+    let message = Said {
+        content: flat.content.unwrap_or_default(),
+        tool_calls: flat.tool_calls,
+        ..Said::default()
+    };
+    let choice = Choice { message, finish_reason: flat.finish_reason, ..Choice::default() };
+    Ok(read(&Wire::COMMON, model, flat.id, flat.model, choice, flat.usage))
+}
+
+fn read(
+    wire: &Wire,
+    model: &str,
+    id: Option<Text>,
+    server_model: Option<Text>,
+    choice: Choice,
+    usage: Option<WireUsage>,
+) -> ChatResponse {
     let mut metadata = BTreeMap::new();
-    if let Some(name) = answer.model.filter(|name| !name.0.is_empty()) {
+    if let Some(name) = server_model.filter(|name| !name.0.is_empty()) {
         metadata.insert("server_model".to_owned(), Value::String(name.0));
     }
     if let Some(refusal) = choice.message.refusal.filter(|refusal| !refusal.0.is_empty()) {
@@ -324,27 +394,24 @@ pub fn decode(wire: &Wire, model: &str, body: &[u8]) -> Result<ChatResponse> {
         }
         _ => FinishReason::Stop,
     };
-    Ok(ChatResponse {
+    ChatResponse {
         content: choice.message.content.0,
         model: model.to_owned(),
-        id: answer.id.map(|id| id.0),
+        id: id.map(|id| id.0),
         tool_calls: choice.message.tool_calls.into_iter().map(tool_call).collect(),
-        usage: answer.usage.map(|usage| usage.read(wire)).unwrap_or_default(),
+        usage: usage.map(|usage| usage.read(wire)).unwrap_or_default(),
         finish_reason,
         metadata,
-    })
+    }
 }
 
 fn tool_call(call: SaidCall) -> ToolCall {
+    let (id, name, sent) = call.into_parts();
     ToolCall {
         // The answer to a call has to name it, so a call without an id gets one.
-        id: call
-            .id
-            .map(|id| id.0)
-            .filter(|id| !id.is_empty())
-            .unwrap_or_else(|| random_id("call_")),
-        name: call.function.name.map(|name| name.0).unwrap_or_default(),
-        arguments: arguments(call.function.arguments),
+        id: id.unwrap_or_else(|| random_id("call_")),
+        name: name.unwrap_or_default(),
+        arguments: arguments(sent),
     }
 }
 
@@ -393,16 +460,13 @@ impl FrameReader for ChatFrames {
 
 fn tool_call_delta(position: usize, call: SaidCall) -> ChatEvent {
     let index = call.index.and_then(|index| usize::try_from(index.0).ok()).unwrap_or(position);
-    ChatEvent::ToolCallDelta {
-        index,
-        id: call.id.map(|id| id.0).filter(|id| !id.is_empty()),
-        name: call.function.name.map(|name| name.0).filter(|name| !name.is_empty()),
-        arguments: match call.function.arguments {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(piece)) => piece,
-            Some(whole) => whole.to_string(),
-        },
-    }
+    let (id, name, arguments) = call.into_parts();
+    let arguments = match arguments {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(piece)) => piece,
+        Some(whole) => whole.to_string(),
+    };
+    ChatEvent::ToolCallDelta { index, id, name, arguments }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::{Connection, Route, labelled};
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::{openai_chat, openai_responses};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::http::{Auth, Timeouts};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
 use crate::secret::ApiKey;
@@ -52,7 +52,8 @@ impl Api {
             Self::Responses => true,
             Self::Auto => {
                 let name = deployment.to_lowercase();
-                let starts = ["o1", "o3", "o4", "text-davinci", "davinci", "curie", "babbage", "ada"];
+                let starts =
+                    ["o1", "o3", "o4", "text-davinci", "davinci", "curie", "babbage", "ada"];
                 ["gpt", "codex", "-o1", "-o3", "-o4"].iter().any(|part| name.contains(part))
                     || starts.iter().any(|start| name.starts_with(start))
             }
@@ -85,7 +86,9 @@ impl AzureProvider {
             format!("{endpoint}/openai/responses?api-version={version}")
         } else {
             let version = api_version.unwrap_or(CHAT_API_VERSION);
-            format!("{endpoint}/openai/deployments/{deployment}/chat/completions?api-version={version}")
+            format!(
+                "{endpoint}/openai/deployments/{deployment}/chat/completions?api-version={version}"
+            )
         };
         let settings = connection.settings(Timeouts::default());
         let mut route = Route::new(PROVIDER, url, Auth::Header("api-key", key), settings);
@@ -135,6 +138,7 @@ impl ChatModel for AzureProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn url(deployment: &str, version: Option<&str>, api: Api) -> String {
         let key = ApiKey::new("12345678");
@@ -145,7 +149,8 @@ mod tests {
 
     #[test]
     fn the_route_follows_the_name_or_the_order() {
-        for name in ["gpt-4o", "chatGPT", "codex", "my-o1", "o3-mini", "davinci-2", "adapter-llama"] {
+        for name in ["gpt-4o", "chatGPT", "codex", "my-o1", "o3-mini", "davinci-2", "adapter-llama"]
+        {
             assert!(Api::Auto.is_responses(name), "{name}");
             assert!(!Api::Chat.is_responses(name), "{name}");
         }

@@ -23,7 +23,6 @@ pub mod ollama;
 pub mod openai;
 
 use std::collections::VecDeque;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +39,7 @@ use crate::secret::ApiKey;
 use crate::types::ChatEvent;
 
 /// What every provider lets its user change about the connection.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Connection {
     /// Replaces the provider's address; a trailing slash does not matter.
     pub base_url: Option<String>,
@@ -82,35 +81,33 @@ fn check_key(label: &str, shortest: usize, key: &ApiKey) -> Result<()> {
 /// Turns a transport's or a server's refusal into the provider's words; `stream` says which call.
 type Explain = fn(&Route, Error, bool) -> Error;
 
-/// One URL of a provider, prepared on first use, with the provider's name put on every error.
+/// One URL of a provider, with the provider's name put on every error.
 struct Route {
     provider: &'static str,
     url: String,
     auth: Auth,
     settings: Settings,
     explain: Explain,
-    prepared: OnceLock<Endpoint>,
+    /// `None` when it cannot be prepared; then every call says why.
+    prepared: Option<Endpoint>,
 }
 
 impl Route {
     fn new(provider: &'static str, url: String, auth: Auth, settings: Settings) -> Self {
         let explain: Explain = |_, error, _| labelled(error, "API error: ");
-        Self { provider, url, auth, settings, explain, prepared: OnceLock::new() }
+        let prepared = Endpoint::new(provider, &url, auth.clone(), &settings).ok();
+        Self { provider, url, auth, settings, explain, prepared }
     }
 
     fn explained(self, explain: Explain) -> Self {
         Self { explain, ..self }
     }
 
-    fn endpoint(&self) -> Result<&Endpoint> {
-        if let Some(endpoint) = self.prepared.get() {
-            return Ok(endpoint);
+    fn endpoint(&self) -> Result<Endpoint> {
+        match &self.prepared {
+            Some(endpoint) => Ok(endpoint.clone()),
+            None => Endpoint::new(self.provider, &self.url, self.auth.clone(), &self.settings),
         }
-        let endpoint = Endpoint::new(self.provider, &self.url, self.auth.clone(), &self.settings)?;
-        // Two first calls may both prepare one; a cell that makes the second wait would hang a
-        // child that was forked meanwhile.
-        let _ = self.prepared.set(endpoint);
-        self.prepared.get().ok_or_else(|| Error::new(Kind::Internal, "an endpoint was lost"))
     }
 
     /// One request and its whole answer, read by `decode`.

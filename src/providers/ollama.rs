@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Connection, Route};
 use crate::dialect::ollama;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Auth, Timeouts};
+use crate::http::{Auth, Endpoint, Timeouts};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
 use crate::types::{ChatRequest, ChatResponse};
 
@@ -59,7 +59,7 @@ fn explain(route: &Route, error: Error, stream: bool) -> Error {
             error.with_prefix(&format!("HTTP {status} {reason}: "))
         }
         None if error.kind() == Kind::Network => {
-            let base = route.endpoint().map_or("", |endpoint| endpoint.url());
+            let base = route.prepared.as_ref().map_or("", Endpoint::url);
             let base = base.trim_end_matches("/api/chat");
             let text = format!("{}. Make sure Ollama is running on {base}", error.message());
             error.with_message(text)

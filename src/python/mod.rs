@@ -4,11 +4,14 @@
 //! anything the core could decide, and nothing outside this folder knows that Python exists.
 
 mod bridge;
+mod chat_types;
 mod connection;
 mod courier;
 mod embeddings;
 mod errors;
 mod exit;
+mod llm;
+mod stream;
 mod system;
 
 use pyo3::prelude::*;
@@ -18,6 +21,10 @@ use pyo3::prelude::*;
 mod _graphbit {
     use super::*;
 
+    #[pymodule_export]
+    use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
+    #[pymodule_export]
+    use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]

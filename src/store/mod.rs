@@ -1,1 +1,395 @@
-//! store
+//! An exact vector store in memory: add, search, delete, save, load.
+//!
+//! Every search compares with every vector, so recall is 1 by construction. Readers work on a
+//! snapshot and never wait for a writer; what a writer changes appears at once or not at all. It
+//! refuses vectors of another length, values that are not finite, and files that are not whole.
+//!
+//! ```
+//! use graphbit::store::{Entry, Metric, VectorStore};
+//! use graphbit::types::Matrix;
+//!
+//! let store = VectorStore::new(Metric::Cosine, None)?;
+//! let vectors = Matrix::from_rows(&[vec![1.0, 0.0], vec![0.0, 2.0]])?;
+//! store.add(&vectors, vec![Entry::text("east"), Entry::text("north")])?;
+//! let hits = store.search(&[0.1, 3.0], 1)?;
+//! assert_eq!(hits[0].entry.text, "north");
+//! # Ok::<(), graphbit::Error>(())
+//! ```
+
+mod block;
+mod distance;
+mod file;
+mod search;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use block::Snapshot;
+
+use crate::error::{Error, Kind, Result};
+use crate::types::Matrix;
+
+/// How alike two vectors are; of each, more is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// The cosine of the angle, -1 to 1. A vector of zeros scores 0 with everything.
+    #[default]
+    Cosine,
+    /// The dot product.
+    Dot,
+    /// The Euclidean distance with its sign turned, so that 0 is best.
+    L2,
+}
+
+impl Metric {
+    /// The metric's name: `"cosine"`, `"dot"` or `"l2"`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Dot => "dot",
+            Self::L2 => "l2",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Cosine, Self::Dot, Self::L2].into_iter().find(|one| one.as_str() == name).ok_or_else(
+            || Error::validation("metric", Some(name), "must be 'cosine', 'dot' or 'l2'"),
+        )
+    }
+}
+
+/// What is stored beside a vector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The name to find, replace and delete it by; an empty one is replaced by a free number.
+    pub id: String,
+    /// The text the vector stands for.
+    pub text: String,
+    /// Free key-value data.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Entry {
+    /// An entry with a text and nothing else.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}
+
+/// One answer to a search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// What was found.
+    pub entry: Arc<Entry>,
+    /// See [`Metric`]; more is better.
+    pub score: f32,
+    /// The how-manieth vector this was when it was first added, from 0; never given out twice.
+    pub index: u64,
+}
+
+/// The store. Share it between threads; all methods take `&self`.
+pub struct VectorStore {
+    metric: Metric,
+    snapshot: RwLock<Arc<Snapshot>>,
+    writer: Mutex<HashMap<Arc<str>, u64>>,
+    /// The process that is writing, 0 for none: a forked child inherits a lock that nobody will
+    /// ever release when another thread was writing at that moment.
+    writing: AtomicU32,
+}
+
+impl VectorStore {
+    /// An empty store. Without `dimensions` the first vectors decide.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] when `dimensions` is 0.
+    pub fn new(metric: Metric, dimensions: Option<usize>) -> Result<Self> {
+        if dimensions == Some(0) {
+            return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
+        }
+        Ok(Self::with_snapshot(metric, Snapshot { dimensions, ..Snapshot::default() }))
+    }
+
+    fn with_snapshot(metric: Metric, snapshot: Snapshot) -> Self {
+        let index = snapshot
+            .rows()
+            .map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence))
+            .collect();
+        Self {
+            metric,
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            writer: Mutex::new(index),
+            writing: AtomicU32::new(0),
+        }
+    }
+
+    /// The metric of every search.
+    #[must_use]
+    pub const fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// Values a vector, once that is known.
+    #[must_use]
+    pub fn dimensions(&self) -> Option<usize> {
+        self.current().dimensions
+    }
+
+    /// Number of vectors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.current().len()
+    }
+
+    /// Whether there is no vector.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Stores one vector for each entry and returns their ids. An id that is there already gets the
+    /// new vector and entry in its old place. All of the batch is stored, or nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] when the numbers of vectors and entries differ, a value is not finite, or
+    /// an id comes twice; [`Kind::Store`] when the dimensions differ from the store's.
+    pub fn add(&self, vectors: &Matrix, entries: Vec<Entry>) -> Result<Vec<String>> {
+        if vectors.rows() != entries.len() {
+            return Err(Error::validation(
+                "entries",
+                Some(&entries.len().to_string()),
+                &format!("there are {} vectors; each needs one entry", vectors.rows()),
+            ));
+        }
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (row, vector) in vectors.iter().enumerate() {
+            finite("vectors", Some(row), vector)?;
+        }
+        let mut index = self.write()?;
+        // Shares every block with the present state.
+        let mut next = Snapshot::clone(&self.current());
+        match next.dimensions {
+            Some(known) => same_dimensions(known, vectors.dimensions())?,
+            None if vectors.dimensions() == 0 => {
+                return Err(Error::validation("vectors", None, "a vector has no values"));
+            }
+            None => next.dimensions = Some(vectors.dimensions()),
+        }
+        let given: HashSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let mut rows = HashMap::with_capacity(entries.len());
+        let mut ids = Vec::with_capacity(entries.len());
+        let mut free = next.next_sequence;
+        for (row, entry) in entries.iter().enumerate() {
+            let mut id = entry.id.clone();
+            while id.is_empty() {
+                id = free.to_string();
+                free += 1;
+                if index.contains_key(id.as_str()) || given.contains(id.as_str()) {
+                    id.clear();
+                }
+            }
+            if let Some(first) = rows.insert(id.clone(), row) {
+                let text = format!("rows {first} and {row} carry the same id");
+                return Err(Error::validation("ids", Some(&id), &text));
+            }
+            ids.push(id);
+        }
+        // Nothing can fail from here on.
+        for ((vector, entry), id) in vectors.iter().zip(entries).zip(&ids) {
+            let entry = Arc::new(Entry { id: id.clone(), ..entry });
+            match index.get(id.as_str()) {
+                Some(sequence) => next.replace(*sequence, vector, entry),
+                None => {
+                    index.insert(Arc::from(id.as_str()), next.push(vector, entry));
+                }
+            }
+        }
+        next.merge_tail();
+        self.publish(next);
+        Ok(ids)
+    }
+
+    /// Removes the entries with these ids and says how many there were; unknown ones are passed over.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
+    pub fn delete<S: AsRef<str>>(&self, ids: &[S]) -> Result<usize> {
+        let mut index = self.write()?;
+        let mut gone: Vec<u64> = ids.iter().filter_map(|id| index.remove(id.as_ref())).collect();
+        if !gone.is_empty() {
+            gone.sort_unstable();
+            let mut next = Snapshot::clone(&self.current());
+            next.remove(&gone);
+            self.publish(next);
+        }
+        Ok(gone.len())
+    }
+
+    /// The entry with this id.
+    ///
+    /// # Errors
+    /// As for [`VectorStore::delete`].
+    pub fn get(&self, id: &str) -> Result<Option<Arc<Entry>>> {
+        let index = self.write()?;
+        Ok(index.get(id).and_then(|sequence| self.current().entry(*sequence)))
+    }
+
+    /// The `top_k` entries most like `query`, best first, equals in the order they were added.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] when `top_k` is 0 or a value is not finite, [`Kind::Store`] when the
+    /// query's dimensions are not the store's.
+    pub fn search(&self, query: &[f32], top_k: usize) -> Result<Vec<Hit>> {
+        finite("query", None, query)?;
+        let hits = self.find(&[query], top_k)?.pop();
+        Ok(hits.unwrap_or_default())
+    }
+
+    /// [`VectorStore::search`] for every row of `queries`, on all cores.
+    ///
+    /// # Errors
+    /// As for [`VectorStore::search`].
+    pub fn search_many(&self, queries: &Matrix, top_k: usize) -> Result<Vec<Vec<Hit>>> {
+        for (row, query) in queries.iter().enumerate() {
+            finite("queries", Some(row), query)?;
+        }
+        self.find(&queries.iter().collect::<Vec<_>>(), top_k)
+    }
+
+    fn find(&self, queries: &[&[f32]], top_k: usize) -> Result<Vec<Vec<Hit>>> {
+        if top_k == 0 {
+            return Err(Error::validation("top_k", Some("0"), "must be at least 1"));
+        }
+        let snapshot = self.current();
+        if let (Some(known), Some(query)) = (snapshot.dimensions, queries.first()) {
+            same_dimensions(known, query.len())?;
+        }
+        Ok(search::search(&snapshot, self.metric, queries, top_k))
+    }
+
+    /// Writes the store to one file, in the safetensors format. The file is replaced in one step: at
+    /// any moment, and after a crash too, it is the whole old one or the whole new one.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] with the system's reason; the old file is then untouched.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        file::save(&self.current(), self.metric, path)
+    }
+
+    /// Reads what [`VectorStore::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] naming what is wrong with the file; nothing of it is kept.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (metric, snapshot) = file::load(path)?;
+        Ok(Self::with_snapshot(metric, snapshot))
+    }
+
+    /// The present state. The lock is held only while a pointer is copied.
+    fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, next: Snapshot) {
+        let next = Arc::new(next);
+        let old = {
+            let mut slot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *slot, next)
+        };
+        // Dropped here, outside the lock: freeing a large state takes its time.
+        drop(old);
+    }
+
+    fn write(&self) -> Result<Writer<'_>> {
+        let here = std::process::id();
+        let owner = self.writing.load(Ordering::Acquire);
+        if owner != 0 && owner != here {
+            return Err(Error::new(
+                Kind::Store,
+                "the vector store was being written by another thread when this process was \
+                 forked; load it from its file or build a new one here",
+            ));
+        }
+        let index = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writing.store(here, Ordering::Release);
+        Ok(Writer { index, writing: &self.writing })
+    }
+}
+
+impl fmt::Debug for VectorStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VectorStore")
+            .field("metric", &self.metric)
+            .field("dimensions", &self.dimensions())
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The right to write, and the index from id to place that only writers need.
+struct Writer<'store> {
+    index: MutexGuard<'store, HashMap<Arc<str>, u64>>,
+    writing: &'store AtomicU32,
+}
+
+impl std::ops::Deref for Writer<'_> {
+    type Target = HashMap<Arc<str>, u64>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.index
+    }
+}
+
+impl std::ops::DerefMut for Writer<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.index
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.writing.store(0, Ordering::Release);
+    }
+}
+
+fn same_dimensions(store: usize, given: usize) -> Result<()> {
+    if store == given {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Store,
+        format!("the store holds vectors of {store} dimensions, this one has {given}"),
+    ))
+}
+
+fn finite(field: &str, row: Option<usize>, vector: &[f32]) -> Result<()> {
+    match vector.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let value = vector.get(at).copied().unwrap_or(f32::NAN).to_string();
+            let place = row.map_or_else(String::new, |row| format!("row {row}, "));
+            let text = format!("{place}position {at} is not a finite number");
+            Err(Error::validation(field, Some(&value), &text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,27 @@ def test_leaving_is_quiet_and_clean(run_child: Any, hanging: Server, way: str) -
     for _ in range(3):
         child = run_script(run_child, "leave", way, timeout=30, env=environment)
         assert (child.returncode, child.stdout, child.stderr) == (0, "", ""), child
+
+
+def test_a_notebook_cell_may_block(server: Server) -> None:
+    """A cell runs on the thread of a running loop: a real kernel, asked over its own protocol."""
+    from jupyter_client.manager import start_new_kernel
+
+    code = f"""
+import graphbit
+client = graphbit.LlmClient(graphbit.LlmConfig.azurellm("key-0123456789", "chat", {server.base_url!r}))
+print(client.complete("sync"), await client.complete_async("async"), client.complete("again"))
+"""
+    manager, client = start_new_kernel()
+    try:
+        printed: list[str] = []
+
+        def collect(message: dict[str, Any]) -> None:
+            content = message["content"]
+            printed.append(content.get("text", "") + "".join(content.get("traceback", ())))
+
+        client.execute_interactive(code, timeout=30, output_hook=collect)
+        assert "".join(printed).split("\n")[0] == "echo: sync echo: async echo: again"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -1,0 +1,132 @@
+//! The rows of a store, in blocks that successive states share until one of them changes.
+
+use std::sync::Arc;
+
+use super::Entry;
+use super::distance::inverse_norm;
+
+/// Rows a block at most. Replacing a row copies its block when a running search still reads it.
+const BLOCK_ROWS: usize = 1024;
+
+/// Up to [`BLOCK_ROWS`] rows, the vectors lying one after the other.
+#[derive(Clone, Default)]
+pub(super) struct Block {
+    pub(super) vectors: Vec<f32>,
+    /// 1 / length of each vector, 0 for a vector of zeros.
+    pub(super) inverse_norms: Vec<f64>,
+    /// Ascending numbers, each given out once.
+    pub(super) sequence: Vec<u64>,
+    pub(super) entries: Vec<Arc<Entry>>,
+}
+
+/// One state of a store; cloning it copies pointers.
+#[derive(Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) dimensions: Option<usize>,
+    pub(super) blocks: Vec<Arc<Block>>,
+    pub(super) next_sequence: u64,
+}
+
+impl Snapshot {
+    pub(super) fn len(&self) -> usize {
+        self.blocks.iter().map(|block| block.entries.len()).sum()
+    }
+
+    /// Every row's number and entry, in order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u64, &Arc<Entry>)> {
+        self.blocks.iter().flat_map(|block| block.sequence.iter().copied().zip(&block.entries))
+    }
+
+    /// Appends a row and returns its number.
+    pub(super) fn push(&mut self, vector: &[f32], entry: Arc<Entry>) -> u64 {
+        let sequence = self.next_sequence;
+        self.push_as(sequence, vector, entry);
+        sequence
+    }
+
+    /// Appends a row that has its number already; numbers must ascend.
+    pub(super) fn push_as(&mut self, sequence: u64, vector: &[f32], entry: Arc<Entry>) {
+        self.next_sequence = sequence + 1;
+        let room = |block: &mut Arc<Block>| {
+            // A block that another state shares is left alone rather than copied.
+            Arc::get_mut(block).is_some_and(|block| block.entries.len() < BLOCK_ROWS)
+        };
+        if !self.blocks.last_mut().is_some_and(room) {
+            self.blocks.push(Arc::default());
+        }
+        if let Some(block) = self.blocks.last_mut().and_then(Arc::get_mut) {
+            block.vectors.extend_from_slice(vector);
+            block.inverse_norms.push(inverse_norm(vector));
+            block.sequence.push(sequence);
+            block.entries.push(entry);
+        }
+    }
+
+    /// Merges small blocks at the end, each with one at least as large as itself: rows added one by
+    /// one are copied a few times each, and few small blocks remain.
+    pub(super) fn merge_tail(&mut self) {
+        while let [.., before, last] = self.blocks.as_mut_slice() {
+            let (rows, added) = (before.entries.len(), last.entries.len());
+            if rows > added || rows + added > BLOCK_ROWS {
+                return;
+            }
+            let merged = Arc::make_mut(before);
+            merged.vectors.extend_from_slice(&last.vectors);
+            merged.inverse_norms.extend_from_slice(&last.inverse_norms);
+            merged.sequence.extend_from_slice(&last.sequence);
+            merged.entries.extend_from_slice(&last.entries);
+            self.blocks.pop();
+        }
+    }
+
+    pub(super) fn replace(&mut self, sequence: u64, vector: &[f32], entry: Arc<Entry>) {
+        let Some((block, row)) = self.locate(sequence) else { return };
+        let Some(block) = self.blocks.get_mut(block) else { return };
+        let block = Arc::make_mut(block);
+        if let Some(place) = block.vectors.chunks_exact_mut(vector.len()).nth(row) {
+            place.copy_from_slice(vector);
+        }
+        if let Some(place) = block.inverse_norms.get_mut(row) {
+            *place = inverse_norm(vector);
+        }
+        if let Some(place) = block.entries.get_mut(row) {
+            *place = entry;
+        }
+    }
+
+    /// Removes the rows with these ascending numbers.
+    pub(super) fn remove(&mut self, gone: &[u64]) {
+        let Some(dimensions) = self.dimensions else { return };
+        for block in &mut self.blocks {
+            if !block.sequence.iter().any(|sequence| gone.binary_search(sequence).is_ok()) {
+                continue;
+            }
+            let mut kept = Block::default();
+            let rows = block.vectors.chunks_exact(dimensions).zip(&block.inverse_norms);
+            for ((vector, norm), (sequence, entry)) in
+                rows.zip(block.sequence.iter().zip(&block.entries))
+            {
+                if gone.binary_search(sequence).is_err() {
+                    kept.vectors.extend_from_slice(vector);
+                    kept.inverse_norms.push(*norm);
+                    kept.sequence.push(*sequence);
+                    kept.entries.push(Arc::clone(entry));
+                }
+            }
+            *block = Arc::new(kept);
+        }
+        self.blocks.retain(|block| !block.entries.is_empty());
+    }
+
+    pub(super) fn entry(&self, sequence: u64) -> Option<Arc<Entry>> {
+        let (block, row) = self.locate(sequence)?;
+        self.blocks.get(block)?.entries.get(row).map(Arc::clone)
+    }
+
+    fn locate(&self, sequence: u64) -> Option<(usize, usize)> {
+        let after = self.blocks.partition_point(|block| block.sequence.first() <= Some(&sequence));
+        let block = after.checked_sub(1)?;
+        let row = self.blocks.get(block)?.sequence.binary_search(&sequence).ok()?;
+        Some((block, row))
+    }
+}

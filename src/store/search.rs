@@ -1,0 +1,211 @@
+//! The exact search: every query against every row, the best kept in a bounded heap.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
+
+use super::block::{Block, Snapshot};
+use super::distance::{dot, dot_wide, inverse_norm, squared_distance, squared_distance_wide};
+use super::{Entry, Hit, Metric};
+
+/// Multiplications below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 21;
+
+/// Product of inverse lengths above which products of the values underflow in `f32`.
+const TINY_VECTORS: f64 = 1e25;
+
+/// The `top_k` best rows for each query.
+///
+/// Work is divided by rows when there are enough of them and by queries otherwise; the threads are
+/// scoped and gone when this returns, so a fork can never inherit a pool.
+pub(super) fn search(
+    snapshot: &Snapshot,
+    metric: Metric,
+    queries: &[&[f32]],
+    top_k: usize,
+) -> Vec<Vec<Hit>> {
+    let rows = snapshot.len();
+    let top_k = top_k.min(rows);
+    let work =
+        rows.saturating_mul(queries.len()).saturating_mul(snapshot.dimensions.unwrap_or_default());
+    let workers = match work / WORTH_A_THREAD {
+        0 => 1,
+        // Asking for the number of cores reads files; a small search is done before that.
+        more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
+    };
+    let queries: Vec<Query<'_>> = queries.iter().map(|query| Query::new(query, metric)).collect();
+    let best = if workers <= 1 {
+        scan(&snapshot.blocks, &queries, metric, top_k)
+    } else if snapshot.blocks.len() >= workers {
+        let share = snapshot.blocks.len().div_ceil(workers);
+        let parts = in_parallel(snapshot.blocks.chunks(share), |blocks| {
+            scan(blocks, &queries, metric, top_k)
+        });
+        parts
+            .into_iter()
+            .reduce(|mut all, part| {
+                all.iter_mut().zip(part).for_each(|(all, part)| all.merge(part));
+                all
+            })
+            .unwrap_or_default()
+    } else {
+        let share = queries.len().div_ceil(workers).max(1);
+        let parts =
+            in_parallel(queries.chunks(share), |some| scan(&snapshot.blocks, some, metric, top_k));
+        parts.into_iter().flatten().collect()
+    };
+    best.into_iter().map(|best| best.into_hits(metric)).collect()
+}
+
+fn scan<'block>(
+    blocks: &'block [Arc<Block>],
+    queries: &[Query<'_>],
+    metric: Metric,
+    top_k: usize,
+) -> Vec<Best<'block>> {
+    let mut best: Vec<_> = queries.iter().map(|_| Best::new(top_k)).collect();
+    // Blocks outside, queries inside: a block is read from memory once for all queries.
+    for block in blocks {
+        for (query, best) in queries.iter().zip(&mut best) {
+            query.scan(block, metric, best);
+        }
+    }
+    best
+}
+
+/// `work` on each part, the first on this thread; results in the order of the parts.
+fn in_parallel<P: Copy + Send, R: Send>(
+    mut parts: impl Iterator<Item = P>,
+    work: impl Fn(P) -> R + Sync,
+) -> Vec<R> {
+    let work = &work;
+    thread::scope(|scope| {
+        let own = parts.next();
+        let helpers: Vec<_> = parts
+            .map(|part| (part, thread::Builder::new().spawn_scoped(scope, move || work(part))))
+            .collect();
+        let mut results: Vec<R> = own.map(work).into_iter().collect();
+        for (part, helper) in helpers {
+            results.push(match helper.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                // A thread that cannot be had is work for this one, not an error.
+                Err(_) => work(part),
+            });
+        }
+        results
+    })
+}
+
+struct Query<'query> {
+    vector: &'query [f32],
+    inverse_norm: f64,
+}
+
+impl<'query> Query<'query> {
+    fn new(vector: &'query [f32], metric: Metric) -> Self {
+        let inverse_norm = if metric == Metric::Cosine { inverse_norm(vector) } else { 1.0 };
+        Self { vector, inverse_norm }
+    }
+
+    fn scan<'block>(&self, block: &'block Block, metric: Metric, best: &mut Best<'block>) {
+        let vectors = block.vectors.chunks_exact(self.vector.len().max(1));
+        let rows = block.sequence.iter().zip(&block.entries);
+        for ((vector, norm), (sequence, entry)) in vectors.zip(&block.inverse_norms).zip(rows) {
+            // Adding zero makes -0 and 0 the same score.
+            let score = self.score(vector, *norm, metric) + 0.0;
+            best.offer(Candidate { score, sequence: *sequence, entry });
+        }
+    }
+
+    /// What rows are ordered by: for `l2` the squared distance with its sign turned.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the result wanted")]
+    fn score(&self, vector: &[f32], norm: f64, metric: Metric) -> f32 {
+        let scale = norm * self.inverse_norm;
+        let score = match metric {
+            Metric::Cosine => (f64::from(dot(vector, self.vector)) * scale) as f32,
+            Metric::Dot => dot(vector, self.vector),
+            Metric::L2 => -squared_distance(vector, self.vector),
+        };
+        if score.is_finite() && !(metric == Metric::Cosine && scale > TINY_VECTORS) {
+            return score;
+        }
+        // The products left the range of `f32`; the result may not.
+        (match metric {
+            Metric::Cosine => dot_wide(vector, self.vector) * scale,
+            Metric::Dot => dot_wide(vector, self.vector),
+            Metric::L2 => -squared_distance_wide(vector, self.vector),
+        }) as f32
+    }
+}
+
+struct Candidate<'block> {
+    score: f32,
+    sequence: u64,
+    entry: &'block Arc<Entry>,
+}
+
+/// Greater is worse, so that the heap's top is the one to drop: a lower score, or at the same score
+/// a later row.
+impl Ord for Candidate<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.sequence.cmp(&other.sequence))
+    }
+}
+
+impl PartialOrd for Candidate<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate<'_> {}
+
+struct Best<'block> {
+    heap: BinaryHeap<Candidate<'block>>,
+    limit: usize,
+}
+
+impl<'block> Best<'block> {
+    fn new(limit: usize) -> Self {
+        Self { heap: BinaryHeap::new(), limit }
+    }
+
+    fn offer(&mut self, candidate: Candidate<'block>) {
+        if self.heap.len() < self.limit {
+            self.heap.push(candidate);
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && candidate < *worst
+        {
+            *worst = candidate;
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        for candidate in other.heap {
+            self.offer(candidate);
+        }
+    }
+
+    fn into_hits(self, metric: Metric) -> Vec<Hit> {
+        let hit = |candidate: Candidate<'_>| Hit {
+            entry: Arc::clone(candidate.entry),
+            score: match metric {
+                // A rounding step above 1 would surprise whoever takes the arc cosine.
+                Metric::Cosine => candidate.score.clamp(-1.0, 1.0),
+                Metric::Dot => candidate.score,
+                Metric::L2 => -(-candidate.score).sqrt(),
+            },
+            index: candidate.sequence,
+        };
+        self.heap.into_sorted_vec().into_iter().map(hit).collect()
+    }
+}
