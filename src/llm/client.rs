@@ -139,6 +139,7 @@ fn check(request: &ChatRequest) -> Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what #[tokio::test] expands to")]
 mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;

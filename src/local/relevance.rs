@@ -22,6 +22,8 @@ const RANK_DISCOUNT: f64 = 0.1;
 /// Fewer words than this are a caption rather than a statement.
 const SHORT_SENTENCE: usize = 4;
 const SHORT_PENALTY: f64 = 0.6;
+/// A sentence that the edge of a passage cut off reads badly; a whole one is preferred.
+const CUT_PENALTY: f64 = 0.7;
 
 /// Words that say nothing about the subject. Words that are also keywords of programming languages
 /// ("with", "for", "from") are left to their rarity.
@@ -179,6 +181,12 @@ fn score(candidate: &Candidate, weights: &HashMap<&str, f64>, average_words: f64
     score /= 0.6 + 0.4 * (as_f64(candidate.words) / average_words).max(0.5);
     if candidate.words < SHORT_SENTENCE {
         score *= SHORT_PENALTY;
+    }
+    if !candidate.text.ends_with(['.', '!', '?', ':', '"', ')', '\u{201d}', '\u{3002}']) {
+        score *= CUT_PENALTY;
+    }
+    if candidate.text.starts_with(char::is_lowercase) {
+        score *= CUT_PENALTY;
     }
     if candidate.opens {
         score *= OPENING_BONUS;

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
 
 use super::tokenizer::TextTokenizer;
 use super::{PROVIDER, normalise};
@@ -87,13 +88,24 @@ impl TransformerEmbedding {
         let mut order: Vec<usize> = (0..token_ids.len()).collect();
         order.sort_by_key(|&index| token_ids.get(index).map_or(0, Vec::len));
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); token_ids.len()];
-        for group in order.chunks(FORWARD_BATCH) {
+        let passes = order.chunks(FORWARD_BATCH).map(|group| {
             let members: Vec<&[u32]> =
                 group.iter().filter_map(|&index| token_ids.get(index).map(Vec::as_slice)).collect();
             let batch = pad(&members);
-            let (mask, columns) = (batch.mask.clone(), batch.columns);
-            let states = self.inference.run(batch).await?;
-            let vectors = pool(&states, &mask, members.len(), columns)?;
+            let (mask, rows, columns) = (batch.mask.clone(), batch.rows, batch.columns);
+            let inference = Arc::clone(&self.inference);
+            // Lazy: a pass starts when the limit below lets it.
+            async move {
+                let states = inference.run(batch).await?;
+                Ok((group, pool(&states, &mask, rows, columns)?))
+            }
+        });
+        let passes: Vec<_> = passes.collect();
+        // One pass uses one core.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut pooled = stream::iter(passes).buffer_unordered(cores);
+        while let Some(pass) = pooled.next().await {
+            let (group, vectors): (&[usize], Vec<Vec<f32>>) = pass?;
             for (&index, vector) in group.iter().zip(vectors) {
                 let _ = self.width.set(vector.len());
                 if let Some(row) = rows.get_mut(index) {

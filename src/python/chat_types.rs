@@ -72,6 +72,7 @@ impl PyLlmUsage {
         self.0.reasoning_tokens
     }
 
+    #[expect(clippy::wrong_self_convention, reason = "a method in Python")]
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("prompt_tokens", self.0.prompt_tokens)?;
@@ -203,9 +204,9 @@ impl From<&ToolCall> for PyLlmToolCall {
 }
 
 impl PyLlmToolCall {
-    fn to_core(&self) -> PyResult<ToolCall> {
+    fn into_core(self) -> PyResult<ToolCall> {
         let arguments = parse("parameters", &self.parameters)?;
-        Ok(ToolCall { id: self.id.clone(), name: self.name.clone(), arguments })
+        Ok(ToolCall { id: self.id, name: self.name, arguments })
     }
 }
 
@@ -307,7 +308,7 @@ impl PyLlmResponse {
         tool_calls: Vec<PyLlmToolCall>,
     ) -> PyResult<PyRefMut<'_, Self>> {
         slf.0.tool_calls =
-            tool_calls.iter().map(PyLlmToolCall::to_core).collect::<PyResult<_>>()?;
+            tool_calls.into_iter().map(PyLlmToolCall::into_core).collect::<PyResult<_>>()?;
         Ok(slf)
     }
 
@@ -351,7 +352,13 @@ impl PyLlmResponse {
 
     fn __repr__(&self) -> String {
         let content = &self.0.content;
-        let shown = content.get(..content.floor_char_boundary(SHOWN_CONTENT)).unwrap_or_default();
+        // The longest start of at most that many bytes that ends between two characters.
+        let end = (0..=SHOWN_CONTENT).rev().find(|&end| content.is_char_boundary(end));
+        let shown = if content.len() > SHOWN_CONTENT {
+            content.get(..end.unwrap_or_default()).unwrap_or_default()
+        } else {
+            content
+        };
         let more = if content.len() > SHOWN_CONTENT { "..." } else { "" };
         format!(
             "LlmResponse(content='{shown}{more}...', model='{}', usage=LlmUsage(total={}), finish_reason={})",

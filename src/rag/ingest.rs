@@ -229,7 +229,7 @@ fn cut_document(inner: &Inner, clocks: &Clocks, slot: usize, source: String, wor
         }
     };
     let _busy = clocks.split.run();
-    let mut chunks = inner.config.splitter.split(&document.text);
+    let mut chunks = inner.config.splitter.cut(&document.text);
     chunks.retain(|chunk| !chunk.content.trim().is_empty());
     let head = Head { slot, source, metadata: document.metadata, chunks: chunks.len() };
     if chunks.is_empty() {
@@ -239,7 +239,12 @@ fn cut_document(inner: &Inner, clocks: &Clocks, slot: usize, source: String, wor
     let pieces = chunks.into_iter().enumerate().map(|(number, chunk)| Piece {
         head: Arc::clone(&head),
         number,
-        text: chunk.content,
+        // The span in the document, not the splitter's content: that may lack line breaks, and what is
+        // cited should read as it was written.
+        text: document
+            .text
+            .get(chunk.start_byte..chunk.end_byte)
+            .map_or_else(|| chunk.content.into_owned(), str::to_owned),
         start_char: chunk.start_char,
         end_char: chunk.end_char,
     });

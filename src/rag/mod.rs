@@ -94,7 +94,7 @@ impl Config {
             embedding,
             llm,
             splitter: Arc::new(RecursiveSplitter::new(CHUNK_CHARS, CHUNK_OVERLAP, None)?),
-            store: Arc::new(VectorStore::new(Metric::Cosine)),
+            store: Arc::new(VectorStore::new(Metric::Cosine, None)?),
             top_k: DEFAULT_TOP_K,
             batch_size: BATCH_TEXTS,
             max_concurrency: None,
@@ -159,7 +159,7 @@ pub struct Answer {
 /// What a [`ParallelRag`] has done and holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Documents held.
+    /// Documents ingested here and held; those of a store filled elsewhere are not counted.
     pub documents: usize,
     /// Chunks held.
     pub chunks: usize,

@@ -43,7 +43,9 @@ impl Reporter {
 }
 
 async fn report(mut seen: watch::Receiver<Progress>, callback: OnProgress) -> crate::Result<()> {
-    while seen.changed().await.is_ok() {
+    let mut last = Progress::default();
+    // A state is reported once; `wait_for` fails when the ingest was stopped.
+    while seen.wait_for(|progress| *progress != last).await.is_ok() {
         let progress = *seen.borrow_and_update();
         let callback = Arc::clone(&callback);
         runtime::callback(move || {
@@ -54,9 +56,9 @@ async fn report(mut seen: watch::Receiver<Progress>, callback: OnProgress) -> cr
         if progress.finished {
             break;
         }
+        last = progress;
         // Wakes early for the final state, which is not made to wait.
         let _ = tokio::time::timeout(INTERVAL, seen.wait_for(|progress| progress.finished)).await;
-        seen.mark_changed();
     }
     Ok(())
 }
