@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import http.server
 import json
 import math
+import shutil
+import ssl
+import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -516,3 +521,48 @@ def test_large_answers_leave_the_interpreter_to_others(server: Server) -> None:
         watcher.join()
     # The conversion of one answer takes far longer than this in one piece.
     assert longest < 0.05
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certificates_named_in_the_environment_are_trusted(
+    run_child: Any, tmp_path: Path, variable: str
+) -> None:
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    key, certificate = tmp_path / "key.pem", trusted / "certificate.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    command += " -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+    subprocess.run(
+        [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    subprocess.run(["openssl", "rehash", trusted], check=True, capture_output=True)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            answer = json.dumps(scripted([{"embedding": [1, 2]}])).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = f"""
+            from graphbit import EmbeddingClient, EmbeddingConfig
+            url = "https://localhost:{server.server_port}/v1"
+            print(EmbeddingClient(EmbeddingConfig.openai_compatible(url, "m")).embed("a"))
+        """
+        named = certificate if variable == "SSL_CERT_FILE" else trusted
+        trusting = run_child(code, env={variable: str(named)})
+        doubting = run_child(code)
+        server.shutdown()
+    assert trusting.stdout == "[1.0, 2.0]\n", trusting.stderr
+    assert "NetworkError" in doubting.stderr and "certificate" in doubting.stderr, doubting.stderr
