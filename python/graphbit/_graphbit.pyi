@@ -8,17 +8,17 @@ raise `TypeError`.
 """
 
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TypedDict, final
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-_Vector = Sequence[float] | NDArray[np.floating[Any]]
+_Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 
 class _Stats(TypedDict):
     total_requests: int
@@ -476,5 +476,778 @@ class LlmResponse:
         """Adds one entry; `value` is JSON text, else `ValueError`."""
 
     def to_dict(self) -> dict[str, Any]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+# --- embeddings -----------------------------------------------------------------------------------
+
+class _GroupStats(TypedDict):
+    successful_requests: int
+    failed_requests: int
+    avg_response_time_ms: float
+    total_embeddings: int
+    total_tokens: int
+
+class _Groups(TypedDict):
+    embeddings: list[list[list[float]]]
+    errors: list[str]
+    duration_ms: int
+    stats: _GroupStats
+
+class _EmbeddingStats(TypedDict):
+    total_requests: int
+    successful_requests: int
+    failed_requests: int
+    success_rate: float
+    average_response_time_ms: float
+    uptime_seconds: int
+
+@final
+class EmbeddingConfig:
+    """Which embedding model answers. Made by its static methods only; never shows the key.
+
+    `base_url`, `timeout` (default 30 s for one request), `headers` and `http_proxy` are as for
+    `LlmConfig`.
+    """
+
+    @staticmethod
+    def openai(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """OpenAI.
+
+        Args:
+            api_key: At least 20 bytes.
+            model: Default `text-embedding-3-small`.
+        """
+
+    @staticmethod
+    def azure(
+        api_key: str,
+        deployment_name: str,
+        endpoint: str,
+        model: str | None = None,
+        api_version: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """A deployment of Azure OpenAI.
+
+        Args:
+            api_key: At least 8 bytes.
+            deployment_name: Stands for the model.
+            endpoint: The resource's address.
+            model: For display only.
+            api_version: Default `2024-02-01`.
+        """
+
+    @staticmethod
+    def openai_compatible(
+        base_url: str,
+        model: str,
+        api_key: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        dimensions: int | None = None,
+    ) -> EmbeddingConfig:
+        """Any server that answers `POST {base_url}/embeddings` as OpenAI does.
+
+        Args:
+            base_url: For example `http://localhost:8000/v1`.
+            model: What the server calls it.
+            api_key: Sent as bearer token when given.
+            encoding_format: How vectors travel; sent only when given, both forms are understood.
+            dimensions: Shortens the vectors where the server can; sent only when given.
+        """
+
+    @staticmethod
+    def from_callable(
+        function: Callable[[list[str]], Sequence[Sequence[float]] | NDArray[np.floating[Any]]],
+        *,
+        model: str = "callable",
+        dimensions: int | None = None,
+        max_batch: int = 256,
+    ) -> EmbeddingConfig:
+        """A function of yours in place of a provider.
+
+        Args:
+            function: Takes texts, returns as many rows: a list of lists or a 2-D array. Runs on
+                threads of its own, several calls at once; what it raises, the call raises.
+            model: The name to report.
+            dimensions: What every row must have; unchecked when not given.
+            max_batch: Texts a call.
+        """
+
+    @staticmethod
+    def local(
+        model: str | None = None,
+        *,
+        path: str | PathLike[str] | None = None,
+        tokenizer: str | PathLike[str] | None = None,
+    ) -> EmbeddingConfig:
+        """A model that needs no key and no network.
+
+        Args:
+            model: `wordllama` (the default, `graphbit[local]`: static vectors, 256 dimensions, thousands of
+                texts a second) or `minilm` (`graphbit[minilm]`: 384 dimensions, better and slower).
+            path: A safetensors file of static vectors of your own instead.
+            tokenizer: Its tokenizer; default `tokenizer.json` beside it.
+
+        Raises:
+            ConfigurationError: The package that carries the weights is not installed.
+        """
+
+    def provider(self) -> str:
+        """Who answers, such as `openai`."""
+
+    def model(self) -> str:
+        """The model's name."""
+
+@final
+class EmbeddingClient:
+    """Embeds texts, with retries. Share it between threads, event loops and forked children."""
+
+    def __new__(cls, config: EmbeddingConfig) -> Self: ...
+    def embed(self, text: str) -> list[float]:
+        """The vector of one text, which must not be empty."""
+
+    def embed_async(self, text: str) -> Future[list[float]]:
+        """`embed` without blocking."""
+
+    def embed_many(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of many texts, in order, in as few requests as the provider allows."""
+
+    def embed_many_async(self, texts: Sequence[str]) -> Future[list[list[float]]]:
+        """`embed_many` without blocking."""
+
+    def embed_batch_parallel(
+        self,
+        texts_batch: Sequence[Sequence[str]],
+        max_concurrency: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> _Groups:
+        """One request for each inner list.
+
+        Args:
+            texts_batch: The inner lists.
+            max_concurrency: Requests under way at once; at least 1, default 10.
+            timeout_ms: When it is over, finished inner lists are kept and the others fail.
+
+        Returns:
+            A dict of `embeddings`, `errors`, `duration_ms` and `stats`. A failed inner list is `[]` in
+            `embeddings` and named in `errors`.
+        """
+
+    def embed_array(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> NDArray[np.float32]:
+        """The vectors of many texts as one array of shape (texts, dimensions), in order.
+
+        Args:
+            texts: The texts.
+            batch_size: Texts a request; default 256.
+            max_concurrency: Requests under way at once; default 16.
+            on_error: `raise` raises a failed request's error and cancels the others; `nan` leaves NaN in
+                the rows of failed texts and raises only when every request failed.
+            on_progress: Called as `on_progress(done, total)` after each request, on another thread;
+                what it raises ends the call.
+        """
+
+    def embed_array_async(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Future[NDArray[np.float32]]:
+        """`embed_array` without blocking."""
+
+    @staticmethod
+    def similarity(a: _Vector, b: _Vector) -> float:
+        """Cosine similarity of two vectors of equal length; 0.0 when either has no length."""
+
+    def get_stats(self) -> _EmbeddingStats:
+        """Numbers of this client's requests."""
+
+    def reset_stats(self) -> None:
+        """Sets the counters to zero; the uptime goes on."""
+
+# --- splitters ------------------------------------------------------------------------------------
+
+@final
+class TextChunk:
+    """A piece of a text and its place there. Compares by value."""
+
+    @property
+    def content(self) -> str: ...
+    @property
+    def start_index(self) -> int:
+        """First byte in the UTF-8 form of the text, as GraphBit 0.6.8 counts."""
+
+    @property
+    def end_index(self) -> int:
+        """One past the last byte in the UTF-8 form of the text, as GraphBit 0.6.8 counts."""
+
+    @property
+    def start_byte(self) -> int:
+        """First byte of the content in the UTF-8 form of the text."""
+
+    @property
+    def end_byte(self) -> int:
+        """One past the last byte of the content."""
+
+    @property
+    def start_char(self) -> int:
+        """`text[start_char:end_char]` is the content whenever the content is a slice of the text."""
+
+    @property
+    def end_char(self) -> int:
+        """See `start_char`."""
+
+    @property
+    def chunk_index(self) -> int:
+        """Position in the result."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """`length` in characters, and `token_count` or `sentence_count`; all of them strings."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class CharacterSplitter:
+    """Splits by characters, after white space where there is some."""
+
+    def __new__(cls, chunk_size: int, chunk_overlap: int = 0) -> Self:
+        """Makes a splitter.
+
+        Args:
+            chunk_size: Characters a chunk; at least 1.
+            chunk_overlap: Characters that neighbours share; less than `chunk_size`.
+
+        Raises:
+            ParameterError: The sizes contradict each other.
+        """
+
+    @property
+    def chunk_size(self) -> int: ...
+    @property
+    def chunk_overlap(self) -> int: ...
+    def split_text(self, text: str) -> list[TextChunk]:
+        """The chunks of `text`, in order. Other threads run meanwhile."""
+
+    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
+        """The chunks of each text, in order; large batches use all cores."""
+
+@final
+class TokenSplitter:
+    """Splits by tokens: runs of word characters, of white space, of others; or a pattern's matches."""
+
+    def __new__(
+        cls, chunk_size: int, chunk_overlap: int = 0, token_pattern: str | None = None
+    ) -> Self:
+        """Makes a splitter.
+
+        Args:
+            chunk_size: Tokens a chunk; at least 1.
+            chunk_overlap: Tokens that neighbours share; less than `chunk_size`.
+            token_pattern: A regular expression whose matches are the tokens.
+
+        Raises:
+            ParameterError: The sizes contradict each other, or the pattern is no regular expression.
+        """
+
+    @property
+    def chunk_size(self) -> int: ...
+    @property
+    def chunk_overlap(self) -> int: ...
+    def split_text(self, text: str) -> list[TextChunk]:
+        """The chunks of `text`, in order. Other threads run meanwhile."""
+
+    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
+        """The chunks of each text, in order; large batches use all cores."""
+
+@final
+class SentenceSplitter:
+    """Splits by sentences. The size counts UTF-8 bytes, the overlap sentences."""
+
+    def __new__(
+        cls, chunk_size: int, chunk_overlap: int = 0, sentence_endings: Sequence[str] | None = None
+    ) -> Self:
+        """Makes a splitter.
+
+        Args:
+            chunk_size: Bytes at which a chunk stops growing; at least 1.
+            chunk_overlap: Sentences that neighbours share; less than `chunk_size`.
+            sentence_endings: Regular expressions in place of the usual endings.
+
+        Raises:
+            ParameterError: The sizes contradict each other.
+        """
+
+    @property
+    def chunk_size(self) -> int: ...
+    @property
+    def chunk_overlap(self) -> int: ...
+    def split_text(self, text: str) -> list[TextChunk]:
+        """The chunks of `text`, in order. Other threads run meanwhile."""
+
+    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
+        """The chunks of each text, in order; large batches use all cores."""
+
+@final
+class RecursiveSplitter:
+    """Splits by the coarsest separator that will do. Sizes count UTF-8 bytes."""
+
+    def __new__(
+        cls, chunk_size: int, chunk_overlap: int = 0, separators: Sequence[str] | None = None
+    ) -> Self:
+        """Makes a splitter.
+
+        Args:
+            chunk_size: Bytes a chunk, overlap not counted; at least 1.
+            chunk_overlap: Bytes taken from each neighbour; less than `chunk_size`.
+            separators: Coarse to fine; default paragraph, line, sentence, word.
+
+        Raises:
+            ParameterError: The sizes contradict each other.
+        """
+
+    @property
+    def chunk_size(self) -> int: ...
+    @property
+    def chunk_overlap(self) -> int: ...
+    @property
+    def separators(self) -> list[str]:
+        """Coarse to fine; a new list each time."""
+
+    def split_text(self, text: str) -> list[TextChunk]:
+        """The chunks of `text`, in order. Other threads run meanwhile."""
+
+    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
+        """The chunks of each text, in order; large batches use all cores."""
+
+@final
+class TextSplitterConfig:
+    """A strategy, its sizes and three flags. Made by its static methods only.
+
+    `TextSplitter` takes `character`, `token`, `sentence` and `recursive`; the other four can be made,
+    as in GraphBit 0.6.8, and are refused there.
+    """
+
+    @staticmethod
+    def character(chunk_size: int, chunk_overlap: int = 0) -> TextSplitterConfig: ...
+    @staticmethod
+    def token(
+        chunk_size: int, chunk_overlap: int = 0, token_pattern: str | None = None
+    ) -> TextSplitterConfig: ...
+    @staticmethod
+    def sentence(
+        chunk_size: int, chunk_overlap: int = 0, sentence_endings: Sequence[str] | None = None
+    ) -> TextSplitterConfig: ...
+    @staticmethod
+    def recursive(
+        chunk_size: int, chunk_overlap: int = 0, separators: Sequence[str] | None = None
+    ) -> TextSplitterConfig: ...
+    @staticmethod
+    def paragraph(
+        chunk_size: int, chunk_overlap: int = 0, min_paragraph_length: int | None = None
+    ) -> TextSplitterConfig: ...
+    @staticmethod
+    def markdown(
+        chunk_size: int, chunk_overlap: int = 0, split_by_headers: bool = True
+    ) -> TextSplitterConfig: ...
+    @staticmethod
+    def code(
+        chunk_size: int, chunk_overlap: int = 0, language: str | None = None
+    ) -> TextSplitterConfig: ...
+    @staticmethod
+    def regex(pattern: str, chunk_size: int, chunk_overlap: int = 0) -> TextSplitterConfig: ...
+    @property
+    def chunk_size(self) -> int: ...
+    @property
+    def chunk_overlap(self) -> int: ...
+    @property
+    def strategy_type(self) -> str:
+        """The name of the static method that made it."""
+
+    @property
+    def preserve_word_boundaries(self) -> bool: ...
+    @property
+    def trim_whitespace(self) -> bool: ...
+    @property
+    def include_metadata(self) -> bool: ...
+    def set_preserve_word_boundaries(self, preserve: bool) -> None:
+        """Only the character strategy can cut inside words."""
+
+    def set_trim_whitespace(self, trim: bool) -> None:
+        """Keep or remove white space at the ends of chunks."""
+
+    def set_include_metadata(self, include: bool) -> None:
+        """Fill or leave empty each chunk's metadata."""
+
+@final
+class TextSplitter:
+    """The splitter that a `TextSplitterConfig` describes."""
+
+    def __new__(cls, config: TextSplitterConfig) -> Self: ...
+    def split_text(self, text: str) -> list[TextChunk]:
+        """The chunks of `text`, in order. Other threads run meanwhile."""
+
+    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
+        """The chunks of each text, in order; large batches use all cores."""
+
+    def create_documents(self, text: str) -> list[dict[str, str]]:
+        """The chunks as dicts of strings: `content`, `start_index`, `end_index`, `chunk_index`."""
+
+# --- vector store ---------------------------------------------------------------------------------
+
+_Vectors: TypeAlias = Sequence[_Vector] | NDArray[np.floating[Any]]
+
+@final
+class SearchHit:
+    """One answer to a search."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def score(self) -> float:
+        """More is better: the cosine, the dot product, or the distance with its sign turned."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def metadata(self) -> dict[str, str]:
+        """A new dict each time."""
+
+    @property
+    def index(self) -> int:
+        """The how-manieth vector of the store this was when it was added, from 0."""
+
+@final
+class VectorStore:
+    """An exact vector store in memory. Searches see a consistent state while others add.
+
+    Vectors are lists of numbers or arrays of any real type; they are kept as float32.
+    """
+
+    def __new__(
+        cls, dimensions: int | None = None, *, metric: Literal["cosine", "dot", "l2"] = "cosine"
+    ) -> Self:
+        """Without `dimensions` the first vectors decide."""
+
+    def add(
+        self,
+        vectors: _Vectors,
+        texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, str]] | None = None,
+    ) -> list[str]:
+        """Stores one vector a row and returns the ids. All rows are stored, or none.
+
+        Args:
+            vectors: One vector a row.
+            texts: One for each row; default empty.
+            ids: One for each row; those that exist are replaced. By default free numbers are given.
+            metadatas: One for each row; default empty.
+        """
+
+    def search(self, vector: _Vector, top_k: int = 5) -> list[SearchHit]:
+        """The `top_k` entries most like `vector`, best first."""
+
+    def search_many(self, vectors: _Vectors, top_k: int = 5) -> list[list[SearchHit]]:
+        """`search` for every row of `vectors`, on all cores."""
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Removes the entries with these ids; returns how many there were."""
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes one file; what was there before is replaced in one step or stays untouched."""
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> VectorStore:
+        """Reads what `save` wrote.
+
+        Raises:
+            StoreError: The file is damaged; nothing was loaded.
+        """
+
+    @property
+    def dimensions(self) -> int | None:
+        """Values a vector, or `None` before the first one."""
+
+    @property
+    def metric(self) -> str:
+        """`cosine`, `dot` or `l2`."""
+
+    def __len__(self) -> int: ...
+
+# --- retrieval ------------------------------------------------------------------------------------
+
+class _HasText(Protocol):
+    @property
+    def text(self) -> str: ...
+
+class _HasPageContent(Protocol):
+    @property
+    def page_content(self) -> str: ...
+
+_Document: TypeAlias = (
+    str | PathLike[str] | tuple[str, str] | Mapping[str, Any] | _HasText | _HasPageContent
+)
+_Splitter: TypeAlias = (
+    CharacterSplitter | TokenSplitter | SentenceSplitter | RecursiveSplitter | TextSplitter
+)
+
+class _StageSeconds(TypedDict):
+    load: float
+    split: float
+    embed: float
+    store: float
+    wall: float
+
+class _RagStats(TypedDict):
+    documents: int
+    chunks: int
+    failed_documents: int
+    embedded_tokens: int
+    questions: int
+
+@final
+class ParallelRAG:
+    """Ingests documents in parallel and answers questions about them, with citations."""
+
+    def __new__(
+        cls,
+        embedding: EmbeddingConfig | EmbeddingClient | None = None,
+        llm: LlmConfig | LlmClient | None = None,
+        *,
+        splitter: _Splitter | None = None,
+        store: VectorStore | None = None,
+        top_k: int = 4,
+        batch_size: int = 64,
+        max_concurrency: int | None = None,
+    ) -> Self:
+        """Connects to nothing yet.
+
+        Args:
+            embedding: Default the local `wordllama` model.
+            llm: Default OpenAI where `OPENAI_API_KEY` is set, Ollama where `OLLAMA_HOST` is, else quotes
+                without a language model.
+            splitter: Default recursive, 1000 bytes with 100 of overlap.
+            store: Default an empty cosine store.
+            top_k: Passages a question retrieves, 1 to 1000.
+            batch_size: Chunks an embedding request.
+            max_concurrency: Embedding requests under way at once; default 16, or the number of cores for
+                a local model.
+        """
+
+    def ingest(
+        self,
+        documents: _Document | Iterable[_Document],
+        *,
+        on_progress: Callable[[IngestProgress], object] | None = None,
+        progress: bool | None = None,
+    ) -> IngestReport:
+        """Loads, splits, embeds and stores. A document that fails is an outcome, not an exception.
+
+        Args:
+            documents: A path, `{name: text}`, or an iterable of paths, `(name, text)` pairs,
+                `{"source", "text", "metadata"}` dicts and objects with `text` or `page_content`. A folder
+                stands for the files below it. A source ingested before is replaced.
+            on_progress: Called on a thread of its own, at most 20 times a second and at the end; what it
+                raises is reported through `sys.unraisablehook`.
+            progress: `False` hides the bar that is drawn when standard error is a terminal.
+        """
+
+    def ingest_async(
+        self,
+        documents: _Document | Iterable[_Document],
+        *,
+        on_progress: Callable[[IngestProgress], object] | None = None,
+        progress: bool | None = None,
+    ) -> Future[IngestReport]:
+        """`ingest` without blocking."""
+
+    def ask(self, question: str, *, top_k: int | None = None) -> Answer:
+        """Answers from the passages most similar to the question.
+
+        Raises:
+            ValidationError: The question is blank, or `top_k` is not 1 to 1000.
+            StoreError: Nothing has been ingested.
+        """
+
+    def ask_async(self, question: str, *, top_k: int | None = None) -> Future[Answer]:
+        """`ask` without blocking."""
+
+    def search(self, question: str, *, top_k: int | None = None) -> list[Citation]:
+        """The passages most similar to the question, best first, without asking a model."""
+
+    def search_async(self, question: str, *, top_k: int | None = None) -> Future[list[Citation]]:
+        """`search` without blocking."""
+
+    def stats(self) -> _RagStats:
+        """What is held and what was done."""
+
+    def __len__(self) -> int:
+        """Chunks held."""
+
+    def __bool__(self) -> bool:
+        """Always true; only `len()` tells an empty one from a full one."""
+
+@final
+class IngestProgress:
+    """How far an ingest is."""
+
+    @property
+    def documents_total(self) -> int:
+        """0 until the folders have been read."""
+
+    @property
+    def documents_done(self) -> int: ...
+    @property
+    def documents_failed(self) -> int: ...
+    @property
+    def chunks_total(self) -> int:
+        """Chunks cut so far."""
+
+    @property
+    def chunks_done(self) -> int:
+        """Chunks embedded so far."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens embedded so far."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether this is the last report."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class IngestReport:
+    """What an ingest did."""
+
+    @property
+    def documents(self) -> int:
+        """Documents stored."""
+
+    @property
+    def chunks(self) -> int:
+        """Chunks stored."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens embedded."""
+
+    @property
+    def outcomes(self) -> list[DocumentOutcome]:
+        """One a document, in the order given."""
+
+    @property
+    def failed(self) -> list[DocumentOutcome]:
+        """The outcomes with an error."""
+
+    @property
+    def seconds(self) -> _StageSeconds:
+        """Seconds each stage was busy; stages overlap. `wall` is the whole time."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class DocumentOutcome:
+    """How it went for one document."""
+
+    @property
+    def source(self) -> str:
+        """The path or name given."""
+
+    @property
+    def chunks(self) -> int:
+        """Chunks stored."""
+
+    @property
+    def error(self) -> str | None:
+        """Why nothing of it was stored."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was stored."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class Answer:
+    """An answer and the passages it rests on. `str()` is its text."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def citations(self) -> list[Citation]:
+        """The passages given to the model, best first."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The documents the text cites, each once, in the order of the passages."""
+
+    @property
+    def usage(self) -> LlmUsage: ...
+    @property
+    def model(self) -> str: ...
+
+@final
+class Citation:
+    """A passage, with the number that marks it in an answer."""
+
+    @property
+    def number(self) -> int:
+        """From 1, best first; `[1]` in the answer's text."""
+
+    @property
+    def source(self) -> str:
+        """The document's path or name."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start_char(self) -> int:
+        """First character of the passage in the document."""
+
+    @property
+    def end_char(self) -> int:
+        """One past its last character."""
+
+    @property
+    def score(self) -> float:
+        """Similarity to the question."""
+
+    @property
+    def cited(self) -> bool:
+        """Whether the answer's text carries this passage's number."""
+
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -50,18 +50,23 @@ def wait_for(check: object, seconds: float = 2.0) -> None:
 
 def test_log_and_stats_tell_what_happened(server: Server) -> None:
     before = time.time()
-    reply, body = post(server)
+    _reply, body = post(server)
     assert json.loads(body)["choices"][0]["message"]["content"] == "echo: hello wörld 🙂"
     (entry,) = server.log()
-    assert entry["method"] == "POST" and entry["path"] == "/v1/chat/completions"
+    assert entry["method"] == "POST"
+    assert entry["path"] == "/v1/chat/completions"
     assert entry["headers"]["authorization"] == "Bearer k"
     assert json.loads(entry["body"]) == HELLO
     assert before - 0.01 <= entry["started"] <= entry["finished"] <= time.time() + 0.01
-    assert entry["status"] == 200 and not entry["disconnected"]
+    assert entry["status"] == 200
+    assert not entry["disconnected"]
     stats = server.stats()
-    assert stats["requests"] == 1 and stats["connections_total"] == 1 and stats["in_flight"] == 0
+    assert stats["requests"] == 1
+    assert stats["connections_total"] == 1
+    assert stats["in_flight"] == 0
     server.reset()
-    assert server.log() == [] and server.stats()["requests"] == 0
+    assert server.log() == []
+    assert server.stats()["requests"] == 0
 
 
 def test_embeddings_match_the_documented_function(server: Server) -> None:
@@ -79,7 +84,8 @@ def test_embeddings_match_the_documented_function(server: Server) -> None:
 def test_scripted_statuses_then_normal(server: Server) -> None:
     server.behaviour(status=[503, [429, "slow down", {"Retry-After": "7"}], [200, {"a": 1}]])
     reply, body = post(server)
-    assert reply.status == 503 and json.loads(body)["error"]["type"] == "server_error"
+    assert reply.status == 503
+    assert json.loads(body)["error"]["type"] == "server_error"
     reply, body = post(server)
     assert (reply.status, body, reply.headers["retry-after"]) == (429, b"slow down", "7")
     assert post(server)[1] == b'{"a":1}'
@@ -130,7 +136,8 @@ def test_a_vanished_client_is_noticed(server: Server, settings: dict[str, object
     wait_for(lambda: server.log()[0]["disconnected"])
     assert server.log()[0]["finished"] - gone < 0.1
     stats = server.stats()
-    assert stats["disconnects"] == 1 and stats["in_flight"] == 0
+    assert stats["disconnects"] == 1
+    assert stats["in_flight"] == 0
     wait_for(lambda: server.stats()["connections_open"] == 0)
 
 
@@ -176,10 +183,12 @@ def test_truncated_and_failing_streams(server: Server) -> None:
     server.behaviour(truncate=True)
     with pytest.raises(http.client.IncompleteRead) as cut:
         post(server, body=HELLO | {"stream": True})
-    assert b"echo" in cut.value.partial and b"[DONE]" not in cut.value.partial
+    assert b"echo" in cut.value.partial
+    assert b"[DONE]" not in cut.value.partial
     server.behaviour(stream_error_frame=True)
     _, body = post(server, body=HELLO | {"stream": True})
-    assert b'data: {"error"' in body and b"[DONE]" not in body
+    assert b'data: {"error"' in body
+    assert b"[DONE]" not in body
 
 
 def test_unknown_settings_are_refused_and_scopes_do_not_mix(
@@ -191,7 +200,8 @@ def test_unknown_settings_are_refused_and_scopes_do_not_mix(
     other.behaviour(fail_every=1, retry_after=3)
     assert post(server)[0].status == 200
     reply, _ = post(other)
-    assert reply.status == 500 and reply.headers["retry-after"] == "3"
+    assert reply.status == 500
+    assert reply.headers["retry-after"] == "3"
     assert len(server.log()) == len(other.log()) == 1
 
 
@@ -207,7 +217,9 @@ def test_it_does_not_outlive_its_parent() -> None:
 def test_children_are_killed_in_time(run_child: object) -> None:
     start = time.monotonic()
     child = run_child("import os, time; os.fork(); time.sleep(60)", timeout=1)  # type: ignore[operator]
-    assert child.timed_out and child.returncode == -9
+    assert child.timed_out
+    assert child.returncode == -9
     assert time.monotonic() - start < 10
     child = run_child("import os; print(os.environ['GRAPHBIT_SIMULATOR_URL']); os.abort()")  # type: ignore[operator]
-    assert child.stdout.startswith("http://127.0.0.1:") and child.returncode == -6
+    assert child.stdout.startswith("http://127.0.0.1:")
+    assert child.returncode == -6

@@ -1,0 +1,95 @@
+"""What every workload shares: parameters in, one line of JSON out, threads warm before the clock.
+
+A workload is a program: ``python workload.py '{"url": "http://127.0.0.1:1", "calls": 100}'``. It
+imports whatever package its interpreter calls ``graphbit``, so one file measures both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+KEY = "benchmark-key-0123456789"
+
+
+def parameters(**defaults: Any) -> SimpleNamespace:
+    """The workload's parameters: the first argument, over its defaults."""
+    return SimpleNamespace(**(defaults | json.loads(sys.argv[1])))
+
+
+def chat_client(url: str) -> Any:
+    """A chat client both packages can point at a server of ours: Azure takes an endpoint."""
+    from graphbit import LlmClient, LlmConfig
+
+    # The name matters: 0.6.8 sends deployments called gpt-something to another route.
+    return LlmClient(LlmConfig.azurellm(KEY, "prod-chat", url))
+
+
+def embedding_client(url: str) -> Any:
+    """The embedding twin of :func:`chat_client`."""
+    from graphbit import EmbeddingClient, EmbeddingConfig
+
+    return EmbeddingClient(EmbeddingConfig.azure(KEY, "prod-embed", url))
+
+
+class Stopwatch:
+    """Wall and CPU seconds of this process between :meth:`start` and :meth:`stop`."""
+
+    def start(self) -> None:
+        self._usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._start = time.perf_counter()
+
+    def stop(self) -> dict[str, float]:
+        seconds = time.perf_counter() - self._start
+        now, before = resource.getrusage(resource.RUSAGE_SELF), self._usage
+        cpu = now.ru_utime - before.ru_utime + now.ru_stime - before.ru_stime
+        return {"seconds": seconds, "cpu_seconds": cpu}
+
+
+def on_threads(threads: int, calls: int, call: Callable[[], Any]) -> dict[str, float]:
+    """Makes ``calls`` calls on ``threads`` threads and times them.
+
+    Each thread is started and has made one call, so its connection is open, before the clock runs;
+    then all take their work from one iterator, which balances them at next to no cost of its own.
+    """
+    work = iter(range(calls))  # next() on a range iterator is atomic
+    watch = Stopwatch()
+    failures: list[BaseException] = []
+    warm = threading.Barrier(threads, action=watch.start)
+
+    def run() -> None:
+        try:
+            call()
+            warm.wait()
+            for _ in work:
+                call()
+        except BaseException as error:
+            failures.append(error)
+            warm.abort()
+
+    pool = [threading.Thread(target=run) for _ in range(threads)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    result = watch.stop() if not failures else {}
+    if failures:
+        # A broken barrier is only the echo of the failure that matters.
+        raise min(failures, key=lambda error: isinstance(error, threading.BrokenBarrierError))
+    return result
+
+
+def report(**result: Any) -> None:
+    """Prints the result and ends the process at once.
+
+    0.6.8 may crash while the interpreter shuts down after async use; that has a table of its own.
+    """
+    print(json.dumps(result), flush=True)
+    os._exit(0)
