@@ -62,7 +62,7 @@ impl EmbeddingConfig {
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(base_url, timeout, headers, http_proxy)?;
-        Ok(Self::from_model(providers::openai(ApiKey::new(api_key), model, connection)?))
+        Ok(Self::from_model(providers::openai(ApiKey::new(api_key), model, &connection)?))
     }
 
     /// A deployment of Azure OpenAI. `model` is for display only.
@@ -82,7 +82,7 @@ impl EmbeddingConfig {
         let connection = connection(None, timeout, headers, http_proxy)?;
         let key = ApiKey::new(api_key);
         let model =
-            providers::azure(key, deployment_name, endpoint, model, api_version, connection)?;
+            providers::azure(key, deployment_name, endpoint, model, api_version, &connection)?;
         Ok(Self::from_model(model))
     }
 
@@ -104,7 +104,7 @@ impl EmbeddingConfig {
         let connection = connection(None, timeout, headers, http_proxy)?;
         let options = CompatibleOptions { encoding_format, dimensions };
         let key = api_key.map(ApiKey::new);
-        let model = providers::openai_compatible(base_url, model, key, options, connection)?;
+        let model = providers::openai_compatible(base_url, model, key, options, &connection)?;
         Ok(Self::from_model(model))
     }
 

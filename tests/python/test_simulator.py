@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -26,9 +27,10 @@ def post(
     server: Server, path: str = "/v1/chat/completions", body: object = HELLO
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection, prefix = connect(server)
-    connection.request("POST", prefix + path, json.dumps(body), {"Authorization": "Bearer k"})
-    reply = connection.getresponse()
-    return reply, reply.read()
+    with contextlib.closing(connection):
+        connection.request("POST", prefix + path, json.dumps(body), {"Authorization": "Bearer k"})
+        with connection.getresponse() as reply:
+            return reply, reply.read()
 
 
 def send_raw(server: Server, body: object = HELLO) -> socket.socket:

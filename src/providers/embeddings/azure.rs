@@ -22,7 +22,7 @@ pub fn azure(
     endpoint: &str,
     model: Option<String>,
     api_version: Option<&str>,
-    connection: Connection,
+    connection: &Connection,
 ) -> Result<Arc<dyn EmbeddingModel>> {
     check_key("Azure", 8, &key)?;
     let spec = Spec {
@@ -39,5 +39,5 @@ pub fn azure(
         encoding_format: Some("base64".to_owned()),
         dimensions: None,
     };
-    Ok(Arc::new(HttpEmbeddingModel::new(spec, &connection)))
+    Ok(Arc::new(HttpEmbeddingModel::new(spec, connection)))
 }

@@ -27,7 +27,7 @@ pub fn openai_compatible(
     model: String,
     key: Option<ApiKey>,
     options: CompatibleOptions,
-    connection: Connection,
+    connection: &Connection,
 ) -> Result<Arc<dyn EmbeddingModel>> {
     let CompatibleOptions { encoding_format, dimensions } = options;
     if let Some(format) = encoding_format.as_deref().filter(|it| !["base64", "float"].contains(it))
@@ -49,5 +49,5 @@ pub fn openai_compatible(
         encoding_format,
         dimensions,
     };
-    Ok(Arc::new(HttpEmbeddingModel::new(spec, &connection)))
+    Ok(Arc::new(HttpEmbeddingModel::new(spec, connection)))
 }

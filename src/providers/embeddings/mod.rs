@@ -9,7 +9,7 @@
 //! use graphbit::secret::ApiKey;
 //!
 //! let key = ApiKey::new("sk-0123456789abcdef0123");
-//! let model = embeddings::openai(key, None, Connection::default())?;
+//! let model = embeddings::openai(key, None, &Connection::default())?;
 //! assert_eq!((model.provider(), model.model()), ("openai", "text-embedding-3-small"));
 //! # Ok::<(), graphbit::Error>(())
 //! ```
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn keys_are_measured_as_0_6_8_does() {
         let text = |key: &str| {
-            let result = openai(ApiKey::new(key), None, Connection::default());
+            let result = openai(ApiKey::new(key), None, &Connection::default());
             result.err().map(|error| error.to_string())
         };
         assert_eq!(text("").as_deref(), Some("OpenAI API key cannot be empty"));
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(text(&"é".repeat(10)), None);
         let text = |key: &str| {
             let key = ApiKey::new(key);
-            let result = azure(key, "d", "https://host", None, None, Connection::default());
+            let result = azure(key, "d", "https://host", None, None, &Connection::default());
             result.err().map(|error| error.to_string())
         };
         assert_eq!(text("1234567").as_deref(), Some("Azure API key too short"));
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn an_unusable_address_is_reported_by_the_first_request() {
         let key = ApiKey::new("12345678");
-        let model = azure(key, "d", "", None, None, Connection::default()).unwrap();
+        let model = azure(key, "d", "", None, None, &Connection::default()).unwrap();
         let work = async move { model.embed(&["x".to_owned()], true).await };
         let error = runtime::block_on(work).unwrap_err();
         assert_eq!(error.kind(), Kind::Configuration);

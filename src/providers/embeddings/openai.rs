@@ -16,7 +16,7 @@ use crate::secret::ApiKey;
 pub fn openai(
     key: ApiKey,
     model: Option<String>,
-    connection: Connection,
+    connection: &Connection,
 ) -> Result<Arc<dyn EmbeddingModel>> {
     check_key("OpenAI", 20, &key)?;
     let spec = Spec {
@@ -29,5 +29,5 @@ pub fn openai(
         encoding_format: Some("base64".to_owned()),
         dimensions: None,
     };
-    Ok(Arc::new(HttpEmbeddingModel::new(spec, &connection)))
+    Ok(Arc::new(HttpEmbeddingModel::new(spec, connection)))
 }
