@@ -11,9 +11,6 @@ mod embeddings;
 mod errors;
 mod exit;
 mod llm;
-mod stream;
-mod split;
-mod store;
 mod local;
 mod rag;
 mod split;
@@ -35,7 +32,6 @@ mod _graphbit {
     #[pymodule_export]
     use super::llm::{PyLlmClient, PyLlmConfig};
     #[pymodule_export]
-    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     use super::rag::{
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
     };
@@ -46,7 +42,6 @@ mod _graphbit {
     };
     #[pymodule_export]
     use super::store::{SearchHit, VectorStore};
-
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
