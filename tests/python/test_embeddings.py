@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulator import Server, expected_embedding
-
 from graphbit import EmbeddingClient, EmbeddingConfig, exceptions
+from simulator import Server, expected_embedding
 
 KEY = "sk-hunter2-0123456789"
 
@@ -56,7 +55,9 @@ def test_keys_are_measured_in_bytes(make: Any, label: str, shortest: int) -> Non
 
 
 def test_a_config_says_who_answers_and_never_the_key() -> None:
-    config = EmbeddingConfig.openai(KEY, headers={"x-api-key": "hunter3"}, http_proxy="http://u:hunter4@h:1")
+    config = EmbeddingConfig.openai(
+        KEY, headers={"x-api-key": "hunter3"}, http_proxy="http://u:hunter4@h:1"
+    )
     assert (config.provider(), config.model()) == ("openai", "text-embedding-3-small")
     assert repr(config) == "EmbeddingConfig(provider='openai', model='text-embedding-3-small')"
     assert "hunter" not in repr(EmbeddingClient(config)) + str(config)
@@ -135,7 +136,12 @@ def test_a_compatible_server_is_asked_for_nothing_unusual(server: Server) -> Non
     assert body(plain) == {"model": "m", "input": "one"}
     assert "authorization" not in plain["headers"]
     assert full["headers"]["authorization"] == "Bearer k"
-    assert body(full) == {"model": "m", "input": "two", "encoding_format": "base64", "dimensions": 8}
+    assert body(full) == {
+        "model": "m",
+        "input": "two",
+        "encoding_format": "base64",
+        "dimensions": 8,
+    }
 
 
 def body(entry: dict[str, Any]) -> Any:
@@ -253,7 +259,9 @@ def test_unusable_addresses_and_keys_are_named_but_not_shown() -> None:
 
     for url in ("", "localhost:1/v1", "ftp://host"):
         text = message(EmbeddingConfig.openai_compatible(url, "m"))
-        assert text.startswith("LLM error: Failed to send request to OpenAI-compatible server"), text
+        assert text.startswith("LLM error: Failed to send request to OpenAI-compatible server"), (
+            text
+        )
     text = message(EmbeddingConfig.openai(KEY + "\n"))
     assert "API key contains a line break" in text and "hunter2" not in text
     url = "http://u:hunter2@127.0.0.1:9/v1?key=hunter2"
