@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import http.server
 import json
 import math
@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulator import Server, expected_embedding
-
 from graphbit import EmbeddingClient, EmbeddingConfig, exceptions
+from simulator import Server, expected_embedding
 
 KEY = "sk-hunter2-0123456789"
 
@@ -56,7 +55,9 @@ def test_keys_are_measured_in_bytes(make: Any, label: str, shortest: int) -> Non
 
 
 def test_a_config_says_who_answers_and_never_the_key() -> None:
-    config = EmbeddingConfig.openai(KEY, headers={"x-api-key": "hunter3"}, http_proxy="http://u:hunter4@h:1")
+    config = EmbeddingConfig.openai(
+        KEY, headers={"x-api-key": "hunter3"}, http_proxy="http://u:hunter4@h:1"
+    )
     assert (config.provider(), config.model()) == ("openai", "text-embedding-3-small")
     assert repr(config) == "EmbeddingConfig(provider='openai', model='text-embedding-3-small')"
     assert "hunter" not in repr(EmbeddingClient(config)) + str(config)
@@ -66,7 +67,7 @@ def test_a_config_says_who_answers_and_never_the_key() -> None:
     assert repr(named) == "EmbeddingConfig(provider='openai_compatible', model=\"it's\")"
 
 
-@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, datetime.timedelta(0)])
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, dt.timedelta(0)])
 def test_a_timeout_is_positive(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout"):
         EmbeddingConfig.openai(KEY, timeout=timeout)
@@ -135,7 +136,12 @@ def test_a_compatible_server_is_asked_for_nothing_unusual(server: Server) -> Non
     assert body(plain) == {"model": "m", "input": "one"}
     assert "authorization" not in plain["headers"]
     assert full["headers"]["authorization"] == "Bearer k"
-    assert body(full) == {"model": "m", "input": "two", "encoding_format": "base64", "dimensions": 8}
+    assert body(full) == {
+        "model": "m",
+        "input": "two",
+        "encoding_format": "base64",
+        "dimensions": 8,
+    }
 
 
 def body(entry: dict[str, Any]) -> Any:
@@ -166,9 +172,9 @@ def test_the_async_twins_agree(server: Server) -> None:
         assert await one == client.embed("alpha")
         assert await many == client.embed_many(["alpha", "beta"])
         assert (await array).tolist() == await many
-        with pytest.raises(ValueError, match="^Text input cannot be empty$"):
+        with pytest.raises(ValueError, match=r"^Text input cannot be empty$"):
             client.embed_async("")
-        with pytest.raises(ValueError, match="^Text list cannot be empty$"):
+        with pytest.raises(ValueError, match=r"^Text list cannot be empty$"):
             client.embed_many_async([])
         with pytest.raises(ValueError, match="batch_size"):
             client.embed_array_async(["a"], batch_size=0)
@@ -239,7 +245,7 @@ def test_what_can_heal_is_tried_again(server: Server) -> None:
 
 def test_a_silent_server_is_a_timeout(server: Server) -> None:
     server.behaviour(hang=True)
-    client = openai(server, timeout=datetime.timedelta(milliseconds=50))
+    client = openai(server, timeout=dt.timedelta(milliseconds=50))
     with pytest.raises(TimeoutError, match="Failed to send request to OpenAI") as caught:
         client.embed("a")
     assert isinstance(caught.value, RuntimeError)
@@ -253,7 +259,9 @@ def test_unusable_addresses_and_keys_are_named_but_not_shown() -> None:
 
     for url in ("", "localhost:1/v1", "ftp://host"):
         text = message(EmbeddingConfig.openai_compatible(url, "m"))
-        assert text.startswith("LLM error: Failed to send request to OpenAI-compatible server"), text
+        assert text.startswith("LLM error: Failed to send request to OpenAI-compatible server"), (
+            text
+        )
     text = message(EmbeddingConfig.openai(KEY + "\n"))
     assert "API key contains a line break" in text and "hunter2" not in text
     url = "http://u:hunter2@127.0.0.1:9/v1?key=hunter2"
@@ -272,11 +280,11 @@ def test_redirects_are_not_followed(server: Server) -> None:
 
 def test_empty_input_is_refused(server: Server) -> None:
     client = compatible(server)
-    with pytest.raises(ValueError, match="^Text input cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Text input cannot be empty$"):
         client.embed("")
-    with pytest.raises(ValueError, match="^Text list cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Text list cannot be empty$"):
         client.embed_many([])
-    with pytest.raises(ValueError, match="^Batch cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Batch cannot be empty$"):
         client.embed_batch_parallel([])
     assert client.embed_array([]).shape[0] == 0
     assert server.log() == []
@@ -384,14 +392,14 @@ def test_embed_array_failures(server: Server) -> None:
     with pytest.raises(ValueError, match="on_error"):
         client.embed_array(["a"], on_error="ignore")
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(_: int, __: int) -> None:
-        raise Stop
+        raise StopError
 
     server.behaviour(dimensions=4)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         client.embed_array(texts, on_progress=stop)
 
 
