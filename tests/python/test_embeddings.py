@@ -198,7 +198,7 @@ def test_rows_are_matched_by_index_and_checked(server: Server) -> None:
         with pytest.raises(RuntimeError, match=f"^LLM error: {text}"):
             client.embed("a")
     server.behaviour(body={"object": "list"})
-    with pytest.raises(RuntimeError, match="^LLM error: Invalid response format from OpenAI"):
+    with pytest.raises(RuntimeError, match=r"^LLM error: Invalid response format from OpenAI"):
         client.embed("a")
 
 
