@@ -146,7 +146,8 @@ def interrupt(ours: Runner, peer: Runner | None, rounds: int) -> None:
         closed = sum(entry["disconnected"] for entry in log)
         print(
             f"graphbit: {in_time} of {rounds} within 100 ms (median {statistics.median(delays):.1f},"
-            f" worst {max(delays):.1f} ms); {closed} of {len(log)} connections seen closed"
+            f" worst {max(delays):.1f} ms); {closed} of {len(log)} requests"
+            f" that reached the server seen disconnected"
         )
     else:
         print(f"graphbit: {outcome}")

@@ -6,8 +6,8 @@ runtime starts with the first call that needs it.
 
 >>> import graphbit
 >>> splitter = graphbit.RecursiveSplitter(40, 0)
->>> [chunk.content for chunk in splitter.split_text("One paragraph.\\n\\nAnother, a little longer.")]
-['One paragraph.', 'Another, a little longer.']
+>>> [chunk.content for chunk in splitter.split_text("A paragraph of one sentence. And another one.")]
+['A paragraph of one sentence', 'And another one.']
 """
 
 from graphbit import exceptions as exceptions

@@ -202,7 +202,7 @@ class StoreError(GraphbitError, RuntimeError, ValueError):
 
 
 class CallbackError(GraphbitError, RuntimeError):
-    """A callable of the caller's raised; what it raised is the `__cause__`."""
+    """A callable of the caller's failed. What it raised itself is passed on as it is instead."""
 
     kind = "callback"
 

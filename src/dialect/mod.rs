@@ -1,1 +1,265 @@
-//! dialect
+//! Wire formats: pure bytes out, bytes in. One file a dialect, shared by every provider that speaks it.
+//!
+//! A dialect encodes a [`ChatRequest`](crate::types::ChatRequest), decodes the answer, and turns the
+//! bytes of a stream into [`ChatEvent`]s. It refuses to open a connection, to spawn, and to know a
+//! provider's URL. Every decoder accepts what servers really send (nulls, missing fields, content in
+//! parts) and rejects only what carries no answer at all.
+//!
+//! ```
+//! use graphbit::dialect::openai_chat::{self, Wire};
+//! use graphbit::types::ChatRequest;
+//!
+//! let body = openai_chat::encode(&Wire::OPENAI, "gpt-4o-mini", &ChatRequest::from_prompt("Hi"), false)?;
+//! assert_eq!(body, br#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}"#.as_slice());
+//! # Ok::<(), graphbit::Error>(())
+//! ```
+
+pub mod embeddings;
+pub(crate) mod lenient;
+pub mod ollama;
+pub mod openai_chat;
+pub mod openai_responses;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result};
+use crate::http::{ndjson, sse};
+use crate::types::{ChatEvent, ChatRequest, FinishReason, Usage};
+
+/// Undecodable frames in a row after which a stream is given up.
+const CORRUPT_FRAMES: u8 = 5;
+
+/// Cuts the bytes of a stream into frames.
+pub trait Frames: Default + Send + 'static {
+    /// Adds bytes as the network cut them.
+    ///
+    /// # Errors
+    /// [`Kind::Stream`] when an unfinished frame grows without bound.
+    fn push(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The body has ended: what lies unterminated in the buffer counts too.
+    fn finish(&mut self);
+    /// The next complete frame's text.
+    fn next_frame(&mut self) -> Option<String>;
+}
+
+impl Frames for sse::Decoder {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        Self::push(self, bytes)
+    }
+    fn finish(&mut self) {
+        Self::finish(self);
+    }
+    fn next_frame(&mut self) -> Option<String> {
+        self.next().map(|frame| frame.data)
+    }
+}
+
+impl Frames for ndjson::Decoder {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        Self::push(self, bytes)
+    }
+    fn finish(&mut self) {
+        Self::finish(self);
+    }
+    fn next_frame(&mut self) -> Option<String> {
+        self.next()
+    }
+}
+
+/// What one dialect makes of a frame.
+pub trait FrameReader: Send + 'static {
+    /// How this dialect's frames are cut.
+    type Frames: Frames;
+    /// Reads one frame, adding to `events`; what must be remembered goes to `progress`.
+    fn read(&mut self, frame: &str, progress: &mut Progress, events: &mut Events);
+}
+
+/// Events decoded and not yet taken.
+pub type Events = VecDeque<Result<ChatEvent>>;
+
+/// Turns the bytes of one streamed answer into events; after [`ChatEvent::Done`] or an error nothing
+/// more is added.
+#[derive(Default)]
+pub struct StreamDecoder<R: FrameReader> {
+    frames: R::Frames,
+    reader: R,
+    progress: Progress,
+}
+
+impl<R: FrameReader> StreamDecoder<R> {
+    /// A decoder for one stream.
+    pub(crate) fn new(reader: R) -> Self {
+        Self { frames: R::Frames::default(), reader, progress: Progress::default() }
+    }
+
+    /// Takes bytes as the network cut them.
+    pub fn feed(&mut self, bytes: &[u8], events: &mut Events) {
+        if self.progress.closed {
+            return;
+        }
+        let pushed = self.frames.push(bytes);
+        self.drain(events);
+        if let Err(error) = pushed {
+            self.progress.fail(error, events);
+        }
+    }
+
+    /// Takes the end of the body; the terminal event follows, if it has not come yet.
+    pub fn end(&mut self, events: &mut Events) {
+        self.frames.finish();
+        self.drain(events);
+        self.progress.finish(events);
+    }
+
+    /// Whether the terminal event or an error has been added.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.progress.closed
+    }
+
+    fn drain(&mut self, events: &mut Events) {
+        while !self.progress.closed {
+            let Some(frame) = self.frames.next_frame() else { break };
+            self.reader.read(&frame, &mut self.progress, events);
+        }
+    }
+}
+
+/// What every stream decoder remembers between frames.
+#[derive(Debug, Default)]
+pub struct Progress {
+    usage: Option<Usage>,
+    finish_reason: Option<FinishReason>,
+    corrupt: u8,
+    closed: bool,
+}
+
+impl Progress {
+    /// Parses one frame; `None` when it is corrupt (counted, and fatal the fifth time in a row).
+    fn parse<'a, T: serde::Deserialize<'a>>(
+        &mut self,
+        frame: &'a str,
+        events: &mut Events,
+    ) -> Option<T> {
+        match serde_json::from_str(frame) {
+            Ok(parsed) => {
+                self.corrupt = 0;
+                Some(parsed)
+            }
+            Err(reason) => {
+                self.corrupt = self.corrupt.saturating_add(1);
+                if self.corrupt >= CORRUPT_FRAMES {
+                    let text = format!(
+                        "Stream corrupted: {CORRUPT_FRAMES} consecutive parse errors. Last error: {reason}"
+                    );
+                    self.fail(Error::new(Kind::Stream, text), events);
+                }
+                None
+            }
+        }
+    }
+
+    /// Ends the stream with an error, unless it has ended.
+    fn fail(&mut self, error: Error, events: &mut Events) {
+        if !std::mem::replace(&mut self.closed, true) {
+            events.push_back(Err(error));
+        }
+    }
+
+    /// Emits the terminal event once.
+    fn finish(&mut self, events: &mut Events) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        // A server that closes without saying why leaves a word that no caller takes for "stop".
+        let finish_reason =
+            self.finish_reason.take().unwrap_or_else(|| FinishReason::Other("unknown".to_owned()));
+        events.push_back(Ok(ChatEvent::Done { usage: self.usage, finish_reason }));
+    }
+}
+
+/// Serialises a body in one pass into one allocation sized from its texts.
+fn to_bytes(body: &impl Serialize, request: &ChatRequest) -> Result<Bytes> {
+    let text: usize = request.messages.iter().map(|message| message.content.len() + 64).sum();
+    let mut buffer = Vec::with_capacity(text + text / 16 + 160);
+    serde_json::to_writer(&mut buffer, body)
+        .map_err(|reason| Error::new(Kind::Internal, format!("Serialization error: {reason}")))?;
+    Ok(Bytes::from(buffer))
+}
+
+/// Reads a whole answer, keeping the decoder's reason.
+fn from_bytes<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|reason| {
+        let text = format!("Failed to parse response: error decoding response body: {reason}");
+        Error::new(Kind::Decode, text)
+    })
+}
+
+/// An id for things the server did not name: `prefix` and a random version 4 UUID.
+fn random_id(prefix: &str) -> String {
+    let random = fastrand::u128(..);
+    let version = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{version:032x}");
+    let mut id = String::with_capacity(prefix.len() + 36);
+    id.push_str(prefix);
+    for (index, digit) in hex.chars().enumerate() {
+        if matches!(index, 8 | 12 | 16 | 20) {
+            id.push('-');
+        }
+        id.push(digit);
+    }
+    id
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Feeds a recorded stream to a decoder, cut at every possible byte.
+
+    use super::*;
+
+    /// Events of `body` delivered in pieces of `step` bytes.
+    pub(crate) fn events<R: FrameReader>(
+        mut decoder: StreamDecoder<R>,
+        body: &[u8],
+        step: usize,
+    ) -> Vec<Result<ChatEvent>> {
+        let mut events = VecDeque::new();
+        for piece in body.chunks(step.max(1)) {
+            decoder.feed(piece, &mut events);
+        }
+        decoder.end(&mut events);
+        events.into()
+    }
+
+    /// Asserts that cutting `body` anywhere changes nothing, and returns the events.
+    pub(crate) fn same_however_cut<R: FrameReader>(
+        new: impl Fn() -> StreamDecoder<R>,
+        body: &[u8],
+    ) -> Vec<ChatEvent> {
+        let whole: Vec<_> =
+            events(new(), body, body.len()).into_iter().map(Result::unwrap).collect();
+        for step in 1..body.len() {
+            let cut: Vec<_> = events(new(), body, step).into_iter().map(Result::unwrap).collect();
+            assert_eq!(cut, whole, "pieces of {step} bytes");
+        }
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_id_is_a_version_4_uuid() {
+        let id = random_id("ollama_");
+        let parts: Vec<&str> = id.strip_prefix("ollama_").unwrap().split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(parts[2].starts_with('4'));
+        assert!(parts[3].starts_with(['8', '9', 'a', 'b']));
+        assert_ne!(id, random_id("ollama_"));
+    }
+}

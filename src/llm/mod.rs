@@ -1,1 +1,24 @@
-//! llm
+//! The LLM client: one [`ChatModel`] wrapped in retry, circuit breaker and statistics.
+//!
+//! It refuses to know a provider: whoever answers arrives as `Arc<dyn ChatModel>`, be it a server, a
+//! model in this process, or a user's function.
+//!
+//! ```no_run
+//! use graphbit::llm::LlmClient;
+//! use graphbit::providers::{Connection, LlmConfig};
+//! use graphbit::types::ChatRequest;
+//!
+//! let config = LlmConfig::ollama(None, Connection::default());
+//! let client = LlmClient::new(config.model(), Default::default());
+//! let answer = graphbit::runtime::block_on(async move {
+//!     client.complete(ChatRequest::from_prompt("Why is the sky blue?")).await
+//! })?;
+//! # let _ = answer.content;
+//! # Ok::<(), graphbit::Error>(())
+//! ```
+
+mod client;
+mod model;
+
+pub use client::LlmClient;
+pub use model::{BoxFuture, ChatModel, ChatStream};

@@ -58,9 +58,3 @@ pub(super) fn callback_error(py: Python<'_>, raised: PyErr) -> Error {
     let text = raised.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
     Error::new(Kind::Callback, format!("{name}: {text}")).with_source(raised)
 }
-
-/// `Type: message` of an exception, for entries of batches that report failures as text.
-pub(super) fn describe(py: Python<'_>, error: &PyErr) -> String {
-    let name = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |n| n.to_string());
-    format!("{name}: {}", error.value(py))
-}

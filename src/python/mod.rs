@@ -4,11 +4,16 @@
 //! anything the core could decide, and nothing outside this folder knows that Python exists.
 
 mod bridge;
+mod chat_types;
+mod connection;
 mod courier;
+mod embeddings;
 mod errors;
 mod exit;
+mod llm;
 mod split;
 mod store;
+mod stream;
 mod system;
 
 use pyo3::prelude::*;
@@ -27,6 +32,12 @@ mod _graphbit {
     #[pymodule_export]
     use super::store::{SearchHit, VectorStore};
 
+    #[pymodule_export]
+    use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
+    #[pymodule_export]
+    use super::llm::{PyLlmClient, PyLlmConfig};
+    #[pymodule_export]
+    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,

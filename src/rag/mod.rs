@@ -1,1 +1,314 @@
-//! rag
+//! Retrieval-augmented answers: load, split, embed, store; then ask with citations.
+//!
+//! [`ParallelRag`] runs the stages over the shared runtime with bounded concurrency and memory. It refuses
+//! to lose what succeeded: a document that cannot be read or embedded becomes one outcome with an error,
+//! the rest is stored, and a document is stored whole or not at all.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use graphbit::embeddings::EmbeddingClient;
+//! use graphbit::llm::LlmClient;
+//! use graphbit::local::{self, Extractive};
+//! use graphbit::rag::{Config, ParallelRag, Source};
+//!
+//! let embedding = local::open("my-model", "weights.safetensors", None)?;
+//! let rag = ParallelRag::new(Config::new(
+//!     EmbeddingClient::new(embedding, Default::default()),
+//!     LlmClient::new(Arc::new(Extractive), Default::default()),
+//! )?)?;
+//! let answer = graphbit::runtime::block_on(async move {
+//!     rag.ingest(vec![Source::Path("manual".into())], None).await?;
+//!     rag.ask("How long is the warranty?", None).await
+//! })?;
+//! assert!(!answer.citations.is_empty());
+//! # Ok::<(), graphbit::Error>(())
+//! ```
+
+mod index;
+mod ingest;
+mod progress;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::embeddings::EmbeddingClient;
+use crate::error::{Error, Kind, Result};
+use crate::llm::LlmClient;
+use crate::load;
+use crate::runtime;
+use crate::split::{RecursiveSplitter, Split};
+use crate::store::{Metric, VectorStore};
+use crate::types::{ChatRequest, Document, Passage, Usage};
+
+use index::Index;
+pub use progress::OnProgress;
+pub use report::{DocumentOutcome, IngestReport, Progress, StageSeconds};
+
+/// Passages given to the model, unless the question asks for another number.
+pub const DEFAULT_TOP_K: usize = 4;
+const CHUNK_CHARS: usize = 1000;
+const CHUNK_OVERLAP: usize = 100;
+const BATCH_TEXTS: usize = 64;
+const REMOTE_CONCURRENCY: usize = 16;
+const MOST_PASSAGES: usize = 1000;
+
+/// What goes in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A file, or a folder with everything below it.
+    Path(PathBuf),
+    /// A text in memory.
+    Document(Document),
+}
+
+/// How a [`ParallelRag`] works. [`Config::new`] gives the defaults; fields may be changed before use.
+#[derive(Clone)]
+pub struct Config {
+    /// Makes vectors of chunks and questions.
+    pub embedding: EmbeddingClient,
+    /// Answers.
+    pub llm: LlmClient,
+    /// Cuts documents; default recursive, 1000 characters with 100 of overlap.
+    pub splitter: Arc<dyn Split>,
+    /// Keeps chunks and vectors; default an empty cosine store.
+    pub store: Arc<VectorStore>,
+    /// Passages a question retrieves; 1 to 1000, default 4.
+    pub top_k: usize,
+    /// Chunks an embedding request; at least 1, default 64.
+    pub batch_size: usize,
+    /// Embedding requests under way at once; default 16, or the number of cores for a local model.
+    pub max_concurrency: Option<usize>,
+    /// Largest file that is read, in bytes; default 64 MiB.
+    pub max_file_bytes: u64,
+}
+
+impl Config {
+    /// The defaults around two clients.
+    ///
+    /// # Errors
+    /// Never with the built-in splitter sizes.
+    pub fn new(embedding: EmbeddingClient, llm: LlmClient) -> Result<Self> {
+        Ok(Self {
+            embedding,
+            llm,
+            splitter: Arc::new(RecursiveSplitter::new(CHUNK_CHARS, CHUNK_OVERLAP, None)?),
+            store: Arc::new(VectorStore::new(Metric::Cosine)),
+            top_k: DEFAULT_TOP_K,
+            batch_size: BATCH_TEXTS,
+            max_concurrency: None,
+            max_file_bytes: load::DEFAULT_MAX_BYTES,
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        check_top_k(self.top_k)?;
+        for (field, value) in
+            [("batch_size", Some(self.batch_size)), ("max_concurrency", self.max_concurrency)]
+        {
+            if value == Some(0) {
+                return Err(Error::validation(field, Some("0"), "must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+
+    fn concurrency(&self) -> usize {
+        let local = self.embedding.model().provider() == crate::local::PROVIDER;
+        self.max_concurrency.unwrap_or_else(|| if local { cores() } else { REMOTE_CONCURRENCY })
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn check_top_k(top_k: usize) -> Result<()> {
+    if (1..=MOST_PASSAGES).contains(&top_k) {
+        return Ok(());
+    }
+    let text = format!("must be between 1 and {MOST_PASSAGES}");
+    Err(Error::validation("top_k", Some(&top_k.to_string()), &text))
+}
+
+/// A passage the answer was built from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Citation {
+    /// The number that marks it in the answer: `[1]`, `[2]`, ...
+    pub number: usize,
+    /// The passage, with its document's name and its similarity to the question.
+    pub passage: Passage,
+    /// Whether the answer's text carries its mark.
+    pub cited: bool,
+}
+
+/// An answer and what it rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// What the model said.
+    pub text: String,
+    /// The retrieved passages, best first.
+    pub citations: Vec<Citation>,
+    /// Tokens of the model call.
+    pub usage: Usage,
+    /// The model that answered.
+    pub model: String,
+}
+
+/// What a [`ParallelRag`] has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Documents held.
+    pub documents: usize,
+    /// Chunks held.
+    pub chunks: usize,
+    /// Documents that could not be ingested, over all ingests.
+    pub failed_documents: u64,
+    /// Tokens embedded, questions included.
+    pub embedded_tokens: u64,
+    /// Questions answered.
+    pub questions: u64,
+}
+
+/// Ingests documents and answers questions about them. Cloning shares everything.
+#[derive(Clone)]
+pub struct ParallelRag {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    index: Index,
+    failed_documents: AtomicU64,
+    embedded_tokens: AtomicU64,
+    questions: AtomicU64,
+}
+
+impl ParallelRag {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] naming the field.
+    pub fn new(config: Config) -> Result<Self> {
+        config.check()?;
+        let index = Index::over(Arc::clone(&config.store));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                index,
+                failed_documents: AtomicU64::new(0),
+                embedded_tokens: AtomicU64::new(0),
+                questions: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Loads, splits, embeds and stores; a source that was ingested before is replaced.
+    ///
+    /// The report has one outcome for each document, in the order given (a folder's files in name order).
+    /// Dropping the future stops the work; documents finished by then stay stored. `on_progress` is
+    /// called on a thread of its own, never faster than 20 times a second, always with the final state.
+    ///
+    /// # Errors
+    /// Only [`Kind::Internal`] or [`Kind::Store`]: what goes wrong with a document is in its outcome.
+    pub async fn ingest(
+        &self,
+        sources: Vec<Source>,
+        on_progress: Option<OnProgress>,
+    ) -> Result<IngestReport> {
+        let report = ingest::run(Arc::clone(&self.inner), sources, on_progress).await?;
+        let failed = report.outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
+        self.inner.failed_documents.fetch_add(failed as u64, Ordering::Relaxed);
+        Ok(report)
+    }
+
+    /// The passages most similar to `question`, best first; `top_k` defaults to the configuration's.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] for a blank question or an impossible `top_k`; [`Kind::Store`] when nothing
+    /// has been ingested; the embedding client's errors.
+    pub async fn search(&self, question: &str, top_k: Option<usize>) -> Result<Vec<Passage>> {
+        let top_k = top_k.unwrap_or(self.inner.config.top_k);
+        check_top_k(top_k)?;
+        if question.trim().is_empty() {
+            return Err(Error::validation("question", None, "must not be empty"));
+        }
+        if self.inner.index.is_empty() {
+            return Err(Error::new(
+                Kind::Store,
+                "The store is empty: ingest documents before asking questions",
+            ));
+        }
+        let embedded = self.inner.config.embedding.embed_many(vec![question.to_owned()]).await?;
+        self.inner.embedded_tokens.fetch_add(embedded.usage.total_tokens, Ordering::Relaxed);
+        let inner = Arc::clone(&self.inner);
+        runtime::spawn_blocking(move || {
+            let vector = embedded.vectors.row(0).unwrap_or_default();
+            inner.index.search(vector, top_k)
+        })
+        .await
+    }
+
+    /// Answers from the passages most similar to `question`.
+    ///
+    /// # Errors
+    /// As [`ParallelRag::search`], and the LLM client's.
+    pub async fn ask(&self, question: &str, top_k: Option<usize>) -> Result<Answer> {
+        let passages = self.search(question, top_k).await?;
+        let mut request = ChatRequest::from_prompt(prompt(question, &passages));
+        request.passages = passages;
+        let passages = request.passages.clone();
+        let response = self.inner.config.llm.complete(request).await?;
+        self.inner.questions.fetch_add(1, Ordering::Relaxed);
+        let citations = passages
+            .into_iter()
+            .enumerate()
+            .map(|(index, passage)| {
+                let number = index + 1;
+                let cited = response.content.contains(&format!("[{number}]"));
+                Citation { number, passage, cited }
+            })
+            .collect();
+        Ok(Answer {
+            text: response.content,
+            citations,
+            usage: response.usage,
+            model: response.model,
+        })
+    }
+
+    /// What is held and what was done.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            documents: self.inner.index.documents(),
+            chunks: self.inner.index.chunks(),
+            failed_documents: self.inner.failed_documents.load(Ordering::Relaxed),
+            embedded_tokens: self.inner.embedded_tokens.load(Ordering::Relaxed),
+            questions: self.inner.questions.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The configuration it was built from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+}
+
+/// The prompt for a model that reads: instructions, numbered passages, question last.
+fn prompt(question: &str, passages: &[Passage]) -> String {
+    let mut prompt = String::from(
+        "Answer the question from the numbered passages below and nothing else. After each statement \
+         put the number of the passage it comes from, like [1]. If the passages do not hold the \
+         answer, say so.\n",
+    );
+    for (index, passage) in passages.iter().enumerate() {
+        let number = index + 1;
+        prompt.push_str(&format!("\n[{number}] ({})\n{}\n", passage.source, passage.text.trim()));
+    }
+    prompt.push_str("\nQuestion: ");
+    prompt.push_str(question.trim());
+    prompt
+}

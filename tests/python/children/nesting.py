@@ -73,7 +73,7 @@ def _their_tool(function: Callable[[], object], entry: str) -> int:
     _control({"status": [[200, json.dumps(body), {}]]})
     results: list[object] = []
 
-    @graphbit.tool
+    @graphbit.tool()
     def probe() -> str:
         """Calls the library from inside a tool."""
         results.append(function())

@@ -1,0 +1,27 @@
+//! What answers an embedding request, wherever it runs.
+
+use futures_util::future::BoxFuture;
+
+use crate::error::Result;
+use crate::types::Embeddings;
+
+/// A source of embeddings: one call is one request, without retries.
+pub trait EmbeddingModel: Send + Sync + 'static {
+    /// Who answers, such as `"openai"`.
+    fn provider(&self) -> &str;
+
+    /// The model's name.
+    fn model(&self) -> &str;
+
+    /// Values a vector has, when that is known before the first answer.
+    fn dimensions(&self) -> Option<usize>;
+
+    /// The most texts one request may hold; at least 1.
+    fn max_batch(&self) -> usize;
+
+    /// Embeds `texts`, at most [`EmbeddingModel::max_batch`] of them, in one request.
+    ///
+    /// `single` asks for one text to be sent as a string instead of an array, where that differs. An
+    /// implementation returns exactly one row for each text, in order, or an error.
+    fn embed<'a>(&'a self, texts: &'a [String], single: bool) -> BoxFuture<'a, Result<Embeddings>>;
+}

@@ -1,0 +1,425 @@
+//! One prepared URL: everything about a request that does not change is parsed and checked here.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::{Body, Request, Response};
+use tokio::time::timeout;
+use url::Url;
+
+use super::failure::{self, Secrets};
+use super::pool::{self, Held};
+use super::{Auth, ByteStream, Reply, Settings, Timeouts};
+use crate::error::{Error, Kind, Result};
+use crate::runtime;
+use crate::secret::ApiKey;
+
+/// A larger answer is refused instead of filling the memory.
+const LARGEST_BODY: usize = 512 << 20;
+
+/// One URL with its headers, credentials and limits. Cloning shares everything.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) provider: &'static str,
+    url: Url,
+    /// The URL without query, fragment and credentials, for messages.
+    pub(super) shown: String,
+    headers: HeaderMap,
+    pub(super) secrets: Secrets,
+    pub(super) timeouts: Timeouts,
+    key: pool::Key,
+    generation: u64,
+    client: OnceLock<Held>,
+}
+
+impl Endpoint {
+    /// Prepares requests to `url`. Nothing is sent or connected.
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`], message `Request failed: builder error: ...` naming what is wrong
+    /// with the URL, the key, a header, the proxy or a time limit; never the key itself.
+    pub fn new(provider: &'static str, url: &str, auth: Auth, settings: &Settings) -> Result<Self> {
+        Self::prepare(provider, url, auth, settings).map_err(|error| error.with_provider(provider))
+    }
+
+    fn prepare(provider: &'static str, url: &str, auth: Auth, settings: &Settings) -> Result<Self> {
+        let mut url = parse_url(url)?;
+        let mut secrets = Secrets::default();
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+        if !url.username().is_empty() || url.password().is_some() {
+            let (value, password) = basic(&url)?;
+            headers.insert(AUTHORIZATION, value);
+            secrets.add(password);
+            // They cannot fail for a URL that has a host, which parse_url checked.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+        }
+        match auth {
+            Auth::None => {}
+            Auth::Bearer(key) => {
+                let value = header_value("API key", &format!("Bearer {}", key.expose()))?;
+                headers.insert(AUTHORIZATION, value);
+                secrets.add(key);
+            }
+            Auth::Header(name, key) => {
+                headers.insert(header_name(name)?, header_value("API key", key.expose())?);
+                secrets.add(key);
+            }
+        }
+        for (name, value) in &settings.headers {
+            let field = format!("value of header '{name}'");
+            let value_for_wire = header_value(&field, value)?;
+            secrets.add_header(name, value);
+            headers.insert(header_name(name)?, value_for_wire);
+        }
+        if let Some(url) = settings.proxy.as_deref().filter(|url| !url.is_empty()) {
+            pool::proxy(url)?;
+            if let Some(password) = Url::parse(url).ok().as_ref().and_then(Url::password) {
+                secrets.add(ApiKey::new(password));
+            }
+        }
+        check(&settings.timeouts)?;
+
+        let mut shown = url.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                provider,
+                url,
+                shown: secrets.redact(shown.into()),
+                headers,
+                secrets,
+                timeouts: settings.timeouts,
+                key: pool::Key {
+                    proxy: settings.proxy.clone(),
+                    connect: settings.timeouts.connect,
+                },
+                generation: runtime::generation(),
+                client: OnceLock::new(),
+            }),
+        })
+    }
+
+    /// The provider this endpoint was prepared for.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        self.inner.provider
+    }
+
+    /// The URL as messages show it: no query, no credentials.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.inner.shown
+    }
+
+    /// Removes this endpoint's secrets from a text that came from outside.
+    #[must_use]
+    pub fn redact(&self, text: String) -> String {
+        self.inner.secrets.redact(text)
+    }
+
+    /// Posts a JSON body and reads the whole answer, within `Timeouts::total`.
+    ///
+    /// # Errors
+    /// Any status but 2xx: kind, status, request id and advice as the server gave them, the body as
+    /// message. [`Kind::Network`] or [`Kind::Timeout`] when there was no complete answer.
+    pub async fn post(&self, body: Bytes) -> Result<Reply> {
+        self.exchange(Method::POST, Some(body)).await
+    }
+
+    /// Gets the whole answer, within `Timeouts::total`.
+    ///
+    /// # Errors
+    /// As [`Endpoint::post`].
+    pub async fn get(&self) -> Result<Reply> {
+        self.exchange(Method::GET, None).await
+    }
+
+    /// Posts a JSON body and returns the answer as it arrives. Dropping the stream closes the connection.
+    ///
+    /// # Errors
+    /// As [`Endpoint::post`], before the first byte of a 2xx answer; later ones come from the stream.
+    pub async fn open(&self, body: Bytes) -> Result<ByteStream> {
+        let limit = self.inner.timeouts.first_byte;
+        let response = match timeout(limit, self.send(Method::POST, Some(body), true)).await {
+            Ok(response) => response?,
+            Err(_) => {
+                let text = format!(
+                    "Connection timeout after {}s - {} did not respond",
+                    limit.as_secs_f64(),
+                    self.inner.provider
+                );
+                return Err(Error::new(Kind::Timeout, text).with_provider(self.inner.provider));
+            }
+        };
+        if !response.status().is_success() {
+            return Err(failure::from_response(&self.inner, response).await);
+        }
+        Ok(ByteStream::new(Arc::clone(&self.inner), response))
+    }
+
+    async fn exchange(&self, method: Method, body: Option<Bytes>) -> Result<Reply> {
+        let work = async {
+            let response = self.send(method, body, false).await?;
+            if response.status().is_success() {
+                self.read(response).await
+            } else {
+                Err(failure::from_response(&self.inner, response).await)
+            }
+        };
+        let limit = self.inner.timeouts.total;
+        match timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(self.inner.timed_out(limit)),
+        }
+    }
+
+    async fn send(&self, method: Method, body: Option<Bytes>, stream: bool) -> Result<Response> {
+        let mut request = Request::new(method, self.inner.url.clone());
+        *request.headers_mut() = self.inner.headers.clone();
+        if body.is_none() {
+            request.headers_mut().remove(CONTENT_TYPE);
+        }
+        if stream {
+            // A compressor in between would hold small events back.
+            let identity = HeaderValue::from_static("identity");
+            request.headers_mut().insert(ACCEPT_ENCODING, identity);
+        }
+        *request.body_mut() = body.map(Body::from);
+
+        let generation = runtime::generation();
+        let pooled;
+        let client = match self.inner.client.get().and_then(|held| held.get(generation)) {
+            Some(client) => client,
+            None => {
+                pooled = pool::client(&self.inner.key)
+                    .map_err(|error| error.with_provider(self.inner.provider))?;
+                // A child leaves the inherited cell alone: the parent may have been filling it at the
+                // fork, and nobody would ever finish. It pays one look-up in the pool instead.
+                if generation == self.inner.generation {
+                    let _ = self.inner.client.set(Held::new(generation, pooled.clone()));
+                }
+                &pooled
+            }
+        };
+        client.execute(request).await.map_err(|error| self.inner.transport(error))
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Reply> {
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        if announced.is_some_and(|length| length > LARGEST_BODY) {
+            return Err(self.too_large(&headers));
+        }
+        // Most answers are one piece, which is then passed on without a copy.
+        let Some(first) = self.piece(&mut response).await? else {
+            return Ok(Reply { status, headers, body: Bytes::new() });
+        };
+        let Some(second) = self.piece(&mut response).await? else {
+            return Ok(Reply { status, headers, body: first });
+        };
+        let known = first.len().saturating_add(second.len());
+        let mut body = BytesMut::with_capacity(announced.unwrap_or_default().max(known));
+        body.extend_from_slice(&first);
+        body.extend_from_slice(&second);
+        while let Some(piece) = self.piece(&mut response).await? {
+            if body.len().saturating_add(piece.len()) > LARGEST_BODY {
+                return Err(self.too_large(&headers));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Reply { status, headers, body: body.freeze() })
+    }
+
+    async fn piece(&self, response: &mut Response) -> Result<Option<Bytes>> {
+        response.chunk().await.map_err(|error| self.inner.transport(error))
+    }
+
+    fn too_large(&self, headers: &HeaderMap) -> Error {
+        let text = format!(
+            "Failed to parse response: the answer of {} is larger than {} MiB",
+            self.inner.shown,
+            LARGEST_BODY >> 20
+        );
+        // The same question would get the same answer.
+        Error::new(Kind::Decode, text)
+            .with_advice(crate::error::Advice::Never)
+            .with_provider(self.inner.provider)
+            .with_request_id(failure::request_id(headers))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("provider", &self.inner.provider)
+            .field("url", &self.inner.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+const AGENT: &str = concat!("graphbit/", env!("CARGO_PKG_VERSION"));
+
+fn refused(text: impl fmt::Display) -> Error {
+    Error::new(Kind::Configuration, format!("Request failed: builder error: {text}"))
+}
+
+fn parse_url(text: &str) -> Result<Url> {
+    let right = "it must be absolute, such as https://host/v1";
+    let url = Url::parse(text).map_err(|reason| {
+        refused(format_args!("the URL '{}' is unusable ({reason}); {right}", without_secrets(text)))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        let shown = without_secrets(text);
+        return Err(refused(format_args!(
+            "the URL '{shown}' is not an http:// or https:// URL; {right}"
+        )));
+    }
+    Ok(url)
+}
+
+/// What may be shown of a text that was meant to be a URL but could not be taken apart.
+fn without_secrets(text: &str) -> &str {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    text.rsplit('@').next().unwrap_or_default()
+}
+
+/// `Authorization: Basic` from `http://user:password@host`.
+fn basic(url: &Url) -> Result<(HeaderValue, ApiKey)> {
+    let decode = |part: &str| percent_decoded(part.as_bytes());
+    let password = decode(url.password().unwrap_or_default());
+    let mut pair = decode(url.username());
+    pair.push(b':');
+    pair.extend_from_slice(&password);
+    let encoded = base64_simd::STANDARD.encode_to_string(&pair);
+    let value = header_value("user and password of the URL", &format!("Basic {encoded}"))?;
+    Ok((value, ApiKey::new(String::from_utf8_lossy(&password).into_owned())))
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = match tail {
+            [high, low, ..] if byte == b'%' => std::str::from_utf8(&[*high, *low])
+                .ok()
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok()),
+            _ => None,
+        };
+        decoded.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    decoded
+}
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        refused(format_args!("'{name}' is not a header name; use letters, digits and hyphens"))
+    })
+}
+
+fn header_value(field: &str, value: &str) -> Result<HeaderValue> {
+    let mut header = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+        refused(format_args!(
+            "the {field} contains a line break or another control character; \
+             strip it (a trailing newline from a file is the usual cause)"
+        ))
+    })?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn check(timeouts: &Timeouts) -> Result<()> {
+    let Timeouts { connect, total, first_byte, idle } = *timeouts;
+    if [connect, total, first_byte, idle].contains(&Duration::ZERO) {
+        return Err(refused("a time limit is zero; every time limit must be positive"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str, auth: Auth, settings: &Settings) -> String {
+        let error = Endpoint::new("openai", url, auth, settings).unwrap_err();
+        assert_eq!(error.kind(), Kind::Configuration);
+        assert_eq!(error.provider(), Some("openai"));
+        assert!(error.message().starts_with("Request failed: builder error"), "{error}");
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn unusable_urls_are_named_without_their_secrets() {
+        let none = Settings::default();
+        for url in ["", "api.host/v1", "ftp://host/", "https://", "host:8080/v1"] {
+            let text = refusal(url, Auth::None, &none);
+            assert!(text.contains("https://host/v1"), "{text}");
+        }
+        let text = refusal("htp//user:hunter2@host/v1?key=hunter3", Auth::None, &none);
+        assert!(text.contains("host/v1") && !text.contains("hunter"), "{text}");
+    }
+
+    #[test]
+    fn a_key_with_a_line_break_is_refused_and_not_shown() {
+        for auth in [
+            Auth::Bearer(ApiKey::new("sk-secret-text\n")),
+            Auth::Header("api-key", ApiKey::new("sk-secret-text\r\n")),
+        ] {
+            let text = refusal("https://host/v1", auth, &Settings::default());
+            assert!(text.contains("API key") && !text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_headers_proxies_and_limits_are_named() {
+        let with = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            refusal("https://host/v1", Auth::None, &settings)
+        };
+        let name = with(&|s| s.headers.push(("bad name".into(), "x".into())));
+        assert!(name.contains("'bad name'"), "{name}");
+        let value = with(&|s| s.headers.push(("x-team".into(), "hunter2\n".into())));
+        assert!(value.contains("'x-team'") && !value.contains("hunter2"), "{value}");
+        let proxy = with(&|s| s.proxy = Some("http://user:hunter2@ bad".into()));
+        assert!(proxy.contains("proxy") && !proxy.contains("hunter2"), "{proxy}");
+        let limit = with(&|s| s.timeouts.idle = Duration::ZERO);
+        assert!(limit.contains("positive"), "{limit}");
+    }
+
+    #[test]
+    fn nothing_printed_holds_a_secret() {
+        let settings = Settings {
+            headers: vec![("x-api-key".into(), "hunter-header".into())],
+            proxy: Some("http://u:hunter-proxy@127.0.0.1:1".into()),
+            ..Settings::default()
+        };
+        let key = Auth::Bearer(ApiKey::new("hunter-key"));
+        let url = "https://user:hunter-user@host/v1?key=hunter-query#hunter-fragment";
+        let endpoint = Endpoint::new("openai", url, key, &settings).unwrap();
+        let shown = format!("{endpoint:?} {settings:?} {}", endpoint.url());
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert_eq!(endpoint.url(), "https://host/v1");
+        let quoted = "hunter-key hunter-user hunter-proxy hunter-header".to_owned();
+        assert_eq!(endpoint.redact(quoted), "*** *** *** ***");
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_unescaped() {
+        assert_eq!(percent_decoded(b"a%40b%zz%4"), b"a@b%zz%4");
+    }
+}

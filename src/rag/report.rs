@@ -1,0 +1,123 @@
+//! What an ingest tells: outcomes, seconds, and the state while it runs.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How it went for one document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DocumentOutcome {
+    /// The path or the name given.
+    pub source: String,
+    /// Chunks stored; 0 when it failed or held no text.
+    pub chunks: usize,
+    /// Why nothing of it was stored.
+    pub error: Option<String>,
+}
+
+/// Seconds each stage was busy. Stages overlap, so they may add up to more than `wall`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StageSeconds {
+    /// Finding and reading files.
+    pub load: f64,
+    /// Cutting texts.
+    pub split: f64,
+    /// Waiting for embeddings.
+    pub embed: f64,
+    /// Storing vectors.
+    pub store: f64,
+    /// From call to report.
+    pub wall: f64,
+}
+
+/// The result of an ingest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IngestReport {
+    /// Documents stored.
+    pub documents: usize,
+    /// Chunks stored.
+    pub chunks: usize,
+    /// Tokens embedded.
+    pub tokens: u64,
+    /// One entry a document, in the order given.
+    pub outcomes: Vec<DocumentOutcome>,
+    /// Time by stage.
+    pub seconds: StageSeconds,
+}
+
+/// How far an ingest is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Documents to be ingested; 0 until the folders have been read.
+    pub documents_total: usize,
+    /// Documents stored.
+    pub documents_done: usize,
+    /// Documents that failed.
+    pub documents_failed: usize,
+    /// Chunks cut so far.
+    pub chunks_total: usize,
+    /// Chunks embedded so far.
+    pub chunks_done: usize,
+    /// Tokens embedded so far.
+    pub tokens: u64,
+    /// Whether this is the last report.
+    pub finished: bool,
+}
+
+/// Measures how long at least one job of a stage was running.
+#[derive(Debug, Default)]
+pub(super) struct StageClock(Mutex<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    jobs: usize,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+impl StageClock {
+    /// Counts until the guard is dropped.
+    pub(super) fn run(&self) -> StageGuard<'_> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.jobs += 1;
+        running.since.get_or_insert_with(Instant::now);
+        StageGuard(self)
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total.as_secs_f64()
+    }
+}
+
+pub(super) struct StageGuard<'a>(&'a StageClock);
+
+impl Drop for StageGuard<'_> {
+    fn drop(&mut self) {
+        let mut running = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.jobs = running.jobs.saturating_sub(1);
+        if running.jobs == 0
+            && let Some(since) = running.since.take()
+        {
+            running.total += since.elapsed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_jobs_are_counted_once() {
+        let clock = StageClock::default();
+        let pause = Duration::from_millis(20);
+        let outer = clock.run();
+        let inner = clock.run();
+        std::thread::sleep(pause);
+        drop(inner);
+        drop(outer);
+        let seconds = clock.seconds();
+        assert!(seconds >= pause.as_secs_f64() && seconds < 2.0 * pause.as_secs_f64(), "{seconds}");
+        std::thread::sleep(pause);
+        assert!((clock.seconds() - seconds).abs() < f64::EPSILON, "idle time does not count");
+    }
+}

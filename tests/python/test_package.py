@@ -1,0 +1,205 @@
+"""The face of the package: names, versions, no work at import, and every parameter GraphBit has."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib.metadata
+import inspect
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import graphbit
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What GraphBit 0.6.8 exports and this version has too.
+SHARED = [
+    "CharacterSplitter",
+    "EmbeddingClient",
+    "EmbeddingConfig",
+    "FinishReason",
+    "LlmClient",
+    "LlmConfig",
+    "LlmResponse",
+    "LlmToolCall",
+    "LlmUsage",
+    "RecursiveSplitter",
+    "SentenceSplitter",
+    "TextChunk",
+    "TextSplitter",
+    "TextSplitterConfig",
+    "TokenSplitter",
+    "configure_runtime",
+    "get_system_info",
+    "health_check",
+    "init",
+    "shutdown",
+    "version",
+]
+# Constructors of GraphBit's that 0.7.0 does not have.
+ABSENT = re.compile(
+    r"LlmConfig\.(anthropic|bytedance|deepseek|perplexity|openrouter\w*|fireworks|ai21|replicate"
+    r"|togetherai|xai|mistralai|gemini|huggingface|litellm)|EmbeddingConfig\.(huggingface|litellm)"
+)
+
+LIST_PARAMETERS = """
+import graphbit, inspect, json, sys
+
+def parameters(thing):
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return None
+    return [[p.name, p.default is not p.empty] for p in signature.parameters.values()
+            if p.name not in ("self", "cls")]
+
+found = {}
+for name in json.loads(sys.argv[1]):
+    thing = getattr(graphbit, name)
+    found[name] = parameters(thing)
+    if isinstance(thing, type):
+        for member in vars(thing):
+            if not member.startswith("_") and callable(getattr(thing, member)):
+                found[f"{name}.{member}"] = parameters(getattr(thing, member))
+print(json.dumps(found))
+"""
+
+
+def test_every_exported_name_exists_once() -> None:
+    assert len(set(graphbit.__all__)) == len(graphbit.__all__)
+    for name in graphbit.__all__:
+        assert getattr(graphbit, name) is not None, name
+    assert set(SHARED) <= set(graphbit.__all__)
+
+
+def test_the_version_is_one() -> None:
+    manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    declared = re.search(r'^version = "(.+)"$', manifest, re.MULTILINE)
+    assert declared is not None
+    assert graphbit.__version__ == graphbit.version() == declared[1]
+    assert importlib.metadata.version("graphbit") == declared[1]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {declared[1]}" in changelog
+
+
+def test_the_native_module_is_importable_by_its_old_name() -> None:
+    import graphbit.graphbit as old  # noqa: PLR0402
+
+    for name in SHARED:
+        assert getattr(old, name) is getattr(graphbit, name), name
+
+
+def test_native_classes_say_where_they_live() -> None:
+    for name in graphbit.__all__:
+        thing = getattr(graphbit, name)
+        if isinstance(thing, type):
+            assert thing.__module__ in {"graphbit", "graphbit.exceptions"}, name
+            assert thing.__doc__, name
+
+
+def test_importing_starts_nothing(run_child: Any) -> None:
+    child = run_child(
+        """
+        import sys, threading
+        before = set(sys.modules)
+        import graphbit
+        assert graphbit.get_system_info()["runtime_initialized"] is False
+        assert threading.active_count() == 1
+        if sys.platform == "linux":
+            import os
+            assert len(os.listdir("/proc/self/task")) == 1, os.listdir("/proc/self/task")
+        heavy = {"numpy", "asyncio", "wordllama", "onnxruntime", "logging"} & (set(sys.modules) - before)
+        assert not heavy, heavy
+        """
+    )
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+@pytest.mark.peer
+def test_every_parameter_of_graphbit_is_here_in_its_place() -> None:
+    peer = os.environ.get("GRAPHBIT_PEER_PYTHON")
+    if not peer:
+        pytest.skip("GRAPHBIT_PEER_PYTHON names no interpreter with graphbit 0.6.8")
+    reply = subprocess.run(
+        [peer, "-c", LIST_PARAMETERS, json.dumps(SHARED)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    theirs = json.loads(reply.stdout)
+    assert len(theirs) > 100, "the peer's interface was not understood"
+    different = []
+    for name, wanted in theirs.items():
+        if wanted is None or ABSENT.fullmatch(name):
+            continue
+        thing: Any = graphbit
+        for part in name.split("."):
+            thing = getattr(thing, part, None)
+        if thing is None:
+            different.append(f"{name} is missing")
+            continue
+        ours = [
+            [p.name, p.default is not p.empty]
+            for p in inspect.signature(thing).parameters.values()
+            if p.name not in {"self", "cls"} and p.kind is not p.KEYWORD_ONLY
+        ]
+        # A parameter of ours may be optional where theirs is not, never the other way round.
+        fits = len(ours) >= len(wanted) and all(
+            mine[0] == their[0] and mine[1] >= their[1]
+            for mine, their in zip(ours, wanted, strict=False)
+        )
+        if not fits or not all(optional for _, optional in ours[len(wanted) :]):
+            different.append(f"{name}: {wanted} became {ours}")
+    assert not different, "\n".join(different)
+
+
+def test_async_twins_take_what_their_verbs_take() -> None:
+    checked = 0
+    for class_name in ("LlmClient", "EmbeddingClient", "ParallelRAG"):
+        cls = getattr(graphbit, class_name)
+        for name in dir(cls):
+            if name.endswith("_async") and not name.startswith("_"):
+                verb = getattr(cls, name.removesuffix("_async"))
+                assert inspect.signature(verb) == inspect.signature(getattr(cls, name)), name
+                checked += 1
+    assert checked >= 8
+
+
+def test_waiting_verbs_have_both_colours() -> None:
+    for cls, verbs in {
+        graphbit.LlmClient: ("complete", "complete_full"),
+        graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array", "embed_batch_parallel"),
+        graphbit.ParallelRAG: ("ingest", "ask"),
+    }.items():
+        for verb in verbs:
+            assert callable(getattr(cls, verb)), verb
+            assert callable(getattr(cls, f"{verb}_async")), verb
+
+
+def test_the_stub_names_what_the_package_exports() -> None:
+    stub = ast.parse((ROOT / "python/graphbit/_graphbit.pyi").read_text(encoding="utf-8"))
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    named = {node.name for node in stub.body if isinstance(node, kinds)}
+    exported = {name for name in graphbit.__all__ if not name.startswith("_")}
+    own = {"exceptions", "GraphbitError"}
+    assert {name for name in named if not name.startswith("_")} == exported - own
+
+
+def test_async_verbs_need_a_running_loop() -> None:
+    client = graphbit.LlmClient(graphbit.LlmConfig.from_callable(lambda messages: "HERON"))
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        client.complete_async("heron")
+
+    async def run() -> str:
+        future = client.complete_async("heron")
+        assert asyncio.isfuture(future)
+        return await future
+
+    assert asyncio.run(run()) == "HERON"

@@ -1,0 +1,264 @@
+//! The retrieval pipeline from outside: outcomes, replacement, bounded work, answers.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use graphbit::embeddings::{EmbeddingClient, EmbeddingModel};
+use graphbit::llm::LlmClient;
+use graphbit::local::Extractive;
+use graphbit::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Source};
+use graphbit::resilience::RetryPolicy;
+use graphbit::types::{Document, EmbeddingUsage, Embeddings, Matrix};
+use graphbit::{Error, Kind, Result, runtime};
+
+/// Embeds a text by counting letters; refuses texts that hold "poison"; may be slow.
+#[derive(Default)]
+struct Letters {
+    pause: Duration,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+impl EmbeddingModel for Letters {
+    fn provider(&self) -> &str {
+        "letters"
+    }
+    fn model(&self) -> &str {
+        "letters-1"
+    }
+    fn dimensions(&self) -> Option<usize> {
+        Some(26)
+    }
+    fn max_batch(&self) -> usize {
+        2048
+    }
+    fn embed<'a>(&'a self, texts: &'a [String], _: bool) -> BoxFuture<'a, Result<Embeddings>> {
+        async move {
+            let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(self.pause).await;
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            if texts.iter().any(|text| text.contains("poison")) {
+                return Err(Error::new(Kind::BadRequest, "the server refused poison"));
+            }
+            let rows: Vec<Vec<f32>> = texts.iter().map(|text| letters(text)).collect();
+            let tokens = texts.len() as u64;
+            Ok(Embeddings {
+                vectors: Matrix::from_rows(&rows)?,
+                usage: EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens },
+            })
+        }
+        .boxed()
+    }
+}
+
+fn letters(text: &str) -> Vec<f32> {
+    let mut counts = vec![0.01; 26];
+    for letter in text.bytes().filter(u8::is_ascii_alphabetic) {
+        counts[usize::from(letter.to_ascii_lowercase() - b'a')] += 1.0;
+    }
+    counts
+}
+
+fn pipeline(model: &Arc<Letters>, change: impl FnOnce(&mut Config)) -> ParallelRag {
+    let embedding = EmbeddingClient::new(model.clone(), RetryPolicy::default());
+    let llm = LlmClient::new(Arc::new(Extractive), RetryPolicy::default());
+    let mut config = Config::new(embedding, llm).unwrap();
+    change(&mut config);
+    ParallelRag::new(config).unwrap()
+}
+
+fn document(source: &str, text: &str) -> Source {
+    let (source, text) = (source.to_owned(), text.to_owned());
+    Source::Document(Document { source, text, ..Document::default() })
+}
+
+fn ingest(rag: &ParallelRag, sources: Vec<Source>) -> IngestReport {
+    let rag = rag.clone();
+    runtime::block_on(async move { rag.ingest(sources, None).await }).unwrap()
+}
+
+fn ask(rag: &ParallelRag, question: &'static str) -> Result<graphbit::rag::Answer> {
+    let rag = rag.clone();
+    runtime::block_on(async move { rag.ask(question, None).await })
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("graphbit-rag-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn one_outcome_a_document_in_order_and_nothing_lost_of_what_succeeded() {
+    let root = folder("mixed");
+    std::fs::write(root.join("good.txt"), "Bees make honey.").unwrap();
+    std::fs::write(root.join("photo.png"), b"\x89PNG\0\0").unwrap();
+    let rag = pipeline(&Arc::default(), |config| config.batch_size = 1);
+    let report = ingest(
+        &rag,
+        vec![
+            document("first", "Ants carry leaves."),
+            Source::Path(root.clone()),
+            document("bad", "poison"),
+            document("blank", "  \n "),
+            Source::Path(root.join("missing.txt")),
+            document("first", "Given again."),
+            document("last", "Owls hunt at night."),
+        ],
+    );
+    let seen: Vec<_> = report
+        .outcomes
+        .iter()
+        .map(|outcome| {
+            let name = outcome.source.rsplit('/').next().unwrap();
+            (name, outcome.chunks, outcome.error.as_deref().unwrap_or("").to_owned())
+        })
+        .collect();
+    assert_eq!(
+        seen.iter().map(|it| it.0).collect::<Vec<_>>(),
+        ["first", "good.txt", "photo.png", "bad", "blank", "missing.txt", "first", "last"]
+    );
+    assert_eq!(seen.iter().map(|it| it.1).collect::<Vec<_>>(), [1, 1, 0, 0, 0, 0, 0, 1]);
+    assert!(seen[2].2.contains("photo.png") && seen[2].2.contains("binary"), "{}", seen[2].2);
+    assert!(seen[3].2.contains("the server refused poison"));
+    assert_eq!(seen[4].2, "");
+    assert!(seen[5].2.contains("missing.txt"));
+    assert!(seen[6].2.contains("given twice"));
+    assert_eq!((report.documents, report.chunks, report.tokens), (4, 3, 3));
+    assert_eq!(rag.stats().failed_documents, 4);
+    assert!(ask(&rag, "What do bees make?").unwrap().text.contains("Bees make honey."));
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_failed_batch_leaves_no_half_document_behind() {
+    let long = format!("{}\n\npoison\n\n{}", "alpha ".repeat(150), "omega ".repeat(150));
+    let rag = pipeline(&Arc::default(), |config| config.batch_size = 1);
+    let report = ingest(&rag, vec![document("long", &long), document("fine", "Plain words.")]);
+    assert!(report.outcomes[0].error.is_some());
+    assert_eq!(rag.stats().chunks, 1);
+    assert_eq!(rag.stats().documents, 1);
+}
+
+#[test]
+fn ingesting_a_source_again_replaces_its_chunks() {
+    let rag = pipeline(&Arc::default(), |_| ());
+    let long = "Zebras zigzag. ".repeat(200);
+    let first = ingest(&rag, vec![document("notes", &long), document("other", "Bees make honey.")]);
+    assert!(first.outcomes[0].chunks > 2);
+    ingest(&rag, vec![document("notes", "Yaks yawn.")]);
+    assert_eq!(rag.stats().chunks, 2);
+    assert_eq!(rag.stats().documents, 2);
+    let answer = ask(&rag, "Do zebras zigzag?").unwrap();
+    assert!(answer.citations.iter().all(|citation| !citation.passage.text.contains("Zebras")));
+}
+
+#[test]
+fn an_answer_cites_the_passages_it_quotes() {
+    let rag = pipeline(&Arc::default(), |_| ());
+    ingest(
+        &rag,
+        vec![document("bees", "Bees make honey."), document("owls", "Owls hunt by night.")],
+    );
+    let answer = ask(&rag, "What do owls hunt by?").unwrap();
+    let cited: Vec<_> = answer.citations.iter().filter(|citation| citation.cited).collect();
+    assert_eq!(cited.len(), 1);
+    assert_eq!(cited[0].passage.source, "owls");
+    assert!(answer.text.contains(&format!("[{}]", cited[0].number)));
+    assert_eq!((cited[0].passage.start_char, cited[0].passage.end_char), (0, 19));
+    assert_eq!(answer.model, "extractive");
+}
+
+#[test]
+fn impossible_questions_are_refused_with_the_reason() {
+    let rag = pipeline(&Arc::default(), |_| ());
+    let empty = ask(&rag, "Anything?").unwrap_err();
+    assert_eq!(empty.kind(), Kind::Store);
+    assert!(empty.message().contains("empty"));
+    let blank = ask(&rag, "  ").unwrap_err();
+    assert_eq!(blank.kind(), Kind::Validation);
+    let asked = rag.clone();
+    let none = runtime::block_on(async move { asked.search("x", Some(0)).await }).unwrap_err();
+    assert!(none.message().contains("top_k"), "{none}");
+    let embedding = EmbeddingClient::new(Arc::new(Letters::default()), RetryPolicy::default());
+    let llm = LlmClient::new(Arc::new(Extractive), RetryPolicy::default());
+    let config = Config { batch_size: 0, ..Config::new(embedding, llm).unwrap() };
+    assert!(ParallelRag::new(config).err().unwrap().message().contains("batch_size"));
+}
+
+#[test]
+fn batches_run_at_once_up_to_the_limit() {
+    let model = Arc::new(Letters { pause: Duration::from_millis(30), ..Letters::default() });
+    let rag = pipeline(&model, |config| {
+        config.batch_size = 1;
+        config.max_concurrency = Some(5);
+    });
+    let sources = (0..40).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let started = Instant::now();
+    let report = ingest(&rag, sources);
+    let elapsed = started.elapsed();
+    assert_eq!(report.documents, 40);
+    assert_eq!(model.most.load(Ordering::SeqCst), 5);
+    assert!(elapsed < Duration::from_millis(40 * 30 / 2), "{elapsed:?}");
+    assert!(report.seconds.embed > 0.2 && report.seconds.embed <= report.seconds.wall);
+}
+
+#[test]
+fn small_documents_share_a_request() {
+    let model = Arc::new(Letters::default());
+    let rag = pipeline(&model, |_| ());
+    let sources = (0..128).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    ingest(&rag, sources);
+    assert_eq!(model.calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn progress_ends_with_the_final_state_and_a_slow_callback_holds_nothing_up() {
+    let model = Arc::new(Letters { pause: Duration::from_millis(5), ..Letters::default() });
+    let rag = pipeline(&model, |config| config.batch_size = 1);
+    let seen: Arc<Mutex<Vec<Progress>>> = Arc::default();
+    let log = Arc::clone(&seen);
+    let callback: OnProgress = Arc::new(move |progress| {
+        log.lock().unwrap().push(progress);
+        std::thread::sleep(Duration::from_millis(100));
+    });
+    let sources = (0..300).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let started = Instant::now();
+    runtime::block_on(async move { rag.ingest(sources, Some(callback)).await }).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(3));
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() < 30, "{} reports", seen.len());
+    let last = seen.last().unwrap();
+    assert!(last.finished);
+    assert_eq!((last.documents_total, last.documents_done, last.chunks_done), (300, 300, 300));
+}
+
+#[test]
+fn stopping_an_ingest_keeps_the_documents_that_were_done() {
+    let model = Arc::new(Letters { pause: Duration::from_millis(20), ..Letters::default() });
+    let rag = pipeline(&model, |config| {
+        config.batch_size = 1;
+        config.max_concurrency = Some(2);
+    });
+    let sources = (0..500).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let running = rag.clone();
+    let task = runtime::spawn(async move { running.ingest(sources, None).await });
+    std::thread::sleep(Duration::from_millis(300));
+    drop(task);
+    std::thread::sleep(Duration::from_millis(100));
+    let calls = model.calls.load(Ordering::SeqCst);
+    let documents = rag.stats().documents;
+    assert!((4..200).contains(&documents), "{documents} documents");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(model.calls.load(Ordering::SeqCst), calls, "work went on after the stop");
+    assert!(ask(&rag, "Which words?").is_ok());
+}
