@@ -57,7 +57,7 @@ deny: $(TOOLS)/.deny
 
 types: $(VENV)/.wheel $(VENV)/.dev
 	$(PY) -m mypy.stubtest graphbit --allowlist .mypy-stubtest-allowlist
-	$(PY) -m basedpyright
+	$(PY) -m basedpyright --pythonpath $(PY)
 
 docs: $(VENV)/.dev
 	$(PY) -m mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir '$(CARGO_TARGET_DIR)/site'

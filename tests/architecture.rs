@@ -214,7 +214,7 @@ fn files_stay_short_and_say_what_they_are_for() {
     for folder in ["src", "python", "tests", "benches", "examples"] {
         for path in files(folder, &["rs", "py"]) {
             let lines = read(&path).lines().count();
-            if lines > LINE_LIMIT {
+            if lines > LINE_LIMIT && ["src", "python"].contains(&folder) {
                 broken.push(format!("{}: {lines} lines", shown(&path)));
             }
             let stem = path.file_stem().unwrap().to_str().unwrap();
@@ -223,14 +223,17 @@ fn files_stay_short_and_say_what_they_are_for() {
             }
         }
     }
-    assert_none(&broken, "a file has at most 600 lines and a name that says what it holds");
+    assert_none(
+        &broken,
+        "a source file has at most 600 lines, and every file a name that says what it holds",
+    );
 }
 
 #[test]
 fn every_module_opens_with_its_job() {
     let silent: Vec<_> = files("src", &["rs"])
         .into_iter()
-        .filter(|path| !read(path).starts_with("//!"))
+        .filter(|path| !shown(path).ends_with("tests.rs") && !read(path).starts_with("//!"))
         .map(|path| shown(&path))
         .collect();
     assert_none(&silent, "a module opens with what it is for (`//!`)");

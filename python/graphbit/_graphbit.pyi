@@ -18,6 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+__all__ = [
+    "Answer",
+    "CharacterSplitter",
+    "Citation",
+    "DocumentOutcome",
+    "EmbeddingClient",
+    "EmbeddingConfig",
+    "FinishReason",
+    "IngestProgress",
+    "IngestReport",
+    "LlmClient",
+    "LlmConfig",
+    "LlmResponse",
+    "LlmToolCall",
+    "LlmUsage",
+    "ParallelRAG",
+    "RecursiveSplitter",
+    "SearchHit",
+    "SentenceSplitter",
+    "TextChunk",
+    "TextSplitter",
+    "TextSplitterConfig",
+    "TokenSplitter",
+    "VectorStore",
+    "configure_runtime",
+    "get_system_info",
+    "health_check",
+    "init",
+    "shutdown",
+    "version",
+]
+
 _Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 
 class _Stats(TypedDict):

@@ -128,10 +128,10 @@ impl EmbeddingConfig {
     /// threads of its own, several calls at once, at most `max_batch` texts a call; what it raises
     /// reaches the caller unchanged.
     #[staticmethod]
-    #[pyo3(signature = (function, *, model="callable".to_owned(), dimensions=None, max_batch=256))]
+    #[pyo3(signature = (function, *, model="callable", dimensions=None, max_batch=256))]
     fn from_callable(
         function: Bound<'_, PyAny>,
-        model: String,
+        model: &str,
         dimensions: Option<usize>,
         max_batch: usize,
     ) -> PyResult<Self> {
@@ -145,7 +145,7 @@ impl EmbeddingConfig {
             let text = "max_batch must be greater than 0";
             return Err(Error::validation("max_batch", Some("0"), text).into());
         }
-        let function = Arc::new(function.unbind());
+        let (function, model) = (Arc::new(function.unbind()), model.to_owned());
         Ok(Self::from_model(Arc::new(CallableModel { function, model, dimensions, max_batch })))
     }
 

@@ -3,68 +3,28 @@
 //! Arguments are checked here, at once and alike in every variant, in the order and with the texts of
 //! GraphBit 0.6.8; everything else is the core's. An async verb differs from its twin in the door only.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::bridge;
 use super::chat_types::{PyLlmResponse, read_answer};
+use super::connection::connection;
 use super::stream::PyStream;
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::llm::{BoxFuture, ChatModel, LlmClient};
 use crate::local::Extractive;
+use crate::providers::LlmConfig;
 use crate::providers::azure::Api;
-use crate::providers::{Connection, LlmConfig};
 use crate::resilience::RetryPolicy;
 use crate::secret::ApiKey;
 use crate::types::{ChatRequest, ChatResponse, Message, Role};
 
 /// Prompts in one batch.
 const LARGEST_BATCH: usize = 1000;
-
-/// Seconds as a number, or a `timedelta`.
-struct Timeout(Duration);
-
-impl<'py> FromPyObject<'_, 'py> for Timeout {
-    type Error = PyErr;
-
-    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let seconds = match value.extract::<f64>() {
-            Ok(seconds) => seconds,
-            // A negative timedelta fails to convert; its own number says it better.
-            Err(not_a_number) => match value.call_method0("total_seconds") {
-                Ok(seconds) => seconds.extract()?,
-                Err(_) => return Err(not_a_number),
-            },
-        };
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(limit) if !limit.is_zero() => Ok(Self(limit)),
-            _ => {
-                let text = "timeout must be a positive number of seconds";
-                Err(Error::validation("timeout", Some(&seconds.to_string()), text).into())
-            }
-        }
-    }
-}
-
-fn connection(
-    base_url: Option<String>,
-    timeout: Option<Timeout>,
-    headers: Option<BTreeMap<String, String>>,
-    http_proxy: Option<String>,
-) -> Connection {
-    Connection {
-        base_url,
-        timeout: timeout.map(|limit| limit.0),
-        headers: headers.unwrap_or_default().into_iter().collect(),
-        proxy: http_proxy,
-    }
-}
 
 /// Which model answers. Made by its static methods only.
 #[pyclass(name = "LlmConfig", module = "graphbit", frozen, eq)]
@@ -87,11 +47,11 @@ impl PyLlmConfig {
         api_key: String,
         model: Option<String>,
         base_url: Option<String>,
-        timeout: Option<Timeout>,
-        headers: Option<BTreeMap<String, String>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyDict>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, http_proxy);
+        let connection = connection(base_url, timeout, headers, http_proxy)?;
         Ok(Self(LlmConfig::openai(ApiKey::new(api_key), model, connection)?))
     }
 
@@ -106,11 +66,11 @@ impl PyLlmConfig {
         endpoint: String,
         api_version: Option<String>,
         api: &str,
-        timeout: Option<Timeout>,
-        headers: Option<BTreeMap<String, String>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyDict>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
-        let connection = connection(None, timeout, headers, http_proxy);
+        let connection = connection(None, timeout, headers, http_proxy)?;
         let key = ApiKey::new(api_key);
         let api = Api::from_word(api)?;
         Ok(Self(LlmConfig::azure(key, deployment_name, endpoint, api_version, api, connection)?))
@@ -122,11 +82,12 @@ impl PyLlmConfig {
     fn ollama(
         model: Option<String>,
         base_url: Option<String>,
-        timeout: Option<Timeout>,
-        headers: Option<BTreeMap<String, String>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyDict>>,
         http_proxy: Option<String>,
-    ) -> Self {
-        Self(LlmConfig::ollama(model, connection(base_url, timeout, headers, http_proxy)))
+    ) -> PyResult<Self> {
+        let connection = connection(base_url, timeout, headers, http_proxy)?;
+        Ok(Self(LlmConfig::ollama(model, connection)))
     }
 
     /// No language model: answers by quoting the most relevant sentences of the prompt, or of the passages
@@ -143,11 +104,11 @@ impl PyLlmConfig {
         base_url: String,
         model: String,
         api_key: Option<String>,
-        timeout: Option<Timeout>,
-        headers: Option<BTreeMap<String, String>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyDict>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
-        let connection = connection(None, timeout, headers, http_proxy);
+        let connection = connection(None, timeout, headers, http_proxy)?;
         let key = api_key.map(ApiKey::new);
         Ok(Self(LlmConfig::openai_compatible(base_url, model, key, connection)?))
     }

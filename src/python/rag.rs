@@ -13,7 +13,8 @@ use super::embeddings::{
     EmbeddingClient as PyEmbeddingClient, EmbeddingConfig as PyEmbeddingConfig,
 };
 use super::llm::{PyLlmClient, PyLlmConfig};
-use super::{bridge, exit, local, split, store};
+use super::store::VectorStore;
+use super::{bridge, exit, local, split};
 use crate::embeddings::EmbeddingClient;
 use crate::llm::LlmClient;
 use crate::local::Extractive;
@@ -60,10 +61,13 @@ impl PyParallelRag {
     ) -> PyResult<Self> {
         let mut config = Config::new(embedding_client(py, embedding)?, llm_client(llm)?)?;
         if let Some(splitter) = splitter {
-            config.splitter = split::shared(splitter)?;
+            config.splitter = split::shared(splitter)
+                .ok_or_else(|| wrong_type("splitter", "one of the splitters", splitter))?;
         }
         if let Some(given) = store {
-            config.store = store::shared(given)?;
+            let shared = given.cast::<VectorStore>();
+            let shared = shared.map_err(|_| wrong_type("store", "a VectorStore", given))?;
+            config.store = Arc::clone(shared.get().shared());
         }
         config.top_k = top_k;
         config.batch_size = batch_size;

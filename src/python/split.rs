@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
@@ -187,6 +188,25 @@ fn split_texts<'py>(
         lists.append(to_list(text, chunks, with_metadata)?)?;
     }
     Ok(lists)
+}
+
+/// The splitter of the core inside any of the classes here; `None` for something else.
+pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Arc<dyn Split>> {
+    macro_rules! try_classes {
+        ($($class:ty),+) => {$(
+            if let Ok(splitter) = given.cast::<$class>() {
+                return Some(Arc::new(splitter.get().core.clone()));
+            }
+        )+};
+    }
+    try_classes!(
+        CharacterSplitter,
+        TokenSplitter,
+        SentenceSplitter,
+        RecursiveSplitter,
+        TextSplitter
+    );
+    None
 }
 
 /// A class around a splitter of the core: its own items, then the methods all of them have.

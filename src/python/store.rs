@@ -67,6 +67,13 @@ pub(super) struct VectorStore {
     store: Arc<store::VectorStore>,
 }
 
+impl VectorStore {
+    /// The store of the core.
+    pub(super) fn shared(&self) -> &Arc<store::VectorStore> {
+        &self.store
+    }
+}
+
 #[pymethods]
 impl VectorStore {
     /// `metric` is "cosine", "dot" or "l2". Without `dimensions` the first vectors decide.

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
+import http.server
 import json
 import math
+import shutil
+import ssl
+import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from simulator import Server, expected_embedding
-
 from graphbit import EmbeddingClient, EmbeddingConfig, exceptions
+from simulator import Server, expected_embedding
 
 KEY = "sk-hunter2-0123456789"
 
@@ -51,7 +55,9 @@ def test_keys_are_measured_in_bytes(make: Any, label: str, shortest: int) -> Non
 
 
 def test_a_config_says_who_answers_and_never_the_key() -> None:
-    config = EmbeddingConfig.openai(KEY, headers={"x-api-key": "hunter3"}, http_proxy="http://u:hunter4@h:1")
+    config = EmbeddingConfig.openai(
+        KEY, headers={"x-api-key": "hunter3"}, http_proxy="http://u:hunter4@h:1"
+    )
     assert (config.provider(), config.model()) == ("openai", "text-embedding-3-small")
     assert repr(config) == "EmbeddingConfig(provider='openai', model='text-embedding-3-small')"
     assert "hunter" not in repr(EmbeddingClient(config)) + str(config)
@@ -61,7 +67,7 @@ def test_a_config_says_who_answers_and_never_the_key() -> None:
     assert repr(named) == "EmbeddingConfig(provider='openai_compatible', model=\"it's\")"
 
 
-@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, datetime.timedelta(0)])
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, dt.timedelta(0)])
 def test_a_timeout_is_positive(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout"):
         EmbeddingConfig.openai(KEY, timeout=timeout)
@@ -130,7 +136,12 @@ def test_a_compatible_server_is_asked_for_nothing_unusual(server: Server) -> Non
     assert body(plain) == {"model": "m", "input": "one"}
     assert "authorization" not in plain["headers"]
     assert full["headers"]["authorization"] == "Bearer k"
-    assert body(full) == {"model": "m", "input": "two", "encoding_format": "base64", "dimensions": 8}
+    assert body(full) == {
+        "model": "m",
+        "input": "two",
+        "encoding_format": "base64",
+        "dimensions": 8,
+    }
 
 
 def body(entry: dict[str, Any]) -> Any:
@@ -161,9 +172,9 @@ def test_the_async_twins_agree(server: Server) -> None:
         assert await one == client.embed("alpha")
         assert await many == client.embed_many(["alpha", "beta"])
         assert (await array).tolist() == await many
-        with pytest.raises(ValueError, match="^Text input cannot be empty$"):
+        with pytest.raises(ValueError, match=r"^Text input cannot be empty$"):
             client.embed_async("")
-        with pytest.raises(ValueError, match="^Text list cannot be empty$"):
+        with pytest.raises(ValueError, match=r"^Text list cannot be empty$"):
             client.embed_many_async([])
         with pytest.raises(ValueError, match="batch_size"):
             client.embed_array_async(["a"], batch_size=0)
@@ -187,7 +198,7 @@ def test_rows_are_matched_by_index_and_checked(server: Server) -> None:
         with pytest.raises(RuntimeError, match=f"^LLM error: {text}"):
             client.embed("a")
     server.behaviour(body={"object": "list"})
-    with pytest.raises(RuntimeError, match="^LLM error: Invalid response format from OpenAI"):
+    with pytest.raises(RuntimeError, match=r"^LLM error: Invalid response format from OpenAI"):
         client.embed("a")
 
 
@@ -234,7 +245,7 @@ def test_what_can_heal_is_tried_again(server: Server) -> None:
 
 def test_a_silent_server_is_a_timeout(server: Server) -> None:
     server.behaviour(hang=True)
-    client = openai(server, timeout=datetime.timedelta(milliseconds=50))
+    client = openai(server, timeout=dt.timedelta(milliseconds=50))
     with pytest.raises(TimeoutError, match="Failed to send request to OpenAI") as caught:
         client.embed("a")
     assert isinstance(caught.value, RuntimeError)
@@ -248,7 +259,9 @@ def test_unusable_addresses_and_keys_are_named_but_not_shown() -> None:
 
     for url in ("", "localhost:1/v1", "ftp://host"):
         text = message(EmbeddingConfig.openai_compatible(url, "m"))
-        assert text.startswith("LLM error: Failed to send request to OpenAI-compatible server"), text
+        assert text.startswith("LLM error: Failed to send request to OpenAI-compatible server"), (
+            text
+        )
     text = message(EmbeddingConfig.openai(KEY + "\n"))
     assert "API key contains a line break" in text and "hunter2" not in text
     url = "http://u:hunter2@127.0.0.1:9/v1?key=hunter2"
@@ -267,11 +280,11 @@ def test_redirects_are_not_followed(server: Server) -> None:
 
 def test_empty_input_is_refused(server: Server) -> None:
     client = compatible(server)
-    with pytest.raises(ValueError, match="^Text input cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Text input cannot be empty$"):
         client.embed("")
-    with pytest.raises(ValueError, match="^Text list cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Text list cannot be empty$"):
         client.embed_many([])
-    with pytest.raises(ValueError, match="^Batch cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Batch cannot be empty$"):
         client.embed_batch_parallel([])
     assert client.embed_array([]).shape[0] == 0
     assert server.log() == []
@@ -379,14 +392,14 @@ def test_embed_array_failures(server: Server) -> None:
     with pytest.raises(ValueError, match="on_error"):
         client.embed_array(["a"], on_error="ignore")
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(_: int, __: int) -> None:
-        raise Stop
+        raise StopError
 
     server.behaviour(dimensions=4)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         client.embed_array(texts, on_progress=stop)
 
 
@@ -516,3 +529,48 @@ def test_large_answers_leave_the_interpreter_to_others(server: Server) -> None:
         watcher.join()
     # The conversion of one answer takes far longer than this in one piece.
     assert longest < 0.05
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certificates_named_in_the_environment_are_trusted(
+    run_child: Any, tmp_path: Path, variable: str
+) -> None:
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    key, certificate = tmp_path / "key.pem", trusted / "certificate.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    command += " -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+    subprocess.run(
+        [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    subprocess.run(["openssl", "rehash", trusted], check=True, capture_output=True)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            answer = json.dumps(scripted([{"embedding": [1, 2]}])).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = f"""
+            from graphbit import EmbeddingClient, EmbeddingConfig
+            url = "https://localhost:{server.server_port}/v1"
+            print(EmbeddingClient(EmbeddingConfig.openai_compatible(url, "m")).embed("a"))
+        """
+        named = certificate if variable == "SSL_CERT_FILE" else trusted
+        trusting = run_child(code, env={variable: str(named)})
+        doubting = run_child(code)
+        server.shutdown()
+    assert trusting.stdout == "[1.0, 2.0]\n", trusting.stderr
+    assert "NetworkError" in doubting.stderr and "certificate" in doubting.stderr, doubting.stderr

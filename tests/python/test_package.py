@@ -83,9 +83,19 @@ def test_the_version_is_one() -> None:
     declared = re.search(r'^version = "(.+)"$', manifest, re.MULTILINE)
     assert declared is not None
     assert graphbit.__version__ == graphbit.version() == declared[1]
-    assert importlib.metadata.version("graphbit") == declared[1]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {declared[1]}" in changelog
+
+
+def test_the_wheel_needs_only_numpy() -> None:
+    try:
+        metadata = importlib.metadata.metadata("graphbit")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("not installed, imported from its source folder")
+    assert metadata["Version"] == graphbit.version()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    required = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
+    assert required == ["numpy>=1.24"]
 
 
 def test_the_native_module_is_importable_by_its_old_name() -> None:
@@ -127,7 +137,7 @@ def test_every_parameter_of_graphbit_is_here_in_its_place() -> None:
     if not peer:
         pytest.skip("GRAPHBIT_PEER_PYTHON names no interpreter with graphbit 0.6.8")
     reply = subprocess.run(
-        [peer, "-c", LIST_PARAMETERS, json.dumps(SHARED)],
+        [peer, "-I", "-c", LIST_PARAMETERS, json.dumps(SHARED)],
         capture_output=True,
         text=True,
         timeout=50,

@@ -1,0 +1,98 @@
+"""What type checkers must infer from the public interface. Checked, never run."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from pathlib import Path
+
+import numpy as np
+from graphbit import (
+    Answer,
+    Citation,
+    DocumentOutcome,
+    EmbeddingClient,
+    EmbeddingConfig,
+    GraphbitError,
+    IngestProgress,
+    IngestReport,
+    LlmClient,
+    LlmConfig,
+    LlmResponse,
+    LlmUsage,
+    ParallelRAG,
+    RecursiveSplitter,
+    SearchHit,
+    TextChunk,
+    TextSplitter,
+    TextSplitterConfig,
+    VectorStore,
+    exceptions,
+)
+from graphbit.graphbit import LlmClient as SameLlmClient
+from numpy.typing import NDArray
+from typing_extensions import assert_type
+
+
+async def language_models(client: LlmClient) -> None:
+    assert_type(client.complete("heron"), str)
+    assert_type(client.complete_async("heron", 5, 0.5), Future[str])
+    assert_type(await client.complete_full_async("heron"), LlmResponse)
+    assert_type(await client.complete_batch(("heron", "swift"), max_concurrency=2), list[str])
+    assert_type(await client.chat_optimized([("user", "heron")]), str)
+    for piece in client.stream("heron"):
+        assert_type(piece, str)
+    async for piece in client.complete_stream("heron"):
+        assert_type(piece, str)
+    assert_type(client.get_stats()["success_rate"], float)
+    assert_type(client.complete_full("heron").usage + LlmUsage(1, 2), LlmUsage)
+    assert_type(SameLlmClient(LlmConfig.ollama()), LlmClient)
+    with LlmConfig.openai("key", base_url="http://localhost", timeout=3) as config:
+        assert_type(config, LlmConfig)
+
+
+async def embeddings(client: EmbeddingClient) -> None:
+    assert_type(client.embed("heron"), list[float])
+    assert_type(await client.embed_many_async(["heron"]), list[list[float]])
+    assert_type(client.embed_array(["heron"], on_error="nan"), NDArray[np.float32])
+    assert_type(client.embed_batch_parallel([["heron"]])["stats"]["total_tokens"], int)
+    assert_type(client.similarity([1.0], np.zeros(1, dtype=np.float32)), float)
+    EmbeddingConfig.from_callable(lambda texts: [[float(len(text))] for text in texts])
+    EmbeddingConfig.local(path=Path("weights.safetensors"))
+
+
+def splitters() -> None:
+    assert_type(RecursiveSplitter(100).split_text("heron"), list[TextChunk])
+    configured = TextSplitter(TextSplitterConfig.markdown(100, split_by_headers=False))
+    assert_type(configured.split_texts(["heron"]), list[list[TextChunk]])
+    assert_type(configured.create_documents("heron"), list[dict[str, str]])
+
+
+def store() -> None:
+    vectors = VectorStore(2, metric="l2")
+    assert_type(vectors.add([[1.0, 2.0]], texts=["heron"]), list[str])
+    assert_type(vectors.search(np.ones(2)), list[SearchHit])
+    assert_type(vectors.search_many(np.ones((2, 2)), top_k=1), list[list[SearchHit]])
+    assert_type(VectorStore.load("store.bin"), VectorStore)
+
+
+async def retrieval() -> None:
+    def told(progress: IngestProgress) -> None:
+        print(progress.documents_done)
+
+    rag = ParallelRAG(
+        EmbeddingConfig.local(), LlmConfig.extractive(), splitter=RecursiveSplitter(9)
+    )
+    rag.ingest("notes/")
+    rag.ingest([Path("heron.md"), ("swift", "sleeps on the wing"), {"source": "a", "text": "b"}])
+    report = await rag.ingest_async({"heron": "waits"}, on_progress=told)
+    assert_type(report, IngestReport)
+    assert_type(report.failed, list[DocumentOutcome])
+    assert_type(report.seconds["wall"], float)
+    assert_type(rag.ask("Who waits?"), Answer)
+    assert_type((await rag.ask_async("Who waits?", top_k=1)).citations, list[Citation])
+
+
+def errors(error: GraphbitError) -> None:
+    assert_type(error.status_code, int | None)
+    assert_type(error.retry_after, float | None)
+    assert_type(exceptions.BY_KIND["timeout"], type[GraphbitError])
