@@ -53,14 +53,14 @@ core: $(TOOLS)/.nextest
 	cargo test --locked --doc --package graphbit --no-default-features --quiet
 
 deny: $(TOOLS)/.deny
-	cargo deny --all-features check licenses bans sources
+	cargo deny --all-features --log-level error check licenses bans sources
 
 types: $(VENV)/.wheel $(VENV)/.dev
 	$(PY) -m mypy.stubtest graphbit --allowlist .mypy-stubtest-allowlist
 	$(PY) -m basedpyright --pythonpath $(PY)
 
 docs: $(VENV)/.dev
-	$(PY) -m mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir '$(CARGO_TARGET_DIR)/site'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir '$(CARGO_TARGET_DIR)/site'
 
 python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest $(PYTEST)
