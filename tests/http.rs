@@ -118,7 +118,7 @@ fn requests_carry_the_headers_and_reuse_the_connection() {
         assert!(text.contains(part), "{part} in {text}");
     }
     let port = |body: &[u8]| body.split(|&byte| byte == b'\n').next().unwrap().to_vec();
-    assert_eq!(port(&first.body), port(&post(&endpoint.clone()).unwrap().body));
+    assert_eq!(port(&first.body), port(&post(&endpoint).unwrap().body));
 }
 
 #[test]

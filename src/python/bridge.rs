@@ -145,14 +145,11 @@ impl Interrupts {
         if !on_main_thread(py)? {
             return Ok(None);
         }
-        static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        static LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        if LOOP.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none() {
-            return Ok(Some(Self { task: None }));
-        }
-        let task = CURRENT.import(py, "asyncio", "current_task")?.call0()?;
-        let requests = cancel_requests(&task);
-        Ok(Some(Self { task: requests.map(|count| (task.unbind(), count)) }))
+        let task = current_task(py).and_then(|task| {
+            let requests = cancel_requests(&task)?;
+            Some((task.unbind(), requests))
+        });
+        Ok(Some(Self { task }))
     }
 
     fn check(&self, py: Python<'_>) -> PyResult<()> {
@@ -166,6 +163,17 @@ impl Interrupts {
         }
         Ok(())
     }
+}
+
+/// The asyncio task running on this thread. Never imports asyncio: a program that has not done so runs
+/// no loop, and Ctrl-C in the middle of a first import would leave it half made.
+fn current_task(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let asyncio = MODULES.import(py, "sys", "modules").ok()?.get_item("asyncio").ok()?;
+    if asyncio.call_method0(pyo3::intern!(py, "_get_running_loop")).ok()?.is_none() {
+        return None;
+    }
+    asyncio.call_method0(pyo3::intern!(py, "current_task")).ok()
 }
 
 /// How often the task was asked to cancel; `None` before Python 3.11, which does not count.

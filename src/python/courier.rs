@@ -115,7 +115,10 @@ fn deliver(py: Python<'_>, batch: Vec<Delivery>) {
     }
 }
 
-fn settle(py: Python<'_>, delivery: Delivery) -> (Py<PyAny>, PyResult<Py<PyAny>>) {
+/// An asyncio future and what it will hold.
+type Settled = (Py<PyAny>, PyResult<Py<PyAny>>);
+
+fn settle(py: Python<'_>, delivery: Delivery) -> Settled {
     let value = match delivery.outcome {
         Some(outcome) => outcome(py),
         None => Ok(py.None()),
@@ -126,7 +129,7 @@ fn settle(py: Python<'_>, delivery: Delivery) -> (Py<PyAny>, PyResult<Py<PyAny>>
 /// Runs on the loop's thread and settles a batch of futures there.
 #[pyclass(frozen, module = "graphbit._graphbit")]
 struct Resolver {
-    settled: Mutex<Vec<(Py<PyAny>, PyResult<Py<PyAny>>)>>,
+    settled: Mutex<Vec<Settled>>,
 }
 
 #[pymethods]

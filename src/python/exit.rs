@@ -101,6 +101,8 @@ fn reset_gate() {
 /// Registers both hooks with the interpreter.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // Needed by the first blocking call, where Ctrl-C could interrupt the import.
+    py.import("threading")?;
     py.import("atexit")?.call_method1("register", (wrap_pyfunction!(close_gate, module)?,))?;
     let os = py.import("os")?;
     if os.hasattr("register_at_fork")? {

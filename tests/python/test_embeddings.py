@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import http.server
 import json
 import math
@@ -67,7 +67,7 @@ def test_a_config_says_who_answers_and_never_the_key() -> None:
     assert repr(named) == "EmbeddingConfig(provider='openai_compatible', model=\"it's\")"
 
 
-@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, datetime.timedelta(0)])
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, dt.timedelta(0)])
 def test_a_timeout_is_positive(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout"):
         EmbeddingConfig.openai(KEY, timeout=timeout)
@@ -172,9 +172,9 @@ def test_the_async_twins_agree(server: Server) -> None:
         assert await one == client.embed("alpha")
         assert await many == client.embed_many(["alpha", "beta"])
         assert (await array).tolist() == await many
-        with pytest.raises(ValueError, match="^Text input cannot be empty$"):
+        with pytest.raises(ValueError, match=r"^Text input cannot be empty$"):
             client.embed_async("")
-        with pytest.raises(ValueError, match="^Text list cannot be empty$"):
+        with pytest.raises(ValueError, match=r"^Text list cannot be empty$"):
             client.embed_many_async([])
         with pytest.raises(ValueError, match="batch_size"):
             client.embed_array_async(["a"], batch_size=0)
@@ -198,7 +198,7 @@ def test_rows_are_matched_by_index_and_checked(server: Server) -> None:
         with pytest.raises(RuntimeError, match=f"^LLM error: {text}"):
             client.embed("a")
     server.behaviour(body={"object": "list"})
-    with pytest.raises(RuntimeError, match="^LLM error: Invalid response format from OpenAI"):
+    with pytest.raises(RuntimeError, match=r"^LLM error: Invalid response format from OpenAI"):
         client.embed("a")
 
 
@@ -245,7 +245,7 @@ def test_what_can_heal_is_tried_again(server: Server) -> None:
 
 def test_a_silent_server_is_a_timeout(server: Server) -> None:
     server.behaviour(hang=True)
-    client = openai(server, timeout=datetime.timedelta(milliseconds=50))
+    client = openai(server, timeout=dt.timedelta(milliseconds=50))
     with pytest.raises(TimeoutError, match="Failed to send request to OpenAI") as caught:
         client.embed("a")
     assert isinstance(caught.value, RuntimeError)
@@ -280,11 +280,11 @@ def test_redirects_are_not_followed(server: Server) -> None:
 
 def test_empty_input_is_refused(server: Server) -> None:
     client = compatible(server)
-    with pytest.raises(ValueError, match="^Text input cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Text input cannot be empty$"):
         client.embed("")
-    with pytest.raises(ValueError, match="^Text list cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Text list cannot be empty$"):
         client.embed_many([])
-    with pytest.raises(ValueError, match="^Batch cannot be empty$"):
+    with pytest.raises(ValueError, match=r"^Batch cannot be empty$"):
         client.embed_batch_parallel([])
     assert client.embed_array([]).shape[0] == 0
     assert server.log() == []
@@ -392,14 +392,14 @@ def test_embed_array_failures(server: Server) -> None:
     with pytest.raises(ValueError, match="on_error"):
         client.embed_array(["a"], on_error="ignore")
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(_: int, __: int) -> None:
-        raise Stop
+        raise StopError
 
     server.behaviour(dimensions=4)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         client.embed_array(texts, on_progress=stop)
 
 
