@@ -1,5 +1,7 @@
 """Texts embedded in a second by the model that needs no network."""
 
+from pathlib import Path
+
 from measure import Stopwatch, parameters, report
 
 given = parameters(model="wordllama", texts=20_000)
@@ -9,7 +11,9 @@ texts = texts * (given.texts // len(texts))
 if given.model == "wordllama package":
     import wordllama
 
-    embed = wordllama.WordLlama.load().embed
+    # The package carries its tokenizer, but looks for it in a cache, and then on the network.
+    home = Path(wordllama.__file__).parent
+    embed = wordllama.WordLlama.load(cache_dir=home, disable_download=True).embed
 else:
     import graphbit
 

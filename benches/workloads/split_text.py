@@ -1,4 +1,4 @@
-"""Megabytes of text split in a second, on one thread."""
+"""Megabytes of text split in a second on one thread, the text of every chunk read."""
 
 import graphbit
 from measure import Stopwatch, parameters, report
@@ -12,6 +12,7 @@ splitter.split_text(document)
 
 watch = Stopwatch()
 watch.start()
-chunks = sum(len(splitter.split_text(text)) for text in documents)
+# Reading the text counts: a splitter may put off making the strings until somebody asks.
+chunks = [len(chunk.content) for text in documents for chunk in splitter.split_text(text)]
 times = watch.stop()
-report(**times, chunks=chunks, megabytes=len(document) * len(documents) / 1e6)
+report(**times, chunks=len(chunks), megabytes=len(document) * len(documents) / 1e6)

@@ -22,6 +22,8 @@ const RANK_DISCOUNT: f64 = 0.1;
 /// Fewer words than this are a caption rather than a statement.
 const SHORT_SENTENCE: usize = 4;
 const SHORT_PENALTY: f64 = 0.6;
+/// A question answers nothing, however alike the two are.
+const QUESTION_PENALTY: f64 = 0.3;
 /// A sentence that the edge of a passage cut off reads badly; a whole one is preferred.
 const CUT_PENALTY: f64 = 0.7;
 
@@ -184,6 +186,13 @@ fn score(candidate: &Candidate, weights: &HashMap<&str, f64>, average_words: f64
     }
     if !candidate.text.ends_with(['.', '!', '?', ':', '"', ')', '\u{201d}', '\u{3002}']) {
         score *= CUT_PENALTY;
+    }
+    if candidate
+        .text
+        .trim_end_matches(|mark: char| !mark.is_alphanumeric() && mark != '?')
+        .ends_with('?')
+    {
+        score *= QUESTION_PENALTY;
     }
     if candidate.text.starts_with(char::is_lowercase) {
         score *= CUT_PENALTY;

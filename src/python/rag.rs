@@ -35,7 +35,7 @@ const LONGEST_PATH: usize = 4096;
 /// Ingests documents in parallel and answers questions about them.
 ///
 /// `embedding` is an EmbeddingConfig or EmbeddingClient (default: the local "wordllama" model), `llm` an
-/// LlmConfig or LlmClient (default: OpenAI where OPENAI_API_KEY is set, Ollama where OLLAMA_HOST is, else
+/// LlmConfig or LlmClient (default: OpenAI, at OPENAI_BASE_URL if set, where OPENAI_API_KEY is set, Ollama where OLLAMA_HOST is, else
 /// quotes without a language model). `top_k` is the number of passages a question retrieves, `batch_size`
 /// the number of chunks an embedding request, `max_concurrency` the number of such requests at once
 /// (default 16, or the number of cores for a local model).
@@ -233,7 +233,8 @@ fn llm_client(given: Option<&Bound<'_, PyAny>>) -> PyResult<LlmClient> {
 fn llm_of_environment() -> crate::Result<Arc<dyn crate::llm::ChatModel>> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     if let Some(key) = set("OPENAI_API_KEY") {
-        return Ok(LlmConfig::openai(ApiKey::new(key), None, Connection::default())?.model());
+        let connection = Connection { base_url: set("OPENAI_BASE_URL"), ..Connection::default() };
+        return Ok(LlmConfig::openai(ApiKey::new(key), None, connection)?.model());
     }
     if set("OLLAMA_HOST").is_some() {
         return Ok(LlmConfig::ollama(None, Connection::default()).model());

@@ -48,7 +48,7 @@ pub use report::{DocumentOutcome, IngestReport, Progress, StageSeconds};
 
 /// Passages given to the model, unless the question asks for another number.
 pub const DEFAULT_TOP_K: usize = 4;
-const CHUNK_CHARS: usize = 1000;
+const CHUNK_BYTES: usize = 1000;
 const CHUNK_OVERLAP: usize = 100;
 const BATCH_TEXTS: usize = 64;
 const REMOTE_CONCURRENCY: usize = 16;
@@ -70,7 +70,7 @@ pub struct Config {
     pub embedding: EmbeddingClient,
     /// Answers.
     pub llm: LlmClient,
-    /// Cuts documents; default recursive, 1000 characters with 100 of overlap.
+    /// Cuts documents; default recursive, 1000 bytes with 100 of overlap.
     pub splitter: Arc<dyn Split>,
     /// Keeps chunks and vectors; default an empty cosine store.
     pub store: Arc<VectorStore>,
@@ -93,7 +93,7 @@ impl Config {
         Ok(Self {
             embedding,
             llm,
-            splitter: Arc::new(RecursiveSplitter::new(CHUNK_CHARS, CHUNK_OVERLAP, None)?),
+            splitter: Arc::new(RecursiveSplitter::new(CHUNK_BYTES, CHUNK_OVERLAP, None)?),
             store: Arc::new(VectorStore::new(Metric::Cosine, None)?),
             top_k: DEFAULT_TOP_K,
             batch_size: BATCH_TEXTS,
