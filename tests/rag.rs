@@ -186,7 +186,7 @@ fn impossible_questions_are_refused_with_the_reason() {
     assert!(empty.message().contains("empty"));
     let blank = ask(&rag, "  ").unwrap_err();
     assert_eq!(blank.kind(), Kind::Validation);
-    let asked = rag.clone();
+    let asked = rag;
     let none = runtime::block_on(async move { asked.search("x", Some(0)).await }).unwrap_err();
     assert!(none.message().contains("top_k"), "{none}");
     let embedding = EmbeddingClient::new(Arc::new(Letters::default()), RetryPolicy::default());

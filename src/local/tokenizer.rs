@@ -45,6 +45,7 @@ impl TextTokenizer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape `map_err` wants")]
 fn broken(error: tokenizers::Error) -> Error {
     Error::new(Kind::Internal, format!("the tokenizer failed: {error}"))
 }

@@ -55,6 +55,9 @@ enum Cut {
     Settled(Head, Result<()>),
 }
 
+/// A document's chunks with their vectors, in order.
+type EmbeddedChunks = Vec<(StoredChunk, Vec<f32>)>;
+
 #[derive(Default)]
 struct Clocks {
     load: StageClock,
@@ -120,7 +123,7 @@ pub(super) async fn run(
                     progress.chunks_done += pieces.len();
                     progress.tokens = tokens;
                 });
-                assemble(&mut assemblies, pieces, result)
+                assemble(&mut assemblies, pieces, &result)
             }
         };
         for (head, result) in finished {
@@ -321,14 +324,14 @@ async fn embed(inner: Arc<Inner>, clocks: Arc<Clocks>, pieces: Vec<Piece>) -> Do
 fn assemble(
     assemblies: &mut HashMap<usize, Assembly>,
     pieces: Vec<Piece>,
-    result: Result<Embeddings>,
-) -> Vec<(Arc<Head>, Result<Vec<(StoredChunk, Vec<f32>)>>)> {
+    result: &Result<Embeddings>,
+) -> Vec<(Arc<Head>, Result<EmbeddedChunks>)> {
     let mut finished = Vec::new();
     for (row, piece) in pieces.into_iter().enumerate() {
         let Piece { head, number, text, start_char, end_char } = piece;
         let assembly = assemblies.entry(head.slot).or_default();
         assembly.received += 1;
-        match &result {
+        match result {
             Ok(embeddings) if assembly.error.is_none() => {
                 let vector = embeddings.vectors.row(row).unwrap_or_default().to_vec();
                 assembly.chunks.push((number, StoredChunk { text, start_char, end_char }, vector));
@@ -360,7 +363,7 @@ async fn store(
     inner: &Arc<Inner>,
     clocks: &Arc<Clocks>,
     head: Arc<Head>,
-    chunks: Vec<(StoredChunk, Vec<f32>)>,
+    chunks: EmbeddedChunks,
 ) -> Result<usize> {
     let (inner, clocks) = (Arc::clone(inner), Arc::clone(clocks));
     runtime::spawn_blocking(move || {
