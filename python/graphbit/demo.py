@@ -182,7 +182,7 @@ class _Plain:
     def heading(self, text: str) -> None:
         print(f"\n{text}\n{'-' * len(text)}")
 
-    def table(self, title: str, header: list[str], rows: list[tuple[str, ...]]) -> None:
+    def table(self, title: str, header: list[str], rows: Sequence[tuple[str, ...]]) -> None:
         self.heading(title)
         lines = [tuple(header), *rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
@@ -207,7 +207,7 @@ class _Rich(_Plain):
         self._console.print()
         self._console.print(text, markup=False, style="bold")
 
-    def table(self, title: str, header: list[str], rows: list[tuple[str, ...]]) -> None:
+    def table(self, title: str, header: list[str], rows: Sequence[tuple[str, ...]]) -> None:
         table = self._table(title=title)
         for column, name in enumerate(header):
             table.add_column(name, justify="right" if column else "left")

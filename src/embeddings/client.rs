@@ -31,6 +31,13 @@ impl EmbeddingClient {
         Self { inner: Arc::new(Inner { model, stack }) }
     }
 
+    /// A client with the default policy: four attempts, and a deadline that fits the model's limits.
+    #[must_use]
+    pub fn with_defaults(model: Arc<dyn EmbeddingModel>) -> Self {
+        let policy = RetryPolicy::for_attempts(model.attempt_limit());
+        Self::new(model, policy)
+    }
+
     /// The model behind it.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn EmbeddingModel> {

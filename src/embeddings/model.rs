@@ -1,5 +1,7 @@
 //! What answers an embedding request, wherever it runs.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::error::Result;
@@ -18,6 +20,11 @@ pub trait EmbeddingModel: Send + Sync + 'static {
 
     /// The most texts one request may hold; at least 1.
     fn max_batch(&self) -> usize;
+
+    /// The longest one attempt may take, where there is a limit; a call's deadline grows with it.
+    fn attempt_limit(&self) -> Option<Duration> {
+        None
+    }
 
     /// Embeds `texts`, at most [`EmbeddingModel::max_batch`] of them, in one request.
     ///

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::Stream;
 
@@ -23,6 +24,11 @@ pub trait ChatModel: Send + Sync + 'static {
 
     /// The model or deployment name.
     fn model(&self) -> &str;
+
+    /// The longest one attempt may take, where there is a limit; a call's deadline grows with it.
+    fn attempt_limit(&self) -> Option<Duration> {
+        None
+    }
 
     /// One attempt at a whole answer.
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>>;

@@ -3,6 +3,8 @@
 //! Which of the two serves a deployment cannot be asked; [`Api::Auto`] guesses from its name, as
 //! GraphBit 0.6.8 did, and [`Api::Chat`] and [`Api::Responses`] say it.
 
+use std::time::Duration;
+
 use super::{Connection, Route, labelled};
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::{openai_chat, openai_responses};
@@ -106,6 +108,10 @@ impl ChatModel for AzureProvider {
 
     fn model(&self) -> &str {
         &self.deployment
+    }
+
+    fn attempt_limit(&self) -> Option<Duration> {
+        Some(self.route.settings.timeouts.total)
     }
 
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {

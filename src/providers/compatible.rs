@@ -3,6 +3,8 @@
 //! It also serves every server that merely imitates the family (vLLM, llama.cpp, LM Studio, gateways),
 //! through [`LlmConfig::openai_compatible`](super::LlmConfig::openai_compatible).
 
+use std::time::Duration;
+
 use super::{Connection, Route};
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::Result;
@@ -69,6 +71,10 @@ impl ChatModel for ChatProvider {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn attempt_limit(&self) -> Option<Duration> {
+        Some(self.route.settings.timeouts.total)
     }
 
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {

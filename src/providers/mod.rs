@@ -31,7 +31,7 @@ pub use config::LlmConfig;
 use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::dialect::{FrameReader, StreamDecoder};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, ByteStream, Endpoint, Settings, Timeouts};
 use crate::llm::ChatStream;
 use crate::runtime;
@@ -123,7 +123,8 @@ impl Route {
             {
                 let limit = self.settings.timeouts.total.as_millis();
                 let text = format!("Timeout in 'llm_request' after {limit}ms: Request timed out");
-                Err(error.with_message(text))
+                // The model may still be at work on it: asking again would pay twice.
+                Err(error.with_message(text).with_advice(Advice::Never))
             }
             Err(error) => Err(blame(self.provider, (self.explain)(self, error, false))),
         }

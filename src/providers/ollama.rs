@@ -115,6 +115,10 @@ impl ChatModel for OllamaProvider {
         &self.model
     }
 
+    fn attempt_limit(&self) -> Option<Duration> {
+        Some(self.route.settings.timeouts.total)
+    }
+
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
         Box::pin(async {
             let body = ollama::encode(&self.model, request, false)?;

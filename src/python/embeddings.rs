@@ -21,7 +21,6 @@ use crate::embeddings::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::providers::embeddings::{self as providers, CompatibleOptions};
-use crate::resilience::RetryPolicy;
 use crate::secret::ApiKey;
 use crate::types::{Embeddings, Matrix};
 
@@ -182,7 +181,7 @@ impl EmbeddingClient {
     #[new]
     fn new(config: &Bound<'_, EmbeddingConfig>) -> Self {
         let model = Arc::clone(config.get().shared_model());
-        Self { client: embeddings::EmbeddingClient::new(model, RetryPolicy::default()) }
+        Self { client: embeddings::EmbeddingClient::with_defaults(model) }
     }
 
     /// The vector of one text.

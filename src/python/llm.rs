@@ -19,7 +19,6 @@ use crate::llm::{BoxFuture, ChatModel, LlmClient};
 use crate::local::Extractive;
 use crate::providers::LlmConfig;
 use crate::providers::azure::Api;
-use crate::resilience::RetryPolicy;
 use crate::secret::ApiKey;
 use crate::types::{ChatRequest, ChatResponse, Message, Role};
 
@@ -315,7 +314,7 @@ impl PyLlmClient {
         if debug == Some(true) {
             tracing::debug!(provider = config.provider(), model = config.model(), "new client");
         }
-        Self(LlmClient::new(config.0.model(), RetryPolicy::default()))
+        Self(LlmClient::with_defaults(config.0.model()))
     }
 
     /// One answer's text.

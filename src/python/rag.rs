@@ -21,7 +21,6 @@ use crate::rag::{
     Answer, Citation, Config, DocumentOutcome, IngestReport, OnProgress, ParallelRag, Progress,
     Source,
 };
-use crate::resilience::RetryPolicy;
 use crate::secret::ApiKey;
 
 /// Characters of a text that a repr shows.
@@ -199,27 +198,27 @@ impl PyParallelRag {
 fn embedding_client(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<EmbeddingClient> {
     let Some(given) = given else {
         let model = local::embedding_model(py, None, None, None)?;
-        return Ok(EmbeddingClient::new(model, RetryPolicy::default()));
+        return Ok(EmbeddingClient::with_defaults(model));
     };
     if let Ok(client) = given.cast::<PyEmbeddingClient>() {
         return Ok(client.get().shared().clone());
     }
     if let Ok(config) = given.cast::<PyEmbeddingConfig>() {
         let model = Arc::clone(config.get().shared_model());
-        return Ok(EmbeddingClient::new(model, RetryPolicy::default()));
+        return Ok(EmbeddingClient::with_defaults(model));
     }
     Err(wrong_type("embedding", "an EmbeddingConfig, an EmbeddingClient or None", given))
 }
 
 fn llm_client(given: Option<&Bound<'_, PyAny>>) -> PyResult<LlmClient> {
     let Some(given) = given else {
-        return Ok(LlmClient::new(llm_of_environment()?, RetryPolicy::default()));
+        return Ok(LlmClient::with_defaults(llm_of_environment()?));
     };
     if let Ok(client) = given.cast::<PyLlmClient>() {
         return Ok(client.get().0.clone());
     }
     if let Ok(config) = given.cast::<PyLlmConfig>() {
-        return Ok(LlmClient::new(config.get().0.model(), RetryPolicy::default()));
+        return Ok(LlmClient::with_defaults(config.get().0.model()));
     }
     Err(wrong_type("llm", "an LlmConfig, an LlmClient or None", given))
 }

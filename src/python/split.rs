@@ -176,7 +176,7 @@ fn split_text<'py>(
 fn split_texts<'py>(
     py: Python<'py>,
     splitter: &impl Split,
-    texts: Vec<Bound<'py, PyString>>,
+    texts: &[Bound<'py, PyString>],
     with_metadata: bool,
 ) -> PyResult<Bound<'py, PyList>> {
     let borrowed: Vec<PyBackedStr> =
@@ -238,7 +238,7 @@ macro_rules! splitter_class {
                 texts: Vec<Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyList>> {
                 let with_metadata: fn(&$core) -> bool = $with_metadata;
-                split_texts(py, &self.core, texts, with_metadata(&self.core))
+                split_texts(py, &self.core, &texts, with_metadata(&self.core))
             }
         }
     };

@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{Advice, Error, Kind, Result};
 
+/// Leaves room for the longest wait that a server may ask for.
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Told before each pause; must not block.
 pub type OnRetry = Arc<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
 
@@ -67,6 +70,14 @@ impl fmt::Debug for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The default policy for attempts limited to `limit` each: the whole call may take twice as
+    /// long, and no less than 120 s. Without a limit there is no deadline.
+    #[must_use]
+    pub fn for_attempts(limit: Option<Duration>) -> Self {
+        let deadline = limit.map(|limit| limit.saturating_mul(2).max(SHORTEST_DEADLINE));
+        Self { deadline, ..Self::default() }
+    }
+
     /// The pause after failed attempt number `attempt`, from 1.
     fn pause(&self, attempt: u32, asked: Option<Duration>) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
@@ -219,6 +230,14 @@ mod tests {
         assert_eq!(times, [0, 100]);
         assert_eq!(started.elapsed().as_millis(), 100);
         assert_eq!(result.unwrap_err().kind(), Kind::Server);
+    }
+
+    #[test]
+    fn a_calls_deadline_leaves_room_for_two_attempts() {
+        let deadline = |limit| RetryPolicy::for_attempts(limit).deadline;
+        assert_eq!(deadline(None), None);
+        assert_eq!(deadline(Some(Duration::from_secs(1))), Some(Duration::from_secs(120)));
+        assert_eq!(deadline(Some(Duration::from_secs(300))), Some(Duration::from_secs(600)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -206,7 +206,7 @@ mod tests {
                 at = run_end(&text, at);
                 ours.push(at);
             }
-            if character as u32 % 97 == 0 || (character as u32) < 0x3100 {
+            if (character as u32).is_multiple_of(97) || (character as u32) < 0x3100 {
                 let theirs: Vec<usize> = pattern.find_iter(&text).map(|hit| hit.end()).collect();
                 assert_eq!(ours, theirs, "{character:?}");
             }

@@ -68,13 +68,12 @@ impl<'text> Segments<'text> {
         }
         let kept = if trim { first..last + 1 } else { range.clone() };
         let segments = self.all.get(kept.clone())?;
-        let outer = self.span(&kept);
         let span = if trim {
             let head = segments.first().map(|one| one.start..one.end)?;
             let tail = segments.last().map(|one| one.start..one.end)?;
             trimmed(self.text, head)?.start..trimmed(self.text, tail)?.end
         } else {
-            outer.clone()
+            self.span(&kept)
         };
         let contiguous = segments.first()?.gaps == segments.last()?.gaps;
         if contiguous {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr2, memchr3};
 use regex::Regex;
 
 use super::chunk::{Chunk, Count};
@@ -74,13 +75,7 @@ impl SentenceSplitter {
         };
         match &self.endings {
             Some(endings) => endings.find_iter(text).for_each(|ending| end_at(ending.end())),
-            None => {
-                let mut at = 0;
-                while let Some(end) = next_sentence_end(text, at) {
-                    end_at(end);
-                    at = end;
-                }
-            }
+            None => Endings::new(text).for_each(&mut end_at),
         }
         end_at(text.len());
         sentences
@@ -130,55 +125,73 @@ impl Split for SentenceSplitter {
     }
 }
 
-/// Bytes that a sentence ending can start with: `.!?`, line ends, and the lead bytes of `。！？`.
-const fn may_end(byte: u8) -> bool {
-    matches!(byte, b'.' | b'!' | b'?' | b'\n' | b'\r' | 0xE3 | 0xEF)
+/// The default endings `[.!?]+\s+`, `[。！？]+\s*` and `[\n\r]+`, looked for by hand.
+struct Endings<'text> {
+    text: &'text str,
+    /// Where the next byte of each kind stands: `.!?`, line ends, the lead bytes of `。！？`. The end
+    /// of the text when there is none, so that nothing is looked for twice.
+    next: [usize; 3],
 }
 
-/// First position at or after `at` whose byte may start an ending.
-fn next_candidate(bytes: &[u8], mut at: usize) -> Option<usize> {
-    const BLOCK: usize = 32;
-    // Whole blocks first, without a branch in them: the compiler turns this into vector compares.
-    let (blocks, _) = bytes.get(at..)?.as_chunks::<BLOCK>();
-    for block in blocks {
-        if block.iter().fold(false, |any, byte| any | may_end(*byte)) {
-            break;
-        }
-        at += BLOCK;
+impl<'text> Endings<'text> {
+    fn new(text: &'text str) -> Self {
+        let mut endings = Self { text, next: [0; 3] };
+        endings.look_from(0);
+        endings
     }
-    bytes.get(at..)?.iter().position(|byte| may_end(*byte)).map(|found| at + found)
-}
 
-/// The default endings `[.!?]+\s+`, `[。！？]+\s*` and `[\n\r]+` by hand: where the first of them at
-/// or after `at` ends.
-fn next_sentence_end(text: &str, mut at: usize) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let run = |from: usize, wanted: fn(&u8) -> bool| {
-        from + bytes.get(from..).map_or(0, |rest| rest.iter().take_while(|b| wanted(b)).count())
-    };
-    loop {
-        at = next_candidate(bytes, at)?;
-        match bytes.get(at)? {
-            b'\n' | b'\r' => return Some(run(at, |byte| matches!(byte, b'\n' | b'\r'))),
-            b'.' | b'!' | b'?' => {
-                at = run(at, |byte| matches!(byte, b'.' | b'!' | b'?'));
-                let end = white_space_end(text, at);
-                if end > at {
-                    return Some(end);
-                }
-            }
-            _ => {
-                let rest = slice(text, at..text.len());
-                let ending = rest.trim_start_matches(['。', '！', '？']);
-                let end = text.len() - ending.len();
-                if end > at {
-                    return Some(white_space_end(text, end));
-                }
-                at += 1;
+    /// Looks again, from `at`, for the kinds that lie behind it.
+    fn look_from(&mut self, at: usize) {
+        const LOOK: [Look; 3] = [
+            |rest| memchr3(b'.', b'!', b'?', rest),
+            |rest| memchr2(b'\n', b'\r', rest),
+            |rest| memchr2(0xE3, 0xEF, rest),
+        ];
+        let bytes = self.text.as_bytes();
+        for (next, look) in self.next.iter_mut().zip(LOOK) {
+            if *next <= at {
+                let found = bytes.get(at..).and_then(look);
+                *next = found.map_or(bytes.len(), |found| at + found);
             }
         }
-        if at >= bytes.len() {
-            return None;
+    }
+}
+
+/// Finds the first byte of one kind.
+type Look = fn(&[u8]) -> Option<usize>;
+
+/// Yields where each ending ends.
+impl Iterator for Endings<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let run = |from: usize, wanted: fn(&u8) -> bool| {
+            from + bytes.get(from..).map_or(0, |rest| rest.iter().take_while(|b| wanted(b)).count())
+        };
+        loop {
+            let at = self.next.into_iter().min()?;
+            let (reached, is_ending) = match bytes.get(at)? {
+                b'\n' | b'\r' => (run(at, |byte| matches!(byte, b'\n' | b'\r')), true),
+                b'.' | b'!' | b'?' => {
+                    let stop = run(at, |byte| matches!(byte, b'.' | b'!' | b'?'));
+                    let end = white_space_end(self.text, stop);
+                    (end, end > stop)
+                }
+                _ => {
+                    let rest = slice(self.text, at..self.text.len());
+                    let stop = self.text.len() - rest.trim_start_matches(['。', '！', '？']).len();
+                    if stop > at {
+                        (white_space_end(self.text, stop), true)
+                    } else {
+                        (at + 1, false)
+                    }
+                }
+            };
+            self.look_from(reached);
+            if is_ending {
+                return Some(reached);
+            }
         }
     }
 }
@@ -193,11 +206,7 @@ mod tests {
         fn the_scanner_is_the_regex(text in "[.!?。！？\n\r \u{3000}a世、\u{ff02}]{0,80}") {
             let regex = Regex::new(r"([.!?]+[\s\n]+|[。！？]+[\s\n]*|[\n\r]+)").unwrap();
             let theirs: Vec<usize> = regex.find_iter(&text).map(|ending| ending.end()).collect();
-            let mut ours = Vec::new();
-            while let Some(end) = next_sentence_end(&text, ours.last().copied().unwrap_or(0)) {
-                ours.push(end);
-            }
-            prop_assert_eq!(ours, theirs);
+            prop_assert_eq!(Endings::new(&text).collect::<Vec<_>>(), theirs);
         }
     }
 }

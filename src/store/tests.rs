@@ -267,7 +267,7 @@ fn readers_see_whole_batches_while_a_writer_adds() {
         let mut last = 0;
         while !writer.is_finished() {
             let found = store.search(&[1.0, 1.0], usize::MAX).unwrap().len();
-            assert!(found % 10 == 0 && found >= last, "{found} after {last}");
+            assert!(found.is_multiple_of(10) && found >= last, "{found} after {last}");
             last = found;
         }
         writer.join().unwrap();

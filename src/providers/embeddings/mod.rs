@@ -54,6 +54,7 @@ pub struct HttpEmbeddingModel {
     spec: Spec,
     /// What is wrong with URL, key or headers is the first request's to report, as in 0.6.8.
     endpoint: std::result::Result<Endpoint, String>,
+    limit: Duration,
 }
 
 impl HttpEmbeddingModel {
@@ -62,7 +63,7 @@ impl HttpEmbeddingModel {
         let settings = connection.settings(Timeouts { total, ..Timeouts::default() });
         let endpoint = Endpoint::new(spec.provider, &spec.url, spec.auth.clone(), &settings)
             .map_err(|error| error.message().to_owned());
-        Self { spec, endpoint }
+        Self { spec, endpoint, limit: settings.timeouts.total }
     }
 
     async fn request(&self, texts: &[String], single: bool) -> Result<Embeddings> {
@@ -117,6 +118,10 @@ impl EmbeddingModel for HttpEmbeddingModel {
 
     fn max_batch(&self) -> usize {
         MOST_TEXTS
+    }
+
+    fn attempt_limit(&self) -> Option<Duration> {
+        Some(self.limit)
     }
 
     fn embed<'a>(&'a self, texts: &'a [String], single: bool) -> BoxFuture<'a, Result<Embeddings>> {
