@@ -15,6 +15,10 @@ import pytest
 from simulator import Server, Simulator
 
 
+# A shell lets its background jobs ignore SIGINT and children inherit that; the Ctrl-C tests must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
     """One simulator process for the whole run."""
