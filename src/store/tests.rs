@@ -1,3 +1,5 @@
+//! The store from outside: exact answers, whole batches, and files that are whole or refused.
+
 use std::thread;
 
 use proptest::prelude::*;
