@@ -28,7 +28,7 @@ export PYO3_PYTHON := $(CURDIR)/$(PY)
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.wheel $(SIMULATOR)
-	@GRAPHBIT_SIMULATOR='$(SIMULATOR)' $(PY) examples/demo.py $(if $(QUESTION),--question '$(subst ','\'',$(QUESTION))') $(DOCS)
+	@GRAPHBIT_SIMULATOR='$(SIMULATOR)' $(PY) -m graphbit.demo $(if $(QUESTION),--question '$(subst ','\'',$(QUESTION))') $(DOCS)
 
 test: lint core deny types docs python
 
@@ -77,7 +77,7 @@ $(VENV)/.wheel: $(VENV)/.tools $(SOURCES)
 	rm -rf '$(CARGO_TARGET_DIR)/wheels-quick'
 	$(VENV)/bin/maturin build --locked --profile quick --interpreter $(PY) --out '$(CARGO_TARGET_DIR)/wheels-quick'
 	$(PY) -m pip install --quiet --force-reinstall --no-deps '$(CARGO_TARGET_DIR)'/wheels-quick/graphbit-*.whl
-	$(PY) -m pip install --quiet 'graphbit[local]'
+	$(PY) -m pip install --quiet 'graphbit[demo]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.tools pyproject.toml

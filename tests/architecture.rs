@@ -3,6 +3,8 @@
 //!
 //! The layering is read from the table in `src/lib.rs`, so that the map and the check cannot drift.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

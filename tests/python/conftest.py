@@ -14,6 +14,9 @@ from typing import NamedTuple
 import pytest
 from simulator import Server, Simulator
 
+# A shell lets its background jobs ignore SIGINT and children inherit that; the Ctrl-C tests must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:

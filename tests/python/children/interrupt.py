@@ -24,8 +24,6 @@ HANG = os.environ["GRAPHBIT_HANGING_URL"]
 
 def main() -> None:
     rounds = int(sys.argv[1])
-    # A shell that starts a job in the background has it ignore SIGINT, and children inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     hanging = graphbit.LlmClient(graphbit.LlmConfig.azurellm("key-0123456789", "prod-chat", HANG))
     working = graphbit.LlmClient(graphbit.LlmConfig.azurellm("key-0123456789", "prod-chat", URL))
     delays: list[float] = []
