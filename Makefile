@@ -34,6 +34,7 @@ test: lint core deny types docs python
 
 bench: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/run.py
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/lifecycle.py
 
 wheel: $(VENV)/.tools
 	$(VENV)/bin/maturin build --release --out '$(CARGO_TARGET_DIR)/wheels'
@@ -92,7 +93,7 @@ $(SIMULATOR): $(VENV)/.tools $(shell find tests/simulator -type f) Cargo.lock
 
 $(PEER)/.installed:
 	$(PYTHON) -m venv $(PEER)
-	$(PEER)/bin/python -m pip install --quiet graphbit==0.6.8
+	$(PEER)/bin/python -m pip install --quiet graphbit==0.6.8 uvloop
 	touch $@
 
 # Unoptimised: both are quicker to build than a release build is, and fast enough to run.

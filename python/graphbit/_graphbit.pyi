@@ -87,9 +87,9 @@ def configure_runtime(
     """Sets the sizes of the runtime and starts it; ignored once it exists.
 
     Args:
-        worker_threads: Default twice the processors, at least 4, at most 32.
+        worker_threads: Default half the processors, 1 to 16.
         max_blocking_threads: Default four times the processors.
-        thread_stack_size_mb: Default 1.
+        thread_stack_size_mb: Default 2.
 
     Raises:
         ValueError: A value is not positive.
