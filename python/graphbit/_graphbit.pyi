@@ -830,7 +830,8 @@ class SentenceSplitter:
 
         Args:
             chunk_size: Bytes at which a chunk stops growing; at least 1.
-            chunk_overlap: Sentences that neighbours share; less than `chunk_size`.
+            chunk_overlap: Sentences that neighbours share; capped so that each chunk ends later than
+                the one before.
             sentence_endings: Regular expressions in place of the usual endings.
 
         Raises:
@@ -858,7 +859,7 @@ class RecursiveSplitter:
 
         Args:
             chunk_size: Bytes a chunk, overlap not counted; at least 1.
-            chunk_overlap: Bytes taken from each neighbour; less than `chunk_size`.
+            chunk_overlap: Bytes taken from each neighbour, on top of `chunk_size`.
             separators: Coarse to fine; default paragraph, line, sentence, word.
 
         Raises:
@@ -993,7 +994,7 @@ class VectorStore:
         vectors: _Vectors,
         texts: Sequence[str] | None = None,
         ids: Sequence[str] | None = None,
-        metadatas: Sequence[Mapping[str, str]] | None = None,
+        metadatas: Sequence[dict[str, str]] | None = None,
     ) -> list[str]:
         """Stores one vector a row and returns the ids. All rows are stored, or none.
 

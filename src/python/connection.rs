@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::PyMapping;
 
 use crate::error::Error;
 use crate::providers::Connection;
 
-/// `base_url=`, `timeout=` (seconds or `timedelta`), `headers=` (a dict of str), `http_proxy=`.
+/// `base_url=`, `timeout=` (seconds or `timedelta`), `headers=` (a mapping of str), `http_proxy=`.
 pub(super) fn connection(
     base_url: Option<String>,
     timeout: Option<&Bound<'_, PyAny>>,
-    headers: Option<&Bound<'_, PyDict>>,
+    headers: Option<&Bound<'_, PyMapping>>,
     http_proxy: Option<String>,
 ) -> PyResult<Connection> {
-    let mut pairs = Vec::new();
-    for (name, value) in headers.into_iter().flatten() {
-        pairs.push((name.extract()?, value.extract()?));
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    if let Some(headers) = headers {
+        pairs = headers.items()?.extract()?;
     }
     Ok(Connection {
         base_url,

@@ -12,7 +12,7 @@ use numpy::ndarray::Array2;
 use numpy::{PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
 use super::bridge;
 use super::connection::connection;
@@ -57,7 +57,7 @@ impl EmbeddingConfig {
         model: Option<String>,
         base_url: Option<String>,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(base_url, timeout, headers, http_proxy)?;
@@ -75,7 +75,7 @@ impl EmbeddingConfig {
         model: Option<String>,
         api_version: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(None, timeout, headers, http_proxy)?;
@@ -95,7 +95,7 @@ impl EmbeddingConfig {
         model: String,
         api_key: Option<String>,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
         encoding_format: Option<String>,
         dimensions: Option<usize>,

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping};
 
 use super::bridge;
 use super::chat_types::{PyLlmResponse, read_answer};
@@ -47,7 +47,7 @@ impl PyLlmConfig {
         model: Option<String>,
         base_url: Option<String>,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(base_url, timeout, headers, http_proxy)?;
@@ -66,7 +66,7 @@ impl PyLlmConfig {
         api_version: Option<String>,
         api: &str,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(None, timeout, headers, http_proxy)?;
@@ -82,7 +82,7 @@ impl PyLlmConfig {
         model: Option<String>,
         base_url: Option<String>,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(base_url, timeout, headers, http_proxy)?;
@@ -104,7 +104,7 @@ impl PyLlmConfig {
         model: String,
         api_key: Option<String>,
         timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyDict>>,
+        headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(None, timeout, headers, http_proxy)?;
