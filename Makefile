@@ -49,8 +49,8 @@ lint: $(VENV)/.dev
 	cargo clippy --locked --workspace --all-targets --features graphbit/python -- -D warnings
 
 # The core alone, without Python, in the dev profile: overflow checks and debug assertions are on.
-core: $(TOOLS)/.nextest
-	cargo nextest run --locked --workspace --no-default-features
+core: $(TOOLS)/.nextest $(SIMULATOR)
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' cargo nextest run --locked --workspace --no-default-features
 	cargo test --locked --doc --package graphbit --no-default-features --quiet
 
 deny: $(TOOLS)/.deny
