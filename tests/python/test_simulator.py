@@ -222,6 +222,8 @@ def test_children_are_killed_in_time(run_child: object) -> None:
     assert child.timed_out
     assert child.returncode == -9
     assert time.monotonic() - start < 10
-    child = run_child("import os; print(os.environ['GRAPHBIT_SIMULATOR_URL'], flush=True); os.abort()")  # type: ignore[operator]
+    child = run_child(
+        "import os; print(os.environ['GRAPHBIT_SIMULATOR_URL'], flush=True); os.abort()"
+    )  # type: ignore[operator]
     assert child.stdout.startswith("http://127.0.0.1:")
     assert child.returncode == -6
