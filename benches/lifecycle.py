@@ -21,36 +21,10 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1] / "tests" / "python"
 sys.path.insert(0, str(TESTS))
 
+from lifecycle_cases import FORKS, NESTING  # noqa: E402
 from simulator import Simulator  # noqa: E402  (the path is set just above)
 
 WORKERS = (1, 2, 8)
-NESTING = (
-    "plain_thread",
-    "other_thread",
-    "thread_pool",
-    "asyncio_loop",
-    "uvloop_loop",
-    "asyncio_worker_thread",
-    "callback_of_blocking_call",
-    "callback_of_async_call",
-    "event_loop_inside_callback",
-    "thread_inside_callback",
-    "callback_of_embedding",
-    "callbacks_fifty_deep",
-    "many_callbacks_at_once",
-)
-FORKS = (
-    "before_first_use",
-    "after_use",
-    "grandchildren",
-    "while_threads_work",
-    "inside_callback",
-    "ordinary_exit_of_child",
-    "prefork_server",
-    "multiprocessing_fork",
-    "multiprocessing_forkserver",
-    "multiprocessing_spawn",
-)
 # What 0.6.8 cannot express at all: a user's function as a model.
 NOT_IN_PEER = {"callback_of_embedding", "inside_callback"}
 
