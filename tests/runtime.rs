@@ -176,6 +176,30 @@ fn a_wait_can_be_broken_off() {
 }
 
 #[test]
+fn finished_waiters_are_woken_a_few_at_a_time_and_all_of_them() {
+    static AWAKE: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for number in 0..32 {
+            scope.spawn(move || {
+                let task = runtime::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Ok(number)
+                });
+                let (result, turn) = runtime::wait_in_turn(task);
+                assert_eq!(result.unwrap(), number);
+                MOST.fetch_max(AWAKE.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(2));
+                AWAKE.fetch_sub(1, Ordering::SeqCst);
+                drop(turn);
+            });
+        }
+    });
+    let most = MOST.load(Ordering::SeqCst);
+    assert!((1..=2).contains(&most), "{most} threads were awake at once");
+}
+
+#[test]
 fn blocking_jobs_keep_to_the_limit() {
     let limit = NonZeroUsize::new(2);
     runtime::configure(Settings { max_blocking_threads: limit, ..Settings::default() });

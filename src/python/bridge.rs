@@ -25,7 +25,7 @@ use pyo3::sync::PyOnceLock;
 use super::courier::{self, Delivery};
 use super::errors::{callback_error, to_py_err};
 use super::exit;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::runtime::{self, Task};
 
 /// How often a waiting main thread looks for signals. A fifth of the 100 ms promised for Ctrl-C.
@@ -44,17 +44,19 @@ where
 
 /// Waits for a task that already runs; see [`block_on`].
 pub(super) fn wait<T: Send + 'static>(py: Python<'_>, task: Task<T>) -> PyResult<T> {
-    let interrupts = Interrupts::watch(py)?;
+    let Some(interrupts) = Interrupts::watch(py)? else {
+        // No signal handler ever runs on this thread: it sleeps until it is its turn to attach.
+        let (result, turn) = exit::leave(py, || runtime::wait_in_turn(task));
+        drop(turn);
+        return result.map_err(to_py_err);
+    };
     let mut raised = None;
     let result = exit::leave(py, || {
-        runtime::wait(task, interrupts.as_ref().map(|_| SIGNAL_POLL), || {
-            let check = |py: Python<'_>| interrupts.as_ref().map_or(Ok(()), |it| it.check(py));
-            match Python::attach(check) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    raised = Some(error);
-                    ControlFlow::Break(())
-                }
+        runtime::wait(task, Some(SIGNAL_POLL), || match Python::attach(|py| interrupts.check(py)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                raised = Some(error);
+                ControlFlow::Break(())
             }
         })
     });
@@ -124,6 +126,7 @@ where
 {
     runtime::callback(move || {
         exit::attach(|py| work(py).map_err(|error| callback_error(py, error)))
+            .unwrap_or_else(|| Err(Error::new(Kind::Cancelled, "the interpreter is exiting")))
     })
 }
 

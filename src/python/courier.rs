@@ -91,7 +91,9 @@ fn carry(mut receiver: mpsc::Receiver<Delivery>) {
         {
             batch.push(next);
         }
-        exit::attach(|py| deliver(py, batch));
+        if exit::attach(|py| deliver(py, batch)).is_none() {
+            return;
+        }
     }
 }
 

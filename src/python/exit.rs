@@ -2,8 +2,9 @@
 //!
 //! CPython kills a thread that asks for the interpreter lock after finalisation began, by unwinding its
 //! stack; unwinding through Rust frames aborts the process. So every thread of ours passes this gate
-//! before it attaches. Once the exit hook has closed it, late threads park for good (the process is
-//! about to end under them), and the hook waits for the ones already past it.
+//! before it attaches. Once the exit hook has closed it, callers that come back late park for good (the
+//! process is about to end under them), threads of our own turn away, and the hook waits for the ones
+//! already past it.
 //!
 //! It refuses to wait for ever: a callback still running after ten seconds is treated like a daemon
 //! thread.
@@ -35,16 +36,23 @@ fn decrease(counter: &AtomicUsize) {
     counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).ok();
 }
 
-fn enter_gate() {
+/// Whether this thread may go for the interpreter; then it counts as passing.
+fn enter_gate() -> bool {
     PASSING.fetch_add(1, Ordering::SeqCst);
-    if CLOSED.load(Ordering::SeqCst) && !FINALISING.get() {
+    let open = !CLOSED.load(Ordering::SeqCst) || FINALISING.get();
+    if !open {
         decrease(&PASSING);
-        if DEPTH.get() > 0 {
-            decrease(&INSIDE);
-        }
-        loop {
-            std::thread::park();
-        }
+    }
+    open
+}
+
+/// The process is about to end under this thread.
+fn park_for_good() -> ! {
+    if DEPTH.get() > 0 {
+        decrease(&INSIDE);
+    }
+    loop {
+        std::thread::park();
     }
 }
 
@@ -56,16 +64,20 @@ where
 {
     let value = py.detach(|| {
         let value = work();
-        enter_gate();
+        if !enter_gate() {
+            park_for_good();
+        }
         value
     });
     decrease(&PASSING);
     value
 }
 
-/// Attaches one of our own threads to the interpreter for `work`.
-pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> T {
-    enter_gate();
+/// Attaches one of our own threads to the interpreter for `work`; `None` when it is too late for that.
+pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    if !enter_gate() {
+        return None;
+    }
     INSIDE.fetch_add(1, Ordering::SeqCst);
     DEPTH.set(DEPTH.get() + 1);
     let value = Python::attach(|py| {
@@ -74,7 +86,7 @@ pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> T {
     });
     DEPTH.set(DEPTH.get() - 1);
     decrease(&INSIDE);
-    value
+    Some(value)
 }
 
 /// Runs at interpreter exit, before finalisation: closes the gate and lets the late ones through.

@@ -26,6 +26,7 @@ mod extensions;
 mod settings;
 mod slot;
 mod task;
+mod turnstile;
 mod wait;
 
 use std::future::Future;
@@ -37,6 +38,7 @@ use crate::error::{Error, Result};
 pub use settings::Settings;
 pub use slot::{generation, is_started};
 pub use task::Task;
+pub use turnstile::Turn;
 
 /// What the running runtime looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +153,23 @@ pub fn wait<T: Send + 'static>(
     }
     slot::yield_blocking_permit();
     wait::park_until_ready(task, pause, check)
+}
+
+/// Waits for a task on a thread that will next queue for a lock all waiting threads share.
+///
+/// Finished waiters are woken a few at a time; drop the [`Turn`] as soon as the lock is held. There is
+/// none when nobody had to wait. Callable from any context, as [`wait`] is.
+///
+/// # Errors
+/// What the task returns, as the first part of the pair.
+pub fn wait_in_turn<T: Send + 'static>(task: Task<T>) -> (Result<T>, Option<Turn>) {
+    match slot::existing() {
+        Some(instance) if !task::inside(instance.generation) => {
+            slot::yield_blocking_permit();
+            instance.turnstile.wait(task)
+        }
+        _ => (wait(task, None, || ControlFlow::Continue(())), None),
+    }
 }
 
 /// One value of `T` for each runtime generation: connection pools, limiters, couriers.

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::callback::Pool;
 use super::extensions::Extensions;
 use super::settings::{self, Sizes};
+use super::turnstile::Turnstile;
 use crate::error::{Error, Kind, Result};
 
 /// Threads Tokio may add beyond the users' limit, as stand-ins for workers that block in place.
@@ -36,6 +37,7 @@ pub(super) struct Instance {
     pub(super) extensions: Extensions,
     pub(super) callbacks: Pool,
     pub(super) blocking: Blocking,
+    pub(super) turnstile: Turnstile,
 }
 
 static CURRENT: AtomicPtr<Instance> = AtomicPtr::new(std::ptr::null_mut());
@@ -100,6 +102,7 @@ fn build() -> Result<&'static Instance> {
         extensions: Extensions::default(),
         callbacks: Pool::default(),
         blocking: Blocking::new(sizes.max_blocking_threads),
+        turnstile: Turnstile::default(),
     });
     let instance: &'static Instance = Box::leak(instance);
     CURRENT.store(std::ptr::from_ref(instance).cast_mut(), Ordering::Release);
