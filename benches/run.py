@@ -74,6 +74,13 @@ ROWS = [
         target="calls/s >= 1.3x 0.6.8, less CPU a call",
     ),
     Row(
+        "complete",
+        "complete() by ThreadPoolExecutor(32).map, no latency",
+        "complete_pool",
+        {"threads": 32, "calls": 20_000},
+        target="calls/s >= 1.3x 0.6.8, less CPU a call",
+    ),
+    Row(
         "latency",
         "1000 calls x 50 ms, 100 threads, warm",
         "complete_threads",
