@@ -87,7 +87,7 @@ def configure_runtime(
     """Sets the sizes of the runtime and starts it; ignored once it exists.
 
     Args:
-        worker_threads: Default half the processors, 1 to 16.
+        worker_threads: Default one a processor, at most 32.
         max_blocking_threads: Default four times the processors.
         thread_stack_size_mb: Default 2.
 
