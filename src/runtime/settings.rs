@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Sizes asked for by the user; `None` means the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Worker threads. Default: one a core, at most 32. They only move bytes; twice as many gained
-    /// nothing in any row of `make bench`.
+    /// Worker threads. Default: one a core, at most 32. Fewer suit a program that asks one thing at a
+    /// time (large answers are handed between fewer cores), more gained nothing where we looked.
     pub worker_threads: Option<NonZeroUsize>,
     /// Concurrent blocking jobs. Default: four times the cores.
     pub max_blocking_threads: Option<NonZeroUsize>,
