@@ -1,0 +1,171 @@
+//! `TextSplitterConfig`: a strategy, its sizes and its flags.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+
+use crate::split::{self, Strategy};
+
+/// A strategy, its sizes and three flags; made by one of the static methods.
+#[pyclass(frozen, module = "graphbit")]
+pub(in crate::python) struct TextSplitterConfig {
+    checked: split::TextSplitterConfig,
+    preserve_word_boundaries: AtomicBool,
+    trim_whitespace: AtomicBool,
+    include_metadata: AtomicBool,
+}
+
+impl TextSplitterConfig {
+    fn make(strategy: Strategy) -> PyResult<Self> {
+        let checked = split::TextSplitterConfig::new(strategy)?;
+        Ok(Self {
+            preserve_word_boundaries: AtomicBool::new(checked.preserve_word_boundaries),
+            trim_whitespace: AtomicBool::new(checked.trim_whitespace),
+            include_metadata: AtomicBool::new(checked.include_metadata),
+            checked,
+        })
+    }
+
+    /// A copy with the flags as they are now.
+    pub(super) fn current(&self) -> split::TextSplitterConfig {
+        let mut config = self.checked.clone();
+        config.preserve_word_boundaries = self.preserve_word_boundaries();
+        config.trim_whitespace = self.trim_whitespace();
+        config.include_metadata = self.include_metadata();
+        config
+    }
+}
+
+#[pymethods]
+impl TextSplitterConfig {
+    /// See `CharacterSplitter`.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0))]
+    fn character(chunk_size: usize, chunk_overlap: usize) -> PyResult<Self> {
+        Self::make(Strategy::Character { chunk_size, chunk_overlap })
+    }
+
+    /// See `TokenSplitter`.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, token_pattern=None))]
+    fn token(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        token_pattern: Option<String>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Token { chunk_size, chunk_overlap, token_pattern })
+    }
+
+    /// See `SentenceSplitter`.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, sentence_endings=None))]
+    fn sentence(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        sentence_endings: Option<Vec<String>>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings })
+    }
+
+    /// See `RecursiveSplitter`.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, separators=None))]
+    fn recursive(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        separators: Option<Vec<String>>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Recursive { chunk_size, chunk_overlap, separators })
+    }
+
+    /// By paragraphs; `TextSplitter` does not take this one.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, min_paragraph_length=None))]
+    fn paragraph(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        min_paragraph_length: Option<usize>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Paragraph { chunk_size, chunk_overlap, min_paragraph_length })
+    }
+
+    /// By Markdown blocks; `TextSplitter` does not take this one.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, split_by_headers=true))]
+    fn markdown(chunk_size: usize, chunk_overlap: usize, split_by_headers: bool) -> PyResult<Self> {
+        Self::make(Strategy::Markdown { chunk_size, chunk_overlap, split_by_headers })
+    }
+
+    /// By the structure of program code; `TextSplitter` does not take this one.
+    #[staticmethod]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, language=None))]
+    fn code(chunk_size: usize, chunk_overlap: usize, language: Option<String>) -> PyResult<Self> {
+        Self::make(Strategy::Code { chunk_size, chunk_overlap, language })
+    }
+
+    /// Between the matches of a pattern; `TextSplitter` does not take this one.
+    #[staticmethod]
+    #[pyo3(signature = (pattern, chunk_size, chunk_overlap=0))]
+    fn regex(pattern: String, chunk_size: usize, chunk_overlap: usize) -> PyResult<Self> {
+        Self::make(Strategy::Regex { pattern, chunk_size, chunk_overlap })
+    }
+
+    /// Size of a chunk, in the strategy's own units.
+    #[getter]
+    fn chunk_size(&self) -> usize {
+        self.checked.strategy().sizes().0
+    }
+
+    /// What neighbours share, in the strategy's own units.
+    #[getter]
+    fn chunk_overlap(&self) -> usize {
+        self.checked.strategy().sizes().1
+    }
+
+    /// The strategy's name.
+    #[getter]
+    fn strategy_type(&self) -> &'static str {
+        self.checked.strategy().name()
+    }
+
+    /// Whether cuts avoid the inside of words.
+    #[getter]
+    fn preserve_word_boundaries(&self) -> bool {
+        self.preserve_word_boundaries.load(Ordering::Relaxed)
+    }
+
+    /// Whether white space at the ends of a chunk is removed.
+    #[getter]
+    fn trim_whitespace(&self) -> bool {
+        self.trim_whitespace.load(Ordering::Relaxed)
+    }
+
+    /// Whether chunks carry metadata.
+    #[getter]
+    fn include_metadata(&self) -> bool {
+        self.include_metadata.load(Ordering::Relaxed)
+    }
+
+    /// Only the character strategy can cut inside words.
+    fn set_preserve_word_boundaries(&self, preserve: bool) {
+        self.preserve_word_boundaries.store(preserve, Ordering::Relaxed);
+    }
+
+    /// Keep or remove white space at the ends of chunks.
+    fn set_trim_whitespace(&self, trim: bool) {
+        self.trim_whitespace.store(trim, Ordering::Relaxed);
+    }
+
+    /// Fill or leave empty each chunk's metadata.
+    fn set_include_metadata(&self, include: bool) {
+        self.include_metadata.store(include, Ordering::Relaxed);
+    }
+
+    fn __repr__(&self) -> String {
+        let (chunk_size, chunk_overlap) = self.checked.strategy().sizes();
+        format!(
+            "TextSplitterConfig(strategy={}, chunk_size={chunk_size}, chunk_overlap={chunk_overlap})",
+            self.strategy_type()
+        )
+    }
+}
