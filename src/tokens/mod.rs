@@ -21,6 +21,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+mod batch;
 mod classes;
 mod data;
 mod encoding;

@@ -267,6 +267,9 @@ impl Tokenizer {
                 };
             });
             tokens
+        } else if key.is_none() {
+            let piece = bytes.get(at..end).unwrap_or_default();
+            memo.of_run(piece, || self.count_merged(bytes, at, end))
         } else {
             self.count_merged(bytes, at, end)
         };
