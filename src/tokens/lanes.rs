@@ -10,7 +10,7 @@ pub(super) const TOPS: u64 = 0x80 * EACH;
 /// Bytes in `first..first + 26`, with the bits of `fold` set beforehand.
 #[inline(always)]
 fn alphabet(word: u64, first: u8, fold: u8) -> u64 {
-    let folded = word | EACH * u64::from(fold);
+    let folded = word | (EACH * u64::from(fold));
     let low = folded & !TOPS;
     let from = low + EACH * u64::from(128 - first);
     let beyond = low + EACH * u64::from(128 - 26 - first);

@@ -28,6 +28,7 @@ pub(super) fn merge(
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "places and their ends have six bits")]
 fn merge_short(
     vocabulary: &Vocabulary,
     bytes: &[u8],
@@ -37,6 +38,7 @@ fn merge_short(
 ) {
     /// Rank and place in one number, so that the smallest is the leftmost of the lowest rank.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a place has six bits")]
     fn packed(rank: u32, place: usize) -> i32 {
         if rank == NONE { i32::MAX } else { ((rank << PLACE_BITS) | place as u32).cast_signed() }
     }

@@ -30,9 +30,9 @@ struct Group {
 /// The sixteen bytes from `at` on as two little-endian numbers, if there are as many.
 #[inline(always)]
 fn window(bytes: &[u8], at: usize) -> Option<(u64, u64)> {
-    let chunk = bytes.get(at..)?.first_chunk::<16>()?;
-    let whole = u128::from_le_bytes(*chunk);
-    Some((whole as u64, (whole >> 64) as u64))
+    let (low, rest) = bytes.get(at..)?.split_first_chunk::<8>()?;
+    let high = rest.first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*low), u64::from_le_bytes(*high)))
 }
 
 /// Calls a method compiled for the encoding's pattern.

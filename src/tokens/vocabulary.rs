@@ -214,6 +214,12 @@ fn slots(keys: usize) -> usize {
     (keys * 2 + 1).next_power_of_two()
 }
 
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a part of a hash is one as well")]
+fn first_slot(hash: u64, shift: u32) -> usize {
+    (hash >> shift) as usize
+}
+
 /// Open addressing on one integer; 0 is an empty slot.
 struct Short {
     keys: Vec<u64>,
@@ -228,7 +234,7 @@ impl Short {
     }
 
     fn insert(&mut self, key: u64, id: u32) {
-        let mut slot = (spread(key, 0) >> self.shift) as usize;
+        let mut slot = first_slot(spread(key, 0), self.shift);
         while self.keys.get(slot).is_some_and(|other| *other != 0) {
             slot = (slot + 1) & (self.keys.len() - 1);
         }
@@ -240,7 +246,7 @@ impl Short {
 
     #[inline(always)]
     fn slot(&self, key: u64) -> Option<usize> {
-        let mut slot = (spread(key, 0) >> self.shift) as usize;
+        let mut slot = first_slot(spread(key, 0), self.shift);
         loop {
             match self.keys.get(slot) {
                 Some(found) if *found == key => return Some(slot),
@@ -274,7 +280,7 @@ impl Medium {
     }
 
     fn insert(&mut self, low: u64, high: u64, id: u32) {
-        let mut slot = (spread(low, high) >> self.shift) as usize;
+        let mut slot = first_slot(spread(low, high), self.shift);
         while self.keys.get(slot).is_some_and(|[_, other]| *other != 0) {
             slot = (slot + 1) & (self.keys.len() - 1);
         }
@@ -286,7 +292,7 @@ impl Medium {
 
     #[inline(always)]
     fn slot(&self, low: u64, high: u64) -> Option<usize> {
-        let mut slot = (spread(low, high) >> self.shift) as usize;
+        let mut slot = first_slot(spread(low, high), self.shift);
         loop {
             match self.keys.get(slot) {
                 Some(found) if *found == [low, high] => return Some(slot),
@@ -325,7 +331,7 @@ impl Long {
     fn insert(&mut self, token: &[u8], id: u32) {
         self.longest = self.longest.max(token.len());
         let hash = Self::hash(token);
-        let mut slot = hash as usize & (self.slots.len() - 1);
+        let mut slot = first_slot(hash, 0) & (self.slots.len() - 1);
         while self.slots.get(slot).is_some_and(|(_, other)| *other != NONE) {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
@@ -340,7 +346,7 @@ impl Long {
         let hash = if possible { Self::hash(wanted) } else { 0 };
         let mask = self.slots.len() - 1;
         (0..if possible { self.slots.len() } else { 0 })
-            .map(move |step| (hash as usize).wrapping_add(step) & mask)
+            .map(move |step| first_slot(hash, 0).wrapping_add(step) & mask)
             .map_while(|slot| self.slots.get(slot).copied().filter(|(_, id)| *id != NONE))
             .filter(move |(upper, _)| *upper == (hash >> 32) as u32)
             .map(|(_, id)| id)
