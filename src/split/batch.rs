@@ -1,11 +1,10 @@
 //! Many texts at once, on all cores.
 
-use std::borrow::Cow;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{Chunk, Split};
+use super::{Chunk, Content, Source, Split};
 
 /// Below this many bytes a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 256 * 1024;
@@ -14,11 +13,11 @@ const WORTH_A_THREAD: usize = 256 * 1024;
 ///
 /// The threads are scoped, one a core at most, and gone when this returns. A panic in one of them
 /// goes on in the caller.
-pub fn split_texts<'text, S: Split + ?Sized>(
+pub fn split_texts<S: Split + ?Sized>(
     splitter: &S,
-    texts: &[&'text str],
-) -> Vec<Vec<Chunk<Cow<'text, str>>>> {
-    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    texts: &[Source<'_>],
+) -> Vec<Vec<Chunk<Content>>> {
+    let bytes: usize = texts.iter().map(|text| text.text().len()).sum();
     let wanted = texts.len().min(bytes / WORTH_A_THREAD);
     let workers = match wanted {
         0 | 1 => 1,
@@ -26,7 +25,7 @@ pub fn split_texts<'text, S: Split + ?Sized>(
         more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
     };
     if workers == 1 {
-        return texts.iter().map(|text| splitter.cut(text)).collect();
+        return texts.iter().map(|text| splitter.places(*text)).collect();
     }
     // Each worker takes the next text when it is done with one, so a long one holds nobody up.
     let next = AtomicUsize::new(0);
@@ -35,7 +34,7 @@ pub fn split_texts<'text, S: Split + ?Sized>(
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(text) = texts.get(index) else { return done };
-            done.push((index, splitter.cut(text)));
+            done.push((index, splitter.places(*text)));
         }
     };
     let mut done = thread::scope(|scope| {

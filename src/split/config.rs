@@ -1,10 +1,8 @@
 //! A splitter described by data: which strategy, its sizes, three flags.
 
-use std::borrow::Cow;
-
 use super::{
-    CharacterSplitter, Chunk, RecursiveSplitter, SentenceSplitter, Split, TokenSplitter,
-    WIDE_OVERLAP, ZERO_SIZE, refused,
+    CharacterSplitter, Chunk, Content, RecursiveSplitter, SentenceSplitter, Source, Split,
+    TokenSplitter, WIDE_OVERLAP, ZERO_SIZE, refused,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -167,12 +165,12 @@ impl TextSplitter {
 }
 
 impl Split for TextSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
         match &self.engine {
-            Engine::Character(splitter) => splitter.cut(text),
-            Engine::Token(splitter) => splitter.cut(text),
-            Engine::Sentence(splitter) => splitter.cut(text),
-            Engine::Recursive(splitter) => splitter.cut(text),
+            Engine::Character(splitter) => splitter.places(source),
+            Engine::Token(splitter) => splitter.places(source),
+            Engine::Sentence(splitter) => splitter.places(source),
+            Engine::Recursive(splitter) => splitter.places(source),
         }
     }
 }

@@ -1,31 +1,25 @@
 //! `TextChunk`: a piece of a text that keeps the string and two offsets, so that content is made only
 //! when it is read.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PySlice, PyString};
 
-use crate::split::{Chunk, Count};
+use crate::split::{Chunk, Content, Count};
 
 /// A piece of a text and its place there.
 #[pyclass(frozen, module = "graphbit")]
 pub(in crate::python) struct TextChunk {
     pub(super) source: Py<PyString>,
-    /// The content where it is not a slice of the source.
-    pub(super) chunk: Chunk<Option<Box<str>>>,
+    pub(super) chunk: Chunk<Content>,
     pub(super) with_metadata: bool,
 }
 
 impl TextChunk {
-    fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<&'chunk str> {
-        match &self.chunk.content {
-            Some(text) => Ok(text),
-            None => {
-                let span = self.chunk.start_byte..self.chunk.end_byte;
-                Ok(self.source.to_str(py)?.get(span).unwrap_or_default())
-            }
-        }
+    fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<Cow<'chunk, str>> {
+        Ok(self.chunk.read(self.source.to_str(py)?))
     }
 }
 
@@ -34,7 +28,14 @@ impl TextChunk {
     /// The text of the chunk.
     #[getter]
     fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::new(py, self.text(py)?))
+        let Chunk { content, start_byte, end_byte, start_char, end_char, .. } = &self.chunk;
+        if *content == Content::Slice && end_byte - start_byte != end_char - start_char {
+            // Python copies what it has; decoding UTF-8 again takes several times as long.
+            let (start, end) = (isize::try_from(*start_char)?, isize::try_from(*end_char)?);
+            let slice = PySlice::new(py, start, end, 1);
+            return Ok(self.source.bind(py).as_any().get_item(slice)?.cast_into()?);
+        }
+        Ok(PyString::new(py, &self.text(py)?))
     }
 
     /// First byte in the UTF-8 form of the source, as GraphBit counts.
@@ -87,8 +88,8 @@ impl TextChunk {
             return Ok(metadata);
         }
         let length = match &self.chunk.content {
-            Some(text) => text.chars().count(),
-            None => self.chunk.end_char - self.chunk.start_char,
+            Content::Slice => self.chunk.end_char - self.chunk.start_char,
+            _ => self.text(py)?.chars().count(),
         };
         metadata.set_item("length", length.to_string())?;
         match self.chunk.count {
@@ -118,7 +119,7 @@ impl TextChunk {
     }
 
     fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        let place = |chunk: &Chunk<Option<Box<str>>>| chunk.clone().map(|_| ());
+        let place = |chunk: &Chunk<Content>| chunk.clone().map(|_| ());
         Ok(place(&self.chunk) == place(&other.chunk)
             && self.with_metadata == other.with_metadata
             && self.text(py)? == other.text(py)?)
@@ -130,4 +131,3 @@ impl TextChunk {
         Ok(hasher.finish())
     }
 }
-
