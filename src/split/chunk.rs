@@ -32,7 +32,8 @@ impl Content {
         span: &Range<usize>,
         pieces: impl Iterator<Item = Range<usize>>,
     ) -> Self {
-        let mut joined: Vec<Range<usize>> = Vec::new();
+        // An overlap on both sides makes three.
+        let mut joined: Vec<Range<usize>> = Vec::with_capacity(3);
         for piece in pieces.filter(|piece| !piece.is_empty()) {
             match joined.last_mut() {
                 Some(last) if last.end == piece.start => last.end = piece.end,
@@ -104,7 +105,10 @@ impl Chunk<Content> {
         match &self.content {
             Content::Slice => Cow::Borrowed(slice(text, self.start_byte..self.end_byte)),
             Content::Joined(pieces) => {
-                Cow::Owned(pieces.iter().map(|piece| slice(text, piece.clone())).collect())
+                let bytes = pieces.iter().map(ExactSizeIterator::len).sum();
+                let mut content = String::with_capacity(bytes);
+                content.extend(pieces.iter().map(|piece| slice(text, piece.clone())));
+                Cow::Owned(content)
             }
             Content::Owned(content) => Cow::Owned(content.clone().into_string()),
         }

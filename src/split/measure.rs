@@ -167,6 +167,7 @@ impl<'text, F: Fn(&[u8; BLOCK]) -> u64> Marks<'text, F> {
         marks
     }
 
+    #[inline]
     fn look(&mut self) {
         self.mask = block_at(self.bytes, self.base).map_or(0, |block| (self.find)(&block));
     }

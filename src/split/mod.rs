@@ -31,7 +31,7 @@ mod token;
 
 use std::borrow::Cow;
 
-pub use batch::split_texts;
+pub use batch::{split_each, split_texts};
 pub use character::CharacterSplitter;
 pub use chunk::{Chunk, Content, Count};
 pub use config::{Strategy, TextSplitter, TextSplitterConfig};

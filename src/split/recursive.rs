@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use memchr::memmem::{Finder, FinderRev};
+use memchr::memrchr;
 
 use super::chunk::{Chunk, Content};
 use super::measure::{CodePoints, boundary_after, boundary_before, slice, trimmed};
@@ -228,6 +229,9 @@ struct Level {
     depth: usize,
 }
 
+/// Bytes up to which a separator is looked for by its first byte.
+const SHORT: usize = 4;
+
 #[derive(Clone, Debug)]
 struct Separator {
     text: String,
@@ -269,9 +273,25 @@ impl Separator {
         let window = bytes.get(range.start..window_end)?;
         let found = if self.overlaps_itself {
             self.forward.find_iter(window).last()
+        } else if self.text.len() <= SHORT {
+            self.last_short(window)
         } else {
             self.backward.rfind(window)
         };
         found.map(|at| range.start + at)
+    }
+
+    /// The last occurrence in `window`, looked for by the first byte: for `. ` and its like that
+    /// is rare, and the general search prepares itself for longer than this takes.
+    fn last_short(&self, window: &[u8]) -> Option<usize> {
+        let separator = self.text.as_bytes();
+        let mut end = (window.len() + 1).checked_sub(separator.len())?;
+        loop {
+            let at = memrchr(*separator.first()?, window.get(..end)?)?;
+            if window.get(at..)?.starts_with(separator) {
+                return Some(at);
+            }
+            end = at;
+        }
     }
 }

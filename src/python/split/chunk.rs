@@ -3,11 +3,16 @@
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PySlice, PyString};
+use pyo3::types::{PyDict, PyList, PySlice, PyString};
 
 use crate::split::{Chunk, Content, Count};
+
+/// Bytes of a content in several pieces from which on Python joins faster than it decodes UTF-8.
+const WORTH_JOINING: usize = 300;
 
 /// A piece of a text and its place there.
 #[pyclass(frozen, module = "graphbit")]
@@ -21,6 +26,17 @@ impl TextChunk {
     fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<Cow<'chunk, str>> {
         Ok(self.chunk.read(self.source.to_str(py)?))
     }
+
+    /// `source[start:end]`, in code points.
+    fn slice<'py>(
+        &self,
+        py: Python<'py>,
+        start: usize,
+        end: usize,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let range = PySlice::new(py, isize::try_from(start)?, isize::try_from(end)?, 1);
+        Ok(self.source.bind(py).as_any().get_item(range)?.cast_into()?)
+    }
 }
 
 #[pymethods]
@@ -29,13 +45,26 @@ impl TextChunk {
     #[getter]
     fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         let Chunk { content, start_byte, end_byte, start_char, end_char, .. } = &self.chunk;
-        if *content == Content::Slice && end_byte - start_byte != end_char - start_char {
-            // Python copies what it has; decoding UTF-8 again takes several times as long.
-            let (start, end) = (isize::try_from(*start_char)?, isize::try_from(*end_char)?);
-            let slice = PySlice::new(py, start, end, 1);
-            return Ok(self.source.bind(py).as_any().get_item(slice)?.cast_into()?);
+        let (bytes, chars) = (end_byte - start_byte, end_char - start_char);
+        match content {
+            // Python copies what it has faster than it decodes UTF-8, except for ASCII.
+            Content::Slice if bytes != chars => self.slice(py, *start_char, *end_char),
+            Content::Joined(pieces) if bytes != chars && bytes > WORTH_JOINING => {
+                let text = self.source.to_str(py)?;
+                let count =
+                    |range: Range<usize>| text.get(range).unwrap_or_default().chars().count();
+                let parts = PyList::empty(py);
+                let (mut at, mut at_char) = (*start_byte, *start_char);
+                for piece in pieces {
+                    let first = at_char + count(at..piece.start);
+                    (at, at_char) = (piece.end, first + count(piece.clone()));
+                    parts.append(self.slice(py, first, at_char)?)?;
+                }
+                let joined = intern!(py, "").call_method1(intern!(py, "join"), (parts,))?;
+                Ok(joined.cast_into()?)
+            }
+            _ => Ok(PyString::new(py, &self.text(py)?)),
         }
-        Ok(PyString::new(py, &self.text(py)?))
     }
 
     /// First byte in the UTF-8 form of the source, as GraphBit counts.

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use self::batch::{split_text, split_texts};
+use self::batch::{ChunkIterator, split_iter, split_text, split_texts, split_texts_parallel};
 pub(super) use self::chunk::TextChunk;
 pub(super) use self::config::TextSplitterConfig;
 use super::bridge;
@@ -64,7 +64,31 @@ macro_rules! splitter_class {
                 texts: Vec<Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyList>> {
                 let with_metadata: fn(&$core) -> bool = $with_metadata;
-                split_texts(py, &self.core, &texts, with_metadata(&self.core))
+                split_texts(py, &self.core, texts, with_metadata(&self.core))
+            }
+
+            /// The chunks of each text of an iterable, in order, cut by up to `max_workers`
+            /// threads.
+            #[pyo3(signature = (texts, max_workers=None))]
+            fn split_texts_parallel<'py>(
+                &self,
+                texts: &Bound<'py, PyAny>,
+                max_workers: Option<usize>,
+            ) -> PyResult<Bound<'py, PyList>> {
+                let with_metadata: fn(&$core) -> bool = $with_metadata;
+                split_texts_parallel(&self.core, texts, max_workers, with_metadata(&self.core))
+            }
+
+            /// An iterator over one list of chunks a text, drawing at most `batch_size` texts ahead.
+            #[pyo3(signature = (texts, batch_size=64))]
+            fn split_iter(
+                &self,
+                texts: &Bound<'_, PyAny>,
+                batch_size: usize,
+            ) -> PyResult<ChunkIterator> {
+                let with_metadata: fn(&$core) -> bool = $with_metadata;
+                let core = Arc::new(self.core.clone());
+                split_iter(core, texts, batch_size, with_metadata(&self.core))
             }
         }
     };
