@@ -8,7 +8,7 @@ raise `TypeError`.
 """
 
 from asyncio import Future
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
@@ -855,6 +855,38 @@ class CharacterSplitter:
     def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """The chunks of each text, in order; large batches use all cores."""
 
+    def split_texts_parallel(
+        self, texts: Iterable[str], max_workers: int | None = None
+    ) -> list[list[TextChunk]]:
+        """The chunks of each text, in order, cut by several threads; other Python threads run too.
+
+        Args:
+            texts: Any iterable of strings, generators included; not itself a string.
+            max_workers: Threads that cut, the calling one among them; default and most one a core.
+
+        Raises:
+            ParameterError: `max_workers` is 0.
+            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
+            UnicodeEncodeError: A text holds a lone surrogate.
+            Exception: Whatever the iterable raises.
+        """
+
+    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
+        """The chunks of one text after the other, drawing texts only when they are needed.
+
+        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
+        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
+        after the chunks of the texts before it, and ends the iteration.
+
+        Args:
+            texts: Any iterable of strings; not itself a string.
+            batch_size: Texts drawn ahead at most; at least 1.
+
+        Raises:
+            ParameterError: `batch_size` is 0.
+            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
+        """
+
 @final
 class TokenSplitter:
     """Splits by tokens: runs of word characters, of white space, of others; or a pattern's matches."""
@@ -882,6 +914,38 @@ class TokenSplitter:
 
     def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """The chunks of each text, in order; large batches use all cores."""
+
+    def split_texts_parallel(
+        self, texts: Iterable[str], max_workers: int | None = None
+    ) -> list[list[TextChunk]]:
+        """The chunks of each text, in order, cut by several threads; other Python threads run too.
+
+        Args:
+            texts: Any iterable of strings, generators included; not itself a string.
+            max_workers: Threads that cut, the calling one among them; default and most one a core.
+
+        Raises:
+            ParameterError: `max_workers` is 0.
+            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
+            UnicodeEncodeError: A text holds a lone surrogate.
+            Exception: Whatever the iterable raises.
+        """
+
+    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
+        """The chunks of one text after the other, drawing texts only when they are needed.
+
+        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
+        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
+        after the chunks of the texts before it, and ends the iteration.
+
+        Args:
+            texts: Any iterable of strings; not itself a string.
+            batch_size: Texts drawn ahead at most; at least 1.
+
+        Raises:
+            ParameterError: `batch_size` is 0.
+            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
+        """
 
 @final
 class SentenceSplitter:
@@ -911,6 +975,38 @@ class SentenceSplitter:
 
     def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """The chunks of each text, in order; large batches use all cores."""
+
+    def split_texts_parallel(
+        self, texts: Iterable[str], max_workers: int | None = None
+    ) -> list[list[TextChunk]]:
+        """The chunks of each text, in order, cut by several threads; other Python threads run too.
+
+        Args:
+            texts: Any iterable of strings, generators included; not itself a string.
+            max_workers: Threads that cut, the calling one among them; default and most one a core.
+
+        Raises:
+            ParameterError: `max_workers` is 0.
+            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
+            UnicodeEncodeError: A text holds a lone surrogate.
+            Exception: Whatever the iterable raises.
+        """
+
+    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
+        """The chunks of one text after the other, drawing texts only when they are needed.
+
+        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
+        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
+        after the chunks of the texts before it, and ends the iteration.
+
+        Args:
+            texts: Any iterable of strings; not itself a string.
+            batch_size: Texts drawn ahead at most; at least 1.
+
+        Raises:
+            ParameterError: `batch_size` is 0.
+            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
+        """
 
 @final
 class RecursiveSplitter:
@@ -943,6 +1039,38 @@ class RecursiveSplitter:
 
     def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """The chunks of each text, in order; large batches use all cores."""
+
+    def split_texts_parallel(
+        self, texts: Iterable[str], max_workers: int | None = None
+    ) -> list[list[TextChunk]]:
+        """The chunks of each text, in order, cut by several threads; other Python threads run too.
+
+        Args:
+            texts: Any iterable of strings, generators included; not itself a string.
+            max_workers: Threads that cut, the calling one among them; default and most one a core.
+
+        Raises:
+            ParameterError: `max_workers` is 0.
+            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
+            UnicodeEncodeError: A text holds a lone surrogate.
+            Exception: Whatever the iterable raises.
+        """
+
+    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
+        """The chunks of one text after the other, drawing texts only when they are needed.
+
+        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
+        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
+        after the chunks of the texts before it, and ends the iteration.
+
+        Args:
+            texts: Any iterable of strings; not itself a string.
+            batch_size: Texts drawn ahead at most; at least 1.
+
+        Raises:
+            ParameterError: `batch_size` is 0.
+            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
+        """
 
 @final
 class TextSplitterConfig:
@@ -1013,6 +1141,38 @@ class TextSplitter:
 
     def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """The chunks of each text, in order; large batches use all cores."""
+
+    def split_texts_parallel(
+        self, texts: Iterable[str], max_workers: int | None = None
+    ) -> list[list[TextChunk]]:
+        """The chunks of each text, in order, cut by several threads; other Python threads run too.
+
+        Args:
+            texts: Any iterable of strings, generators included; not itself a string.
+            max_workers: Threads that cut, the calling one among them; default and most one a core.
+
+        Raises:
+            ParameterError: `max_workers` is 0.
+            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
+            UnicodeEncodeError: A text holds a lone surrogate.
+            Exception: Whatever the iterable raises.
+        """
+
+    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
+        """The chunks of one text after the other, drawing texts only when they are needed.
+
+        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
+        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
+        after the chunks of the texts before it, and ends the iteration.
+
+        Args:
+            texts: Any iterable of strings; not itself a string.
+            batch_size: Texts drawn ahead at most; at least 1.
+
+        Raises:
+            ParameterError: `batch_size` is 0.
+            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
+        """
 
     def create_documents(self, text: str) -> list[dict[str, str]]:
         """The chunks as dicts of strings: `content`, `start_index`, `end_index`, `chunk_index`."""

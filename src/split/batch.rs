@@ -1,57 +1,154 @@
-//! Many texts at once, on all cores.
+//! Many texts at once, on several threads.
 
-use std::borrow::Cow;
+use std::convert::Infallible;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use super::{Chunk, Split};
+use super::{Chunk, Content, Source, Split};
 
 /// Below this many bytes a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 256 * 1024;
+
+/// Bytes of small texts that the calling thread cuts before it looks what the others did.
+const PORTION: usize = 64 * 1024;
 
 /// Splits every text, in parallel when there is enough of them; the results keep their order.
 ///
 /// The threads are scoped, one a core at most, and gone when this returns. A panic in one of them
 /// goes on in the caller.
-pub fn split_texts<'text, S: Split + ?Sized>(
+pub fn split_texts<S: Split + ?Sized>(
     splitter: &S,
-    texts: &[&'text str],
-) -> Vec<Vec<Chunk<Cow<'text, str>>>> {
-    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    texts: &[Source<'_>],
+) -> Vec<Vec<Chunk<Content>>> {
+    let mut results: Vec<_> = texts.iter().map(|_| Vec::new()).collect();
+    let deliver = |index: usize, chunks| {
+        if let Some(result) = results.get_mut(index) {
+            *result = chunks;
+        }
+        Ok::<(), Infallible>(())
+    };
+    let aside = |work: &mut (dyn FnMut() + Send)| {
+        work();
+        Ok(())
+    };
+    match split_each(splitter, texts, None, aside, deliver) {
+        Ok(()) => results,
+    }
+}
+
+/// Splits every text on up to `workers` threads, the caller's among them; by default, and at most,
+/// one a core. `deliver` is called here with the number of each text and its chunks, in any order,
+/// while the other threads go on. This thread's own share of the cutting and its waiting is done
+/// inside `aside`, which runs what it is given, once.
+///
+/// # Errors
+/// The first that `aside` or `deliver` returns; the work stops then.
+pub fn split_each<S: Split + ?Sized, E>(
+    splitter: &S,
+    texts: &[Source<'_>],
+    workers: Option<NonZero<usize>>,
+    mut aside: impl FnMut(&mut (dyn FnMut() + Send)) -> Result<(), E>,
+    mut deliver: impl FnMut(usize, Vec<Chunk<Content>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let bytes: usize = texts.iter().map(|text| text.text().len()).sum();
     let wanted = texts.len().min(bytes / WORTH_A_THREAD);
-    let workers = match wanted {
+    let workers = match workers.map_or(wanted, |most| wanted.min(most.get())) {
         0 | 1 => 1,
         // Asking for the number of cores reads files; small batches are done before that.
         more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
     };
-    if workers == 1 {
-        return texts.iter().map(|text| splitter.cut(text)).collect();
-    }
-    // Each worker takes the next text when it is done with one, so a long one holds nobody up.
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(text) = texts.get(index) else { return done };
-            done.push((index, splitter.cut(text)));
-        }
-    };
-    let mut done = thread::scope(|scope| {
+    let queue = Queue::new(splitter, texts, workers > 1);
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
         let helpers: Vec<_> = (1..workers)
             // A thread that cannot be had is one worker fewer, not an error.
-            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .map_while(|_| {
+                let (sender, queue) = (sender.clone(), &queue);
+                let work = move || {
+                    while let Some(done) = queue.cut_next() {
+                        if sender.send(done).is_err() {
+                            return;
+                        }
+                    }
+                };
+                thread::Builder::new().spawn_scoped(scope, work).ok()
+            })
             .collect();
-        let mut done = work();
+        drop(sender);
+        // Nobody else asks for it; only the lock lets `aside` move the work to another thread.
+        let receiver = Mutex::new(receiver);
+        let mut run = || {
+            loop {
+                let mut done = Vec::new();
+                aside(&mut || {
+                    let mut cut = 0;
+                    while cut < PORTION
+                        && let Some((index, chunks)) = queue.cut_next()
+                    {
+                        cut += texts.get(index).map_or(0, |text| text.text().len());
+                        done.push((index, chunks));
+                    }
+                    if let Ok(receiver) = receiver.lock() {
+                        if done.is_empty() {
+                            done.extend(receiver.recv());
+                        }
+                        done.extend(receiver.try_iter());
+                    }
+                })?;
+                if done.is_empty() {
+                    return Ok(());
+                }
+                for (index, chunks) in done {
+                    deliver(index, chunks)?;
+                }
+            }
+        };
+        let result = run();
+        queue.stop();
         for helper in helpers {
-            match helper.join() {
-                Ok(more) => done.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
+            if let Err(panic) = helper.join() {
+                let mut panic = Some(panic);
+                aside(&mut || {
+                    if let Some(panic) = panic.take() {
+                        std::panic::resume_unwind(panic);
+                    }
+                })?;
             }
         }
-        done
-    });
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, chunks)| chunks).collect()
+        result
+    })
+}
+
+/// The texts that nobody took yet.
+struct Queue<'batch, S: ?Sized> {
+    splitter: &'batch S,
+    texts: &'batch [Source<'batch>],
+    /// Numbers of the texts, in the order in which they are to be taken.
+    order: Vec<usize>,
+    next: AtomicUsize,
+}
+
+impl<'batch, S: Split + ?Sized> Queue<'batch, S> {
+    fn new(splitter: &'batch S, texts: &'batch [Source<'batch>], shared: bool) -> Self {
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        if shared {
+            // A long text taken last would keep one thread busy after the others are done.
+            order.sort_by_key(|index| {
+                std::cmp::Reverse(texts.get(*index).map_or(0, |text| text.text().len()))
+            });
+        }
+        Self { splitter, texts, order, next: AtomicUsize::new(0) }
+    }
+
+    fn cut_next(&self) -> Option<(usize, Vec<Chunk<Content>>)> {
+        let index = *self.order.get(self.next.fetch_add(1, Ordering::Relaxed))?;
+        let text = self.texts.get(index)?;
+        Some((index, self.splitter.places(*text)))
+    }
+
+    fn stop(&self) {
+        self.next.store(self.order.len(), Ordering::Relaxed);
+    }
 }

@@ -1,10 +1,8 @@
 //! Windows of a fixed number of code points, cut after white space where there is some.
 
-use std::borrow::Cow;
-
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Content};
 use super::measure::{CodePoints, slice, white_space_end};
-use super::{Split, WIDE_OVERLAP, ZERO_SIZE, refused};
+use super::{Source, Split, WIDE_OVERLAP, ZERO_SIZE, refused};
 use crate::error::Result;
 
 /// Splits by code points; no chunk is longer than `chunk_size` of them.
@@ -59,9 +57,10 @@ impl CharacterSplitter {
 }
 
 impl Split for CharacterSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        let text = source.text();
         let mut chunks = Vec::new();
-        let points = CodePoints::new(text);
+        let points = CodePoints::new(source);
         let mut blanks = Blanks::new(text);
         // Window start and unshortened window end, in bytes and in code points. Both only grow, and
         // so each part of the text is counted once, however dense the overlap.
@@ -84,7 +83,7 @@ impl Split for CharacterSplitter {
                 let (first, last) = if self.trim { (first, last) } else { (start, end) };
                 let first_char = start_char + points.count(start..first);
                 chunks.push(Chunk {
-                    content: Cow::Borrowed(slice(text, first..last)),
+                    content: Content::Slice,
                     start_index: first,
                     end_index: last,
                     start_byte: first,
@@ -99,7 +98,12 @@ impl Split for CharacterSplitter {
             // Stepping back behind the start would repeat this chunk's tail letter by letter.
             let back = end_char.saturating_sub(self.chunk_overlap);
             if self.chunk_overlap > 0 && end < text.len() && back > start_char {
-                start = points.advance(start, back - start_char).0;
+                // Counted from whichever end is nearer.
+                start = if back - start_char < self.chunk_overlap {
+                    points.advance(start, back - start_char).0
+                } else {
+                    points.retreat(end, self.chunk_overlap)
+                };
                 start_char = back;
             } else {
                 (start, start_char) = (end, end_char);

@@ -1,7 +1,10 @@
 //! What a splitter returns: the content and where it stands in the source.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
+
+use super::measure::slice;
 
 /// How many units of the splitter's own kind a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,7 +15,45 @@ pub enum Count {
     Sentences(usize),
 }
 
-/// A piece of a text. `C` is `String` for owned chunks and `Cow<str>` for borrowed ones.
+/// What a chunk holds, as places in the source: nothing is copied before somebody reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// `text[start_byte..end_byte]`.
+    Slice,
+    /// These byte ranges of the text, one after the other.
+    Joined(Box<[Range<usize>]>),
+    /// Many small pieces, whose ranges would take more memory than they themselves.
+    Owned(Box<str>),
+}
+
+impl Content {
+    /// The pieces of `text[span]` put together. Neighbours become one piece.
+    pub(super) fn of(
+        text: &str,
+        span: &Range<usize>,
+        pieces: impl Iterator<Item = Range<usize>>,
+    ) -> Self {
+        // An overlap on both sides makes three.
+        let mut joined: Vec<Range<usize>> = Vec::with_capacity(3);
+        for piece in pieces.filter(|piece| !piece.is_empty()) {
+            match joined.last_mut() {
+                Some(last) if last.end == piece.start => last.end = piece.end,
+                _ => joined.push(piece),
+            }
+        }
+        let bytes: usize = joined.iter().map(ExactSizeIterator::len).sum();
+        if joined.iter().eq([span]) {
+            Self::Slice
+        } else if size_of_val(&*joined) <= bytes {
+            Self::Joined(joined.into())
+        } else {
+            Self::Owned(joined.into_iter().map(|piece| slice(text, piece)).collect())
+        }
+    }
+}
+
+/// A piece of a text. `C` is `String` for owned chunks, `Cow<str>` for borrowed ones, [`Content`]
+/// for those that only know their places.
 ///
 /// Two pairs of offsets: `start_index` and `end_index` are GraphBit's UTF-8 byte offsets, which for
 /// some strategies count white space that was trimmed; the other four are the smallest span of the
@@ -57,6 +98,23 @@ impl<C> Chunk<C> {
             chunk_index: self.chunk_index,
             count: self.count,
             headings: self.headings,
+        }
+    }
+}
+
+impl Chunk<Content> {
+    /// What the chunk holds; `text` is the text it was cut from.
+    #[must_use]
+    pub fn read<'text>(&self, text: &'text str) -> Cow<'text, str> {
+        match &self.content {
+            Content::Slice => Cow::Borrowed(slice(text, self.start_byte..self.end_byte)),
+            Content::Joined(pieces) => {
+                let bytes = pieces.iter().map(ExactSizeIterator::len).sum();
+                let mut content = String::with_capacity(bytes);
+                content.extend(pieces.iter().map(|piece| slice(text, piece.clone())));
+                Cow::Owned(content)
+            }
+            Content::Owned(content) => Cow::Owned(content.clone().into_string()),
         }
     }
 }

@@ -1,14 +1,12 @@
 //! A splitter described by data: which strategy, its sizes, three flags.
 
-use std::borrow::Cow;
-
 use super::{
-    CharacterSplitter, Chunk, RecursiveSplitter, SentenceSplitter, Split, TokenSplitter,
-    WIDE_OVERLAP, ZERO_SIZE, refused,
+    CharacterSplitter, Chunk, Content, DEFAULT_SEPARATORS, ExactSplitter, RecursiveSplitter,
+    SentenceSplitter, Source, Split, TokenSplitter, Unit, WIDE_OVERLAP, ZERO_SIZE,
 };
 use crate::error::{Error, Kind, Result};
 
-/// How to split. The `Debug` form is what the error for a strategy without an engine shows.
+/// How to split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the parameters of the constructors below")]
 #[non_exhaustive]
@@ -21,13 +19,14 @@ pub enum Strategy {
     Sentence { chunk_size: usize, chunk_overlap: usize, sentence_endings: Option<Vec<String>> },
     /// See [`RecursiveSplitter`].
     Recursive { chunk_size: usize, chunk_overlap: usize, separators: Option<Vec<String>> },
-    /// Paragraphs, separated by blank lines.
+    /// Paragraphs, separated by blank lines; those of fewer than `min_paragraph_length` code points
+    /// stay with the next one.
     Paragraph { chunk_size: usize, chunk_overlap: usize, min_paragraph_length: Option<usize> },
-    /// Markdown blocks.
+    /// Markdown: whole blocks where they fit, a chunk never in two sections if `split_by_headers`.
     Markdown { chunk_size: usize, chunk_overlap: usize, split_by_headers: bool },
-    /// Definitions and blocks of program code.
+    /// Definitions and blocks of program code; blocks of indented lines for an unknown language.
     Code { chunk_size: usize, chunk_overlap: usize, language: Option<String> },
-    /// The text between the matches of a pattern.
+    /// Pieces that each end with a match of the pattern.
     Regex { pattern: String, chunk_size: usize, chunk_overlap: usize },
 }
 
@@ -44,6 +43,27 @@ impl Strategy {
             Self::Markdown { .. } => "markdown",
             Self::Code { .. } => "code",
             Self::Regex { .. } => "regex",
+        }
+    }
+
+    /// Whether there is only the exact mode, as GraphBit 0.6.8 has nothing to be equal to.
+    #[must_use]
+    pub const fn is_always_exact(&self) -> bool {
+        matches!(
+            self,
+            Self::Paragraph { .. } | Self::Markdown { .. } | Self::Code { .. } | Self::Regex { .. }
+        )
+    }
+
+    /// The separators of the recursive strategy, coarse to fine; none for any other.
+    #[must_use]
+    pub fn separators(&self) -> Vec<&str> {
+        match self {
+            Self::Recursive { separators: Some(list), .. } => {
+                list.iter().map(String::as_str).collect()
+            }
+            Self::Recursive { separators: None, .. } => DEFAULT_SEPARATORS.to_vec(),
+            _ => Vec::new(),
         }
     }
 
@@ -73,6 +93,9 @@ pub struct TextSplitterConfig {
     pub trim_whitespace: bool,
     /// Whether the binding fills each chunk's metadata.
     pub include_metadata: bool,
+    /// The exact mode in this unit. `None` is GraphBit's own way, and [`Unit::Chars`] for the
+    /// strategies that have no other mode.
+    pub unit: Option<Unit>,
 }
 
 impl TextSplitterConfig {
@@ -94,13 +117,18 @@ impl TextSplitterConfig {
             Strategy::Regex { pattern, .. } if pattern.is_empty() => {
                 invalid("Pattern cannot be empty")
             }
-            _ => Ok(Self {
-                // Leading blanks are the structure of most program code.
-                trim_whitespace: !matches!(strategy, Strategy::Code { .. }),
-                preserve_word_boundaries: true,
-                include_metadata: true,
-                strategy,
-            }),
+            _ => Ok(Self::unchecked(strategy, None)),
+        }
+    }
+
+    fn unchecked(strategy: Strategy, unit: Option<Unit>) -> Self {
+        Self {
+            // Leading blanks are the structure of most program code.
+            trim_whitespace: !matches!(strategy, Strategy::Code { .. }),
+            preserve_word_boundaries: true,
+            include_metadata: true,
+            unit,
+            strategy,
         }
     }
 
@@ -117,62 +145,94 @@ enum Engine {
     Token(TokenSplitter),
     Sentence(SentenceSplitter),
     Recursive(RecursiveSplitter),
+    Exact(ExactSplitter),
+}
+
+impl Engine {
+    fn exact(config: &TextSplitterConfig, unit: Unit) -> Result<Self> {
+        let splitter = ExactSplitter::new(&config.strategy, unit)?;
+        Ok(Self::Exact(
+            splitter
+                .with_trim(config.trim_whitespace)
+                .with_whole_words(config.preserve_word_boundaries),
+        ))
+    }
+
+    fn new(config: &TextSplitterConfig) -> Result<Self> {
+        if let Some(unit) = config.unit {
+            return Self::exact(config, unit);
+        }
+        let trim = config.trim_whitespace;
+        match &config.strategy {
+            Strategy::Character { chunk_size, chunk_overlap } => Ok(Self::Character(
+                CharacterSplitter::new(*chunk_size, *chunk_overlap)?
+                    .with_trim(trim)
+                    .with_whole_words(config.preserve_word_boundaries),
+            )),
+            Strategy::Token { chunk_size, chunk_overlap, token_pattern } => Ok(Self::Token(
+                TokenSplitter::new(*chunk_size, *chunk_overlap, token_pattern.as_deref())?
+                    .with_trim(trim),
+            )),
+            Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings } => {
+                let endings = sentence_endings.as_deref();
+                Ok(Self::Sentence(
+                    SentenceSplitter::new(*chunk_size, *chunk_overlap, endings)?.with_trim(trim),
+                ))
+            }
+            Strategy::Recursive { chunk_size, chunk_overlap, separators } => Ok(Self::Recursive(
+                RecursiveSplitter::new(*chunk_size, *chunk_overlap, separators.clone())?
+                    .with_trim(trim),
+            )),
+            _ => Self::exact(config, Unit::default()),
+        }
+    }
 }
 
 /// The splitter a [`TextSplitterConfig`] describes, with its flags honoured.
 #[derive(Clone, Debug)]
 pub struct TextSplitter {
     engine: Engine,
-    include_metadata: bool,
+    config: TextSplitterConfig,
 }
 
 impl TextSplitter {
     /// Builds the engine of the configured strategy.
     ///
     /// # Errors
-    /// [`Kind::Parameter`]: what the concrete splitter refuses, or a strategy without an engine
-    /// (paragraph, markdown, code, regex).
+    /// [`Kind::Parameter`](crate::Kind::Parameter): what the strategy's splitter refuses.
     pub fn new(config: &TextSplitterConfig) -> Result<Self> {
-        let trim = config.trim_whitespace;
-        let engine = match &config.strategy {
-            Strategy::Character { chunk_size, chunk_overlap } => Engine::Character(
-                CharacterSplitter::new(*chunk_size, *chunk_overlap)?
-                    .with_trim(trim)
-                    .with_whole_words(config.preserve_word_boundaries),
-            ),
-            Strategy::Token { chunk_size, chunk_overlap, token_pattern } => Engine::Token(
-                TokenSplitter::new(*chunk_size, *chunk_overlap, token_pattern.as_deref())?
-                    .with_trim(trim),
-            ),
-            Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings } => Engine::Sentence(
-                SentenceSplitter::new(*chunk_size, *chunk_overlap, sentence_endings.as_deref())?
-                    .with_trim(trim),
-            ),
-            Strategy::Recursive { chunk_size, chunk_overlap, separators } => Engine::Recursive(
-                RecursiveSplitter::new(*chunk_size, *chunk_overlap, separators.clone())?
-                    .with_trim(trim),
-            ),
-            other => {
-                return Err(refused(format_args!("Unsupported splitter strategy: {other:?}")));
-            }
-        };
-        Ok(Self { engine, include_metadata: config.include_metadata })
+        Ok(Self { engine: Engine::new(config)?, config: config.clone() })
+    }
+
+    /// `strategy` with the default flags, in the exact mode if there is a unit.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of(strategy: Strategy, unit: Option<Unit>) -> Result<Self> {
+        Self::new(&TextSplitterConfig::unchecked(strategy, unit))
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub const fn strategy(&self) -> &Strategy {
+        &self.config.strategy
     }
 
     /// Whether the config asked for metadata.
     #[must_use]
     pub const fn include_metadata(&self) -> bool {
-        self.include_metadata
+        self.config.include_metadata
     }
 }
 
 impl Split for TextSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
         match &self.engine {
-            Engine::Character(splitter) => splitter.cut(text),
-            Engine::Token(splitter) => splitter.cut(text),
-            Engine::Sentence(splitter) => splitter.cut(text),
-            Engine::Recursive(splitter) => splitter.cut(text),
+            Engine::Character(splitter) => splitter.places(source),
+            Engine::Token(splitter) => splitter.places(source),
+            Engine::Sentence(splitter) => splitter.places(source),
+            Engine::Recursive(splitter) => splitter.places(source),
+            Engine::Exact(splitter) => splitter.places(source),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Measuring text: code points, character classes, boundaries. All of it linear and panic-free.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::source::Source;
 
 /// `text[range]`, or nothing where the range is not one of `text`.
 pub(super) fn slice(text: &str, range: Range<usize>) -> &str {
@@ -32,6 +33,32 @@ pub(super) fn boundary_after(text: &str, mut at: usize) -> usize {
     at.min(text.len())
 }
 
+/// Bytes looked at together, in code that compilers turn into vector instructions.
+pub(super) const BLOCK: usize = 64;
+
+const fn is_start(byte: u8) -> bool {
+    byte & 0xC0 != 0x80
+}
+
+/// Code points that start in `block`.
+fn starts_in(block: &[u8; BLOCK]) -> usize {
+    usize::from(block.iter().map(|byte| u8::from(is_start(*byte))).sum::<u8>())
+}
+
+/// One bit a byte, the lowest for the first: where `wanted` holds.
+#[inline]
+pub(super) fn mask_of(block: &[u8; BLOCK], wanted: impl Fn(u8) -> bool) -> u64 {
+    // Eight bytes of 0 or 1 times this: byte i ends up as bit 56 + i, and nothing carries.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut flags = [0_u8; BLOCK];
+    for (flag, byte) in flags.iter_mut().zip(block) {
+        *flag = u8::from(wanted(*byte));
+    }
+    let (words, _) = flags.as_chunks::<8>();
+    let bits = |word: &[u8; 8]| u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56;
+    words.iter().rev().fold(0, |mask, word| mask << 8 | bits(word))
+}
+
 /// Translates byte offsets to code point offsets; cheap as long as the offsets stay close together.
 pub(super) struct CodePoints<'text> {
     text: &'text str,
@@ -41,8 +68,8 @@ pub(super) struct CodePoints<'text> {
 }
 
 impl<'text> CodePoints<'text> {
-    pub(super) fn new(text: &'text str) -> Self {
-        Self { text, ascii: text.is_ascii(), byte: 0, code_point: 0 }
+    pub(super) const fn new(source: Source<'text>) -> Self {
+        Self { text: source.text(), ascii: source.is_ascii(), byte: 0, code_point: 0 }
     }
 
     /// Code points in `range`.
@@ -67,18 +94,30 @@ impl<'text> CodePoints<'text> {
 
     /// The code point offsets of a span.
     pub(super) fn span(&mut self, span: &Range<usize>) -> Range<usize> {
-        let start = self.offset(span.start);
-        start..start + self.count(span.clone())
+        self.offset(span.start)..self.offset(span.end)
     }
 
-    /// The byte offset `steps` code points before `from`, or the start of the text.
+    /// The byte offset `steps` code points before `from`, or 0.
     pub(super) fn retreat(&self, from: usize, steps: usize) -> usize {
         if self.ascii {
             return from.saturating_sub(steps);
         }
-        let before = self.text.as_bytes().get(..from).unwrap_or_default();
-        let starts = before.iter().enumerate().rev().filter(|(_, byte)| **byte & 0xC0 != 0x80);
-        steps.checked_sub(1).map_or(from, |last| starts.map(|(at, _)| at).nth(last).unwrap_or(0))
+        let bytes = self.text.as_bytes().get(..from).unwrap_or_default();
+        let (_, blocks) = bytes.as_rchunks::<BLOCK>();
+        let (mut seen, mut at) = (0, from);
+        for block in blocks.iter().rev() {
+            let starts = starts_in(block);
+            if seen + starts >= steps {
+                break;
+            }
+            seen += starts;
+            at -= BLOCK;
+        }
+        while at > 0 && seen < steps {
+            at = boundary_before(self.text, at - 1);
+            seen += 1;
+        }
+        at
     }
 
     /// The byte offset `steps` code points after `from`, and how many there really were.
@@ -88,21 +127,19 @@ impl<'text> CodePoints<'text> {
             let taken = steps.min(rest);
             return (from + taken, taken);
         }
-        const BLOCK: usize = 64;
-        let is_start = |byte: &u8| byte & 0xC0 != 0x80;
         let bytes = self.text.as_bytes().get(from..).unwrap_or_default();
         let (blocks, _) = bytes.as_chunks::<BLOCK>();
         let (mut seen, mut at) = (0, 0);
         for block in blocks {
-            let starts: u8 = block.iter().map(|byte| u8::from(is_start(byte))).sum();
-            if seen + usize::from(starts) > steps {
+            let starts = starts_in(block);
+            if seen + starts > steps {
                 break;
             }
-            seen += usize::from(starts);
+            seen += starts;
             at += BLOCK;
         }
         for byte in bytes.get(at..).unwrap_or_default() {
-            if is_start(byte) {
+            if is_start(*byte) {
                 if seen == steps {
                     break;
                 }
@@ -114,84 +151,60 @@ impl<'text> CodePoints<'text> {
     }
 }
 
-/// The three classes of the default token pattern `\b\w+\b|\s+|[^\w\s]+`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Class {
-    Word = 1,
-    Space = 2,
-    Other = 3,
+/// Where bytes of some kinds stand, looked for a block at a time.
+pub(super) struct Marks<'text, F> {
+    bytes: &'text [u8],
+    /// The marks of a block, one bit a byte. The zeros that fill the last block must not be marks.
+    find: F,
+    base: usize,
+    mask: u64,
 }
 
-/// Class of each byte below 128; 0 for the bytes of longer characters.
-const BYTE_CLASS: [u8; 256] = {
-    let mut table = [0_u8; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        let class = if byte.is_ascii_alphanumeric() || byte == b'_' {
-            Class::Word
-        } else if matches!(byte, b'\t'..=b'\r' | b' ') {
-            Class::Space
-        } else {
-            Class::Other
-        };
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            table[byte as usize] = class as u8;
-        }
-        byte += 1;
+impl<'text, F: Fn(&[u8; BLOCK]) -> u64> Marks<'text, F> {
+    pub(super) fn new(text: &'text str, find: F) -> Self {
+        let mut marks = Self { bytes: text.as_bytes(), find, base: 0, mask: 0 };
+        marks.look();
+        marks
     }
-    table
-};
 
-// Classes of characters seen before; 0 is "not yet". Filled without a lock, so a forked child finds
-// it usable whatever the other threads were doing. It reaches past the emoji, to U+1FFFF.
-static CLASS_SEEN: [AtomicU8; 0x2_0000] = [const { AtomicU8::new(0) }; 0x2_0000];
+    #[inline]
+    fn look(&mut self) {
+        self.mask = block_at(self.bytes, self.base).map_or(0, |block| (self.find)(&block));
+    }
 
-fn class_of(character: char) -> u8 {
-    let seen = CLASS_SEEN.get(character as usize);
-    if let Some(seen) = seen {
-        let class = seen.load(Ordering::Relaxed);
-        if class != 0 {
-            return class;
+    /// The first mark at or after `at`, which may only grow from call to call.
+    #[inline]
+    pub(super) fn next_from(&mut self, at: usize) -> Option<usize> {
+        if at >= self.base + BLOCK {
+            self.base = at - at % BLOCK;
+            self.look();
         }
+        if at > self.base {
+            self.mask &= u64::MAX << (at - self.base);
+        }
+        while self.mask == 0 {
+            self.base += BLOCK;
+            if self.base >= self.bytes.len() {
+                // Stays within reach of the arithmetic above, however often it is asked again.
+                self.base -= BLOCK;
+                return None;
+            }
+            self.look();
+        }
+        Some(self.base + self.mask.trailing_zeros() as usize)
     }
-    // `\w` is what the regex crate says it is: letters, marks, digits, connectors, joiners.
-    let class = if regex_syntax::try_is_word_character(character).unwrap_or_default() {
-        Class::Word
-    } else if character.is_whitespace() {
-        Class::Space
-    } else {
-        Class::Other
-    } as u8;
-    if let Some(seen) = seen {
-        seen.store(class, Ordering::Relaxed);
-    }
-    class
 }
 
-/// Where the run of one class that starts at `at` ends.
-pub(super) fn run_end(text: &str, mut at: usize) -> usize {
-    let bytes = text.as_bytes();
-    let mut run = 0;
-    while let Some(byte) = bytes.get(at) {
-        let mut class = BYTE_CLASS.get(usize::from(*byte)).copied().unwrap_or_default();
-        let mut width = 1;
-        if class == 0 {
-            let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else {
-                return text.len();
-            };
-            class = class_of(character);
-            width = character.len_utf8();
-        }
-        if run == 0 {
-            run = class;
-        } else if run != class {
-            return at;
-        }
-        at += width;
+/// The block that starts at `at`, filled up with zeros; `None` behind the end.
+#[inline]
+pub(super) fn block_at(bytes: &[u8], at: usize) -> Option<[u8; BLOCK]> {
+    let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+    if let Some(block) = rest.first_chunk() {
+        return Some(*block);
     }
-    at
+    let mut block = [0; BLOCK];
+    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    Some(block)
 }
 
 /// Where white space that starts at `at` ends.
@@ -204,29 +217,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn runs_are_those_of_the_regex() {
-        let pattern = regex::Regex::new(r"\b\w+\b|\s+|[^\w\s]+").unwrap();
-        // Every character between two words: a wrong class moves a boundary.
-        for character in (0..=0x10_FFFF_u32).filter_map(char::from_u32) {
-            let text = format!("a{character}b .{character}");
-            let mut at = 0;
-            let mut ours = Vec::new();
-            while at < text.len() {
-                at = run_end(&text, at);
-                ours.push(at);
-            }
-            if (character as u32).is_multiple_of(97) || (character as u32) < 0x3100 {
-                let theirs: Vec<usize> = pattern.find_iter(&text).map(|hit| hit.end()).collect();
-                assert_eq!(ours, theirs, "{character:?}");
-            }
-        }
-    }
-
     proptest! {
         #[test]
         fn advance_and_offset_agree_with_char_indices(text in "[a-zé世🚀\u{301} ]{0,300}", steps in 0_usize..320, skip in 0_usize..40) {
-            let mut points = CodePoints::new(&text);
+            let mut points = CodePoints::new(Source::new(&text));
             let places: Vec<usize> =
                 text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
             let total = places.len() - 1;
@@ -236,6 +230,7 @@ mod tests {
             prop_assert_eq!(at, places[from + taken]);
             prop_assert_eq!(points.offset(at), from + taken);
             prop_assert_eq!(points.offset(places[from]), from);
+            prop_assert_eq!(points.retreat(places[from], steps), places[from.saturating_sub(steps)]);
         }
 
         #[test]

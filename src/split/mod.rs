@@ -24,28 +24,40 @@ mod measure;
 #[cfg(test)]
 mod properties;
 mod recursive;
+mod runs;
 mod segments;
 mod sentence;
+mod source;
 mod token;
 
 use std::borrow::Cow;
 
-pub use batch::split_texts;
+pub use batch::{split_each, split_texts};
 pub use character::CharacterSplitter;
-pub use chunk::{Chunk, Count};
+pub use chunk::{Chunk, Content, Count};
 pub use config::{Strategy, TextSplitter, TextSplitterConfig};
 pub use exact::{ExactSplitter, Unit};
 use recursive::DEFAULT_SEPARATORS;
 pub use recursive::RecursiveSplitter;
 pub use sentence::SentenceSplitter;
+pub use source::Source;
 pub use token::TokenSplitter;
 
 use crate::error::{Error, Kind, Result};
 
 /// Anything that cuts a text into chunks. Share it as `Arc<dyn Split>`.
 pub trait Split: Send + Sync {
+    /// The chunks of a text as places in it; [`Chunk::read`] makes the content.
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>>;
+
     /// The chunks of `text`, borrowing from it whatever is a slice of it.
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>>;
+    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
+        let read = |chunk: Chunk<Content>| {
+            let content = chunk.read(text);
+            chunk.map(|_| content)
+        };
+        self.places(Source::new(text)).into_iter().map(read).collect()
+    }
 
     /// The chunks of `text`, each owning its content.
     fn split(&self, text: &str) -> Vec<Chunk> {

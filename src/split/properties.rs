@@ -200,9 +200,9 @@ proptest! {
     fn batches_keep_their_order(sizes in prop::collection::vec(0_usize..200_000, 0..9)) {
         let texts: Vec<String> =
             sizes.iter().enumerate().map(|(at, size)| format!("{at} ").repeat(size / 2)).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let texts: Vec<Source<'_>> = texts.iter().map(|text| Source::new(text)).collect();
         let splitter = CharacterSplitter::new(1000, 100).unwrap();
-        let one_by_one: Vec<_> = texts.iter().map(|text| splitter.cut(text)).collect();
+        let one_by_one: Vec<_> = texts.iter().map(|text| splitter.places(*text)).collect();
         prop_assert_eq!(split_texts(&splitter, &texts), one_by_one);
     }
 }

@@ -3,14 +3,14 @@
 //! Works on byte ranges with an explicit stack: no part is ever copied to measure it, and neither
 //! the number of separators nor the depth can exhaust the thread's stack.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memmem::{Finder, FinderRev};
+use memchr::memrchr;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Content};
 use super::measure::{CodePoints, boundary_after, boundary_before, slice, trimmed};
-use super::{Split, ZERO_SIZE, refused};
+use super::{Source, Split, ZERO_SIZE, refused};
 use crate::error::Result;
 
 pub(super) const DEFAULT_SEPARATORS: [&str; 10] =
@@ -150,10 +150,11 @@ impl RecursiveSplitter {
     }
 
     /// Adds the neighbours' edges to each content, shortened to whole characters.
-    fn overlap<'text>(&self, text: &'text str, chunks: &mut [Chunk<Cow<'text, str>>]) {
+    fn overlap(&self, source: Source<'_>, chunks: &mut [Chunk<Content>]) {
+        let text = source.text();
         let own: Vec<Range<usize>> =
             chunks.iter().map(|chunk| chunk.start_byte..chunk.end_byte).collect();
-        let mut points = CodePoints::new(text);
+        let mut points = CodePoints::new(source);
         for (index, chunk) in chunks.iter_mut().enumerate() {
             let middle = chunk.start_byte..chunk.end_byte;
             let before = index.checked_sub(1).and_then(|at| own.get(at)).map(|previous| {
@@ -168,11 +169,7 @@ impl RecursiveSplitter {
             let kept = || parts.iter().flatten().filter(|part| !part.is_empty());
             let span = kept().next().map_or(0, |part| part.start)
                 ..kept().next_back().map_or(0, |part| part.end);
-            chunk.content = if kept().map(ExactSizeIterator::len).sum::<usize>() < span.len() {
-                Cow::Owned(kept().map(|part| slice(text, part.clone())).collect())
-            } else {
-                Cow::Borrowed(slice(text, span.clone()))
-            };
+            chunk.content = Content::of(text, &span, parts.iter().flatten().cloned());
             let chars = points.span(&span);
             (chunk.start_byte, chunk.end_byte) = (span.start, span.end);
             (chunk.start_char, chunk.end_char) = (chars.start, chars.end);
@@ -182,9 +179,10 @@ impl RecursiveSplitter {
 }
 
 impl Split for RecursiveSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
-        let mut points = CodePoints::new(text);
-        let mut chunks: Vec<Chunk<Cow<'text, str>>> = Vec::new();
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        let text = source.text();
+        let mut points = CodePoints::new(source);
+        let mut chunks = Vec::new();
         let mut searched = 0;
         for (index, piece) in self.pieces(text).into_iter().enumerate() {
             let Some(inner) = trimmed(text, piece.clone()) else { continue };
@@ -194,7 +192,7 @@ impl Split for RecursiveSplitter {
             searched = place + span.len();
             let chars = points.span(&span);
             chunks.push(Chunk {
-                content: Cow::Borrowed(slice(text, span.clone())),
+                content: Content::Slice,
                 start_index: place,
                 end_index: searched,
                 start_byte: span.start,
@@ -207,7 +205,7 @@ impl Split for RecursiveSplitter {
             });
         }
         if self.chunk_overlap > 0 && chunks.len() > 1 {
-            self.overlap(text, &mut chunks);
+            self.overlap(source, &mut chunks);
         }
         chunks
     }
@@ -232,6 +230,9 @@ struct Level {
     rest: Range<usize>,
     depth: usize,
 }
+
+/// Bytes up to which a separator is looked for by its first byte.
+const SHORT: usize = 4;
 
 #[derive(Clone, Debug)]
 struct Separator {
@@ -274,9 +275,25 @@ impl Separator {
         let window = bytes.get(range.start..window_end)?;
         let found = if self.overlaps_itself {
             self.forward.find_iter(window).last()
+        } else if self.text.len() <= SHORT {
+            self.last_short(window)
         } else {
             self.backward.rfind(window)
         };
         found.map(|at| range.start + at)
+    }
+
+    /// The last occurrence in `window`, looked for by the first byte: for `. ` and its like that
+    /// is rare, and the general search prepares itself for longer than this takes.
+    fn last_short(&self, window: &[u8]) -> Option<usize> {
+        let separator = self.text.as_bytes();
+        let mut end = (window.len() + 1).checked_sub(separator.len())?;
+        loop {
+            let at = memrchr(*separator.first()?, window.get(..end)?)?;
+            if window.get(at..)?.starts_with(separator) {
+                return Some(at);
+            }
+            end = at;
+        }
     }
 }

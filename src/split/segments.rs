@@ -1,8 +1,10 @@
-//! A text as a list of consecutive segments (tokens or sentences) with possible gaps between them.
+//! A window that slides over consecutive segments (tokens or sentences) of a text, which may have
+//! gaps between them.
 
-use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::chunk::Content;
 use super::measure::{slice, trimmed};
 
 struct Segment {
@@ -12,77 +14,80 @@ struct Segment {
     gaps: usize,
 }
 
-/// Segments in order of appearance, none overlapping another.
+/// Segments in order of appearance, none overlapping another. Holds the window's, no more.
 pub(super) struct Segments<'text> {
     text: &'text str,
-    all: Vec<Segment>,
-    /// Positions of those that are more than white space.
-    solid: Vec<usize>,
+    window: VecDeque<Segment>,
+    /// Segments that left the window.
+    gone: usize,
+    /// Numbers, from the first of the text, of those in the window that are more than white space.
+    solid: VecDeque<usize>,
 }
 
 impl<'text> Segments<'text> {
     pub(super) const fn new(text: &'text str) -> Self {
-        Self { text, all: Vec::new(), solid: Vec::new() }
+        Self { text, window: VecDeque::new(), gone: 0, solid: VecDeque::new() }
     }
 
-    pub(super) fn push(&mut self, segment: Range<usize>) {
-        let gaps = match self.all.last() {
+    /// Adds a segment at the end of the window; `solid` says that it is more than white space.
+    pub(super) fn push(&mut self, segment: &Range<usize>, solid: bool) {
+        let gaps = match self.window.back() {
             Some(last) => last.gaps + usize::from(last.end != segment.start),
             None => 0,
         };
-        if !slice(self.text, segment.clone()).trim_start().is_empty() {
-            self.solid.push(self.all.len());
+        if solid {
+            self.solid.push_back(self.gone + self.window.len());
         }
-        self.all.push(Segment { start: segment.start, end: segment.end, gaps });
+        self.window.push_back(Segment { start: segment.start, end: segment.end, gaps });
     }
 
+    /// Takes the first segment out; its bytes.
+    pub(super) fn pop(&mut self) -> usize {
+        let Some(segment) = self.window.pop_front() else { return 0 };
+        if self.solid.front() == Some(&self.gone) {
+            self.solid.pop_front();
+        }
+        self.gone += 1;
+        segment.end - segment.start
+    }
+
+    /// Segments in the window.
     pub(super) fn len(&self) -> usize {
-        self.all.len()
+        self.window.len()
     }
 
-    /// Bytes of one segment.
-    pub(super) fn size(&self, index: usize) -> usize {
-        self.all.get(index).map_or(0, |segment| segment.end - segment.start)
+    /// From the start of the first to the end of the last segment.
+    pub(super) fn span(&self) -> Range<usize> {
+        match (self.window.front(), self.window.back()) {
+            (Some(first), Some(last)) => first.start..last.end,
+            _ => 0..0,
+        }
     }
 
-    /// From the start of the first to the end of the last segment of `range`.
-    pub(super) fn span(&self, range: &Range<usize>) -> Range<usize> {
-        let start = self.all.get(range.start).map_or(0, |segment| segment.start);
-        let end = range.end.checked_sub(1).and_then(|last| self.all.get(last));
-        start..end.map_or(start, |segment| segment.end)
-    }
-
-    /// The segments of `range` put together, and the smallest span of the text that holds them;
-    /// `None` when that is nothing but white space.
-    pub(super) fn join(
-        &self,
-        range: &Range<usize>,
-        trim: bool,
-    ) -> Option<(Cow<'text, str>, Range<usize>)> {
+    /// The segments put together, and the smallest span of the text that holds them; `None` when
+    /// that is nothing but white space.
+    pub(super) fn join(&self, trim: bool) -> Option<(Content, Range<usize>)> {
         // Only white space lies outside the first and the last solid segment.
-        let first = *self.solid.get(self.solid.partition_point(|at| *at < range.start))?;
-        let after = self.solid.partition_point(|at| *at < range.end).checked_sub(1)?;
-        let last = *self.solid.get(after)?;
-        if first >= range.end || last < first {
-            return None;
-        }
-        let kept = if trim { first..last + 1 } else { range.clone() };
-        let segments = self.all.get(kept.clone())?;
-        let span = if trim {
-            let head = segments.first().map(|one| one.start..one.end)?;
-            let tail = segments.last().map(|one| one.start..one.end)?;
-            trimmed(self.text, head)?.start..trimmed(self.text, tail)?.end
+        let first = self.window.get(self.solid.front()? - self.gone)?;
+        let last = self.window.get(self.solid.back()? - self.gone)?;
+        let (span, contiguous) = if trim {
+            let start = trimmed(self.text, first.start..first.end)?.start;
+            let end = trimmed(self.text, last.start..last.end)?.end;
+            (start..end, first.gaps == last.gaps)
         } else {
-            self.span(&kept)
+            let whole = self.window.front()?.gaps == self.window.back()?.gaps;
+            (self.span(), whole)
         };
-        let contiguous = segments.first()?.gaps == segments.last()?.gaps;
         if contiguous {
-            return Some((Cow::Borrowed(slice(self.text, span.clone())), span));
+            return Some((Content::Slice, span));
         }
-        let pieces = segments.iter().map(|one| {
-            // Inside the span: the outer segments lose what was trimmed.
-            slice(self.text, one.start.max(span.start)..one.end.min(span.end))
-        });
-        Some((Cow::Owned(pieces.collect()), span))
+        // What was trimmed lies outside the span.
+        let inside = |one: &Segment| one.start.max(span.start)..one.end.min(span.end);
+        Some((Content::of(self.text, &span, self.window.iter().map(inside)), span))
+    }
+
+    /// Whether `segment` is more than white space.
+    pub(super) fn is_solid(&self, segment: &Range<usize>) -> bool {
+        !slice(self.text, segment.clone()).trim_start().is_empty()
     }
 }

@@ -1,14 +1,13 @@
 //! Whole sentences, gathered until a chunk holds enough bytes.
 
-use std::borrow::Cow;
+use std::mem;
 
-use memchr::{memchr2, memchr3};
 use regex::Regex;
 
-use super::chunk::{Chunk, Count};
-use super::measure::{CodePoints, slice, white_space_end};
+use super::chunk::{Chunk, Content, Count};
+use super::measure::{BLOCK, CodePoints, Marks, mask_of, slice, white_space_end};
 use super::segments::Segments;
-use super::{Split, ZERO_SIZE, compile, refused};
+use super::{Source, Split, ZERO_SIZE, compile, refused};
 use crate::error::Result;
 
 /// Splits by sentences. `chunk_size` counts UTF-8 bytes and is where a chunk stops growing, not a
@@ -64,41 +63,31 @@ impl SentenceSplitter {
         self.chunk_overlap
     }
 
-    fn sentences<'text>(&self, text: &'text str) -> Segments<'text> {
-        let mut sentences = Segments::new(text);
+    /// Gathers the sentences that end at `ends`; what follows the last end is one more.
+    fn gather(&self, source: Source<'_>, ends: impl Iterator<Item = usize>) -> Vec<Chunk<Content>> {
+        let text = source.text();
+        let mut window = Segments::new(text);
         let mut start = 0;
-        let mut end_at = |end: usize| {
-            if !slice(text, start..end).trim_start().is_empty() {
-                sentences.push(start..end);
-            }
-            start = end;
-        };
-        match &self.endings {
-            Some(endings) => endings.find_iter(text).for_each(|ending| end_at(ending.end())),
-            None => Endings::new(text).for_each(&mut end_at),
-        }
-        end_at(text.len());
-        sentences
-    }
-}
-
-impl Split for SentenceSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
-        let sentences = self.sentences(text);
-        let mut points = CodePoints::new(text);
+        let mut sentences = ends
+            .chain([text.len()])
+            .map(|end| mem::replace(&mut start, end)..end)
+            .filter(|sentence| !slice(text, sentence.clone()).trim_start().is_empty())
+            .peekable();
+        let mut points = CodePoints::new(source);
         let mut chunks = Vec::new();
-        let (mut first, mut end, mut bytes, mut last_end) = (0, 0, 0_usize, 0);
-        while first < sentences.len() {
-            while end < sentences.len() && bytes < self.chunk_size {
-                bytes += sentences.size(end);
-                end += 1;
-            }
-            let window = first..end;
+        let mut bytes = 0_usize;
+        while sentences.peek().is_some() {
             // A chunk that ends where the last one ended would only repeat its tail.
-            if end > last_end
-                && let Some((content, span)) = sentences.join(&window, self.trim)
+            let mut grown = false;
+            while bytes < self.chunk_size
+                && let Some(sentence) = sentences.next()
             {
-                let outer = sentences.span(&window);
+                bytes += sentence.len();
+                window.push(&sentence, true);
+                grown = true;
+            }
+            if grown && let Some((content, span)) = window.join(self.trim) {
+                let outer = window.span();
                 let chars = points.span(&span);
                 chunks.push(Chunk {
                     content,
@@ -113,56 +102,59 @@ impl Split for SentenceSplitter {
                     headings: None,
                 });
             }
-            last_end = end;
-            let next = if end < sentences.len() {
-                end.saturating_sub(self.chunk_overlap).max(first + 1)
-            } else {
-                end
-            };
-            bytes -= (first..next).map(|index| sentences.size(index)).sum::<usize>();
-            first = next;
+            let left = window.len().saturating_sub(1).min(self.chunk_overlap);
+            while window.len() > left {
+                bytes -= window.pop();
+            }
         }
         chunks
     }
 }
 
-/// The default endings `[.!?]+\s+`, `[。！？]+\s*` and `[\n\r]+`, looked for by hand.
-struct Endings<'text> {
-    text: &'text str,
-    /// Where the next byte of each kind stands: `.!?`, line ends, the lead bytes of `。！？`. The end
-    /// of the text when there is none, so that nothing is looked for twice.
-    next: [usize; 3],
-}
-
-impl<'text> Endings<'text> {
-    fn new(text: &'text str) -> Self {
-        let mut endings = Self { text, next: [0; 3] };
-        endings.look_from(0);
-        endings
-    }
-
-    /// Looks again, from `at`, for the kinds that lie behind it.
-    fn look_from(&mut self, at: usize) {
-        const LOOK: [Look; 3] = [
-            |rest| memchr3(b'.', b'!', b'?', rest),
-            |rest| memchr2(b'\n', b'\r', rest),
-            |rest| memchr2(0xE3, 0xEF, rest),
-        ];
-        let bytes = self.text.as_bytes();
-        for (next, look) in self.next.iter_mut().zip(LOOK) {
-            if *next <= at {
-                let found = bytes.get(at..).and_then(look);
-                *next = found.map_or(bytes.len(), |found| at + found);
-            }
+impl Split for SentenceSplitter {
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        let text = source.text();
+        match &self.endings {
+            Some(endings) => self.gather(source, endings.find_iter(text).map(|hit| hit.end())),
+            None if source.is_ascii() => self.gather(source, Endings::new(text, ascii_marks)),
+            None => self.gather(source, Endings::new(text, marks)),
         }
     }
 }
 
-/// Finds the first byte of one kind.
-type Look = fn(&[u8]) -> Option<usize>;
+/// Bytes that may begin one of the default endings.
+fn ascii_marks(block: &[u8; BLOCK]) -> u64 {
+    mask_of(block, |byte| {
+        (byte == b'.') | (byte == b'!') | (byte == b'?') | (byte == b'\n') | (byte == b'\r')
+    })
+}
+
+fn marks(block: &[u8; BLOCK]) -> u64 {
+    let ascii = ascii_marks(block);
+    if block.is_ascii() {
+        return ascii;
+    }
+    // `。！？` begin with E3 80 or EF BC, as little else does. What follows the block is not known.
+    let lead = mask_of(block, |byte| (byte == 0xE3) | (byte == 0xEF));
+    let second = mask_of(block, |byte| (byte == 0x80) | (byte == 0xBC));
+    ascii | lead & (second >> 1 | 1 << (BLOCK - 1))
+}
+
+/// The default endings `[.!?]+\s+`, `[。！？]+\s*` and `[\n\r]+`, looked for by hand.
+struct Endings<'text, F> {
+    text: &'text str,
+    marks: Marks<'text, F>,
+    at: usize,
+}
+
+impl<'text, F: Fn(&[u8; BLOCK]) -> u64> Endings<'text, F> {
+    fn new(text: &'text str, find: F) -> Self {
+        Self { text, marks: Marks::new(text, find), at: 0 }
+    }
+}
 
 /// Yields where each ending ends.
-impl Iterator for Endings<'_> {
+impl<F: Fn(&[u8; BLOCK]) -> u64> Iterator for Endings<'_, F> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
@@ -171,7 +163,7 @@ impl Iterator for Endings<'_> {
             from + bytes.get(from..).map_or(0, |rest| rest.iter().take_while(|b| wanted(b)).count())
         };
         loop {
-            let at = self.next.into_iter().min()?;
+            let at = self.marks.next_from(self.at)?;
             let (reached, is_ending) = match bytes.get(at)? {
                 b'\n' | b'\r' => (run(at, |byte| matches!(byte, b'\n' | b'\r')), true),
                 b'.' | b'!' | b'?' => {
@@ -189,7 +181,7 @@ impl Iterator for Endings<'_> {
                     }
                 }
             };
-            self.look_from(reached);
+            self.at = reached;
             if is_ending {
                 return Some(reached);
             }
@@ -204,10 +196,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_scanner_is_the_regex(text in "[.!?。！？\n\r \u{3000}a世、\u{ff02}]{0,80}") {
+        fn the_scanner_is_the_regex(text in "[.!?。！？\n\r \u{3000}a世、\u{ff02}]{0,200}") {
             let regex = Regex::new(r"([.!?]+[\s\n]+|[。！？]+[\s\n]*|[\n\r]+)").unwrap();
             let theirs: Vec<usize> = regex.find_iter(&text).map(|ending| ending.end()).collect();
-            prop_assert_eq!(Endings::new(&text).collect::<Vec<_>>(), theirs);
+            prop_assert_eq!(Endings::new(&text, marks).collect::<Vec<_>>(), theirs);
         }
     }
 }

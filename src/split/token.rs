@@ -1,15 +1,15 @@
 //! Runs of word characters, of white space and of anything else; or the matches of a pattern.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use regex::Regex;
 
-use super::chunk::{Chunk, Count};
-use super::measure::{CodePoints, run_end, slice, trimmed};
+use super::chunk::{Chunk, Content, Count};
+use super::measure::{CodePoints, trimmed};
+use super::runs::RunStarts;
 use super::segments::Segments;
-use super::{Split, WIDE_OVERLAP, ZERO_SIZE, compile, refused};
+use super::{Source, Split, WIDE_OVERLAP, ZERO_SIZE, compile, refused};
 use crate::error::Result;
 
 /// Splits by tokens, white space runs included: five tokens are about three words.
@@ -64,84 +64,95 @@ impl TokenSplitter {
         self.chunk_overlap
     }
 
-    /// The default tokens leave nothing out, so a window is a slice and only the starts of the
-    /// tokens that the next window repeats need remembering.
-    fn cut_runs<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
-        let mut chunks = Chunks::new(text);
+    /// The default tokens leave nothing out, so a window is a slice, and only where the windows
+    /// begin and end needs to be known: tokens are counted by the block, not met one by one.
+    fn cut_runs(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        let text = source.text();
+        let mut chunks = Chunks::new(source);
         let mut emit = |window: Range<usize>, tokens: usize| {
             if let Some(inner) = trimmed(text, window.clone()) {
                 let span = if self.trim { inner } else { window.clone() };
-                chunks.push(Cow::Borrowed(slice(text, span.clone())), span, window, tokens);
+                chunks.push(Content::Slice, span, window, tokens);
             }
         };
-        let mut repeated = VecDeque::new();
-        let (mut start, mut tokens, mut at) = (0, 0, 0);
-        while at < text.len() {
-            if self.chunk_overlap > 0 {
-                if repeated.len() == self.chunk_overlap {
-                    repeated.pop_front();
-                }
-                repeated.push_back(at);
+        let step = self.chunk_size - self.chunk_overlap;
+        // Numbers of the tokens with which the next window begins and behind the next one's end.
+        let (mut next_start, mut next_end) = (0_usize, self.chunk_size);
+        // Where the windows that did not end yet begin.
+        let mut open = VecDeque::new();
+        let mut seen = 0;
+        for (base, starts) in RunStarts::new(source) {
+            let until = seen + starts.count_ones() as usize;
+            while next_start < until {
+                open.push_back(base + nth_bit(starts, next_start - seen));
+                next_start = next_start.saturating_add(step);
             }
-            at = run_end(text, at);
-            tokens += 1;
-            if tokens == self.chunk_size && at < text.len() {
-                emit(start..at, tokens);
-                start = repeated.front().copied().unwrap_or(at);
-                tokens = self.chunk_overlap;
+            while next_end < until {
+                let end = base + nth_bit(starts, next_end - seen);
+                emit(open.pop_front().unwrap_or(end)..end, self.chunk_size);
+                next_end = next_end.saturating_add(step);
             }
+            seen = until;
         }
-        if tokens > 0 {
-            emit(start..text.len(), tokens);
+        if let Some(start) = open.pop_front() {
+            let window_starts_at = next_end - self.chunk_size;
+            emit(start..text.len(), seen - window_starts_at);
         }
         chunks.done
     }
 
-    fn cut_matches<'text>(&self, text: &'text str, pattern: &Regex) -> Vec<Chunk<Cow<'text, str>>> {
-        let mut tokens = Segments::new(text);
-        for token in pattern.find_iter(text) {
-            tokens.push(token.range());
-        }
-        let mut chunks = Chunks::new(text);
-        let mut first = 0;
-        while first < tokens.len() {
-            let end = first.saturating_add(self.chunk_size).min(tokens.len());
-            let window = first..end;
-            if let Some((content, span)) = tokens.join(&window, self.trim) {
-                chunks.push(content, span, tokens.span(&window), window.len());
+    fn cut_matches(&self, source: Source<'_>, pattern: &Regex) -> Vec<Chunk<Content>> {
+        let mut chunks = Chunks::new(source);
+        let mut window = Segments::new(source.text());
+        let mut tokens = pattern.find_iter(source.text()).map(|token| token.range()).peekable();
+        while tokens.peek().is_some() {
+            while window.len() < self.chunk_size
+                && let Some(token) = tokens.next()
+            {
+                let solid = window.is_solid(&token);
+                window.push(&token, solid);
             }
-            first = if end < tokens.len() { end - self.chunk_overlap } else { end };
+            if let Some((content, span)) = window.join(self.trim) {
+                chunks.push(content, span, window.span(), window.len());
+            }
+            while window.len() > self.chunk_overlap {
+                window.pop();
+            }
         }
         chunks.done
     }
 }
 
+/// The position of the bit of `mask` that has `number` set bits below it.
+const fn nth_bit(mut mask: u64, number: usize) -> usize {
+    let mut passed = 0;
+    while passed < number {
+        mask &= mask.wrapping_sub(1);
+        passed += 1;
+    }
+    mask.trailing_zeros() as usize
+}
+
 impl Split for TokenSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
         match &self.pattern {
-            None => self.cut_runs(text),
-            Some(pattern) => self.cut_matches(text, pattern),
+            None => self.cut_runs(source),
+            Some(pattern) => self.cut_matches(source, pattern),
         }
     }
 }
 
 struct Chunks<'text> {
     points: CodePoints<'text>,
-    done: Vec<Chunk<Cow<'text, str>>>,
+    done: Vec<Chunk<Content>>,
 }
 
 impl<'text> Chunks<'text> {
-    fn new(text: &'text str) -> Self {
-        Self { points: CodePoints::new(text), done: Vec::new() }
+    const fn new(source: Source<'text>) -> Self {
+        Self { points: CodePoints::new(source), done: Vec::new() }
     }
 
-    fn push(
-        &mut self,
-        content: Cow<'text, str>,
-        span: Range<usize>,
-        window: Range<usize>,
-        tokens: usize,
-    ) {
+    fn push(&mut self, content: Content, span: Range<usize>, window: Range<usize>, tokens: usize) {
         let chars = self.points.span(&span);
         self.done.push(Chunk {
             content,

@@ -1,39 +1,72 @@
 //! Splitting as Python calls it: the text stays where Python holds it, its UTF-8 form is borrowed
 //! without the interpreter, and the chunks come back as lists.
 
-use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyIterator, PyList, PyString};
 
 use super::chunk::TextChunk;
+use crate::error::{Error, Kind};
 use crate::python::bridge;
-use crate::split::{self, Chunk, Split};
+use crate::python::errors::to_py_err;
+use crate::split::{self, Chunk, Content, Source, Split};
 
 /// Chunks made between two looks whether another thread wants the interpreter.
 const BREATH: usize = 4096;
 
-type Cut<'text> = Vec<Chunk<Cow<'text, str>>>;
+/// Bytes of text that an iterator draws before it splits what it has.
+const WINDOW_BYTES: usize = 32 << 20;
 
-fn to_list<'py>(
-    source: &Bound<'py, PyString>,
-    chunks: Cut<'_>,
-    with_metadata: bool,
-) -> PyResult<Bound<'py, PyList>> {
-    let py = source.py();
-    let list = PyList::empty(py);
-    for (number, chunk) in chunks.into_iter().enumerate() {
-        if number % BREATH == BREATH - 1 {
-            bridge::breathe(py);
-        }
-        let chunk = chunk.map(|content| match content {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(text) => Some(text.into_boxed_str()),
-        });
-        list.append(TextChunk { source: source.clone().unbind(), chunk, with_metadata })?;
+/// A text of Python's and its UTF-8 form.
+struct Document<'py> {
+    text: Bound<'py, PyString>,
+    utf8: PyBackedStr,
+    source_length: usize,
+}
+
+impl<'py> Document<'py> {
+    fn new(text: Bound<'py, PyString>) -> PyResult<Self> {
+        let utf8 = PyBackedStr::try_from(text.clone())?;
+        Ok(Self { source_length: text.len()?, utf8, text })
     }
-    Ok(list)
+
+    /// The text as the core takes it. Python knows the length in code points.
+    fn source(&self) -> Source<'_> {
+        Source::with_length(&self.utf8, self.source_length)
+    }
+}
+
+/// Makes lists of chunks, leaving the interpreter now and then.
+struct Lists {
+    with_metadata: bool,
+    made: usize,
+}
+
+impl Lists {
+    fn make<'py>(
+        &mut self,
+        text: &Bound<'py, PyString>,
+        chunks: Vec<Chunk<Content>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = text.py();
+        let mut list = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            self.made += 1;
+            if self.made.is_multiple_of(BREATH) {
+                bridge::breathe(py);
+            }
+            let source = text.clone().unbind();
+            let with_metadata = self.with_metadata;
+            list.push(Bound::new(py, TextChunk { source, chunk, with_metadata })?);
+        }
+        // At once: a list with holes in it must not be seen by anybody.
+        PyList::new(py, list)
+    }
 }
 
 pub(super) fn split_text<'py>(
@@ -41,24 +74,185 @@ pub(super) fn split_text<'py>(
     text: &Bound<'py, PyString>,
     with_metadata: bool,
 ) -> PyResult<Bound<'py, PyList>> {
-    let borrowed = PyBackedStr::try_from(text.clone())?;
-    let chunks = bridge::detach(text.py(), || Ok(splitter.cut(&borrowed)))?;
-    to_list(text, chunks, with_metadata)
+    let document = Document::new(text.clone())?;
+    let source = document.source();
+    let chunks = bridge::detach(text.py(), || Ok(splitter.places(source)))?;
+    Lists { with_metadata, made: 0 }.make(text, chunks)
+}
+
+/// A list of chunks for each document. The cutting goes on while the lists are made.
+fn split_documents<'py>(
+    py: Python<'py>,
+    splitter: &(impl Split + ?Sized),
+    documents: &[Document<'py>],
+    with_metadata: bool,
+    workers: Option<NonZero<usize>>,
+) -> PyResult<Vec<Bound<'py, PyList>>> {
+    let sources: Vec<Source<'_>> = documents.iter().map(Document::source).collect();
+    let mut results: Vec<Option<Bound<'py, PyList>>> = vec![None; documents.len()];
+    let mut lists = Lists { with_metadata, made: 0 };
+    let aside = |work: &mut (dyn FnMut() + Send)| {
+        py.check_signals()?;
+        bridge::detach(py, || {
+            work();
+            Ok(())
+        })
+    };
+    let deliver = |index: usize, chunks| {
+        if let (Some(document), Some(result)) = (documents.get(index), results.get_mut(index)) {
+            *result = Some(lists.make(&document.text, chunks)?);
+        }
+        Ok(())
+    };
+    split::split_each(splitter, &sources, workers, aside, deliver)?;
+    Ok(results.into_iter().flatten().collect())
 }
 
 pub(super) fn split_texts<'py>(
     py: Python<'py>,
     splitter: &impl Split,
-    texts: &[Bound<'py, PyString>],
+    texts: Vec<Bound<'py, PyString>>,
     with_metadata: bool,
 ) -> PyResult<Bound<'py, PyList>> {
-    let borrowed: Vec<PyBackedStr> =
-        texts.iter().cloned().map(PyBackedStr::try_from).collect::<PyResult<_>>()?;
-    let views: Vec<&str> = borrowed.iter().map(|text| &**text).collect();
-    let results = bridge::detach(py, || Ok(split::split_texts(splitter, &views)))?;
-    let lists = PyList::empty(py);
-    for (text, chunks) in texts.iter().zip(results) {
-        lists.append(to_list(text, chunks, with_metadata)?)?;
+    let documents: Vec<_> = texts.into_iter().map(Document::new).collect::<PyResult<_>>()?;
+    PyList::new(py, split_documents(py, splitter, &documents, with_metadata, None)?)
+}
+
+pub(super) fn split_texts_parallel<'py>(
+    splitter: &impl Split,
+    texts: &Bound<'py, PyAny>,
+    max_workers: Option<usize>,
+    with_metadata: bool,
+) -> PyResult<Bound<'py, PyList>> {
+    let workers = max_workers.map(|most| at_least_one("max_workers", most)).transpose()?;
+    let documents: Vec<_> = iterate(texts)?
+        .enumerate()
+        .map(|(position, text)| document_at(position, text?))
+        .collect::<PyResult<_>>()?;
+    let py = texts.py();
+    PyList::new(py, split_documents(py, splitter, &documents, with_metadata, workers)?)
+}
+
+pub(super) fn split_iter(
+    splitter: Arc<dyn Split>,
+    texts: &Bound<'_, PyAny>,
+    batch_size: usize,
+    with_metadata: bool,
+) -> PyResult<ChunkIterator> {
+    let batch_size = at_least_one("batch_size", batch_size)?.get();
+    let window = Window {
+        texts: Some(iterate(texts)?.unbind()),
+        drawn: 0,
+        ready: VecDeque::new(),
+        raised: None,
+    };
+    Ok(ChunkIterator { splitter, batch_size, with_metadata, window: Mutex::new(Some(window)) })
+}
+
+fn at_least_one(name: &str, given: usize) -> PyResult<NonZero<usize>> {
+    let message = || format!("{name} must be at least 1, not {given}");
+    NonZero::new(given).ok_or_else(|| to_py_err(Error::new(Kind::Parameter, message())))
+}
+
+fn iterate<'py>(texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    // A string is an iterable of strings too, but nobody means that.
+    if texts.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("texts must be an iterable of str, not a str"));
     }
-    Ok(lists)
+    texts.try_iter()
+}
+
+fn document_at<'py>(position: usize, text: Bound<'py, PyAny>) -> PyResult<Document<'py>> {
+    let text = text.cast_into::<PyString>().map_err(|error| {
+        let class = error.into_inner().get_type();
+        let class = class.name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("texts[{position}] must be a str, not {class}"))
+    })?;
+    Document::new(text)
+}
+
+/// What an iterator over documents drew ahead.
+struct Window {
+    /// `None` when there is nothing more to draw.
+    texts: Option<Py<PyIterator>>,
+    drawn: usize,
+    ready: VecDeque<Py<PyList>>,
+    /// What drawing raised, for when the documents drawn before it are given out.
+    raised: Option<PyErr>,
+}
+
+impl Window {
+    fn fill(&mut self, py: Python<'_>, about: &ChunkIterator) -> PyResult<()> {
+        let Some(texts) = self.texts.as_ref() else { return Ok(()) };
+        let mut texts = texts.bind(py).clone();
+        let mut documents = Vec::new();
+        let mut bytes = 0;
+        while documents.len() < about.batch_size && bytes < WINDOW_BYTES {
+            let document = match texts.next() {
+                Some(text) => text.and_then(|text| document_at(self.drawn, text)),
+                None => {
+                    self.texts = None;
+                    break;
+                }
+            };
+            match document {
+                Ok(document) => {
+                    bytes += document.utf8.len();
+                    documents.push(document);
+                    self.drawn += 1;
+                }
+                Err(error) => {
+                    self.texts = None;
+                    self.raised = Some(error);
+                    break;
+                }
+            }
+        }
+        let lists = split_documents(py, &*about.splitter, &documents, about.with_metadata, None)?;
+        self.ready.extend(lists.into_iter().map(Bound::unbind));
+        Ok(())
+    }
+
+    fn next(&mut self, py: Python<'_>, about: &ChunkIterator) -> PyResult<Option<Py<PyList>>> {
+        if self.ready.is_empty() {
+            self.fill(py, about)?;
+        }
+        match (self.ready.pop_front(), &mut self.raised) {
+            (Some(list), _) => Ok(Some(list)),
+            (None, raised) => raised.take().map_or(Ok(None), Err),
+        }
+    }
+}
+
+/// One list of chunks a document, drawn and split a window at a time.
+#[pyclass(frozen, module = "graphbit")]
+pub(in crate::python) struct ChunkIterator {
+    splitter: Arc<dyn Split>,
+    batch_size: usize,
+    with_metadata: bool,
+    /// Taken out while somebody is in `__next__`, so that no lock is held while Python runs.
+    window: Mutex<Option<Window>>,
+}
+
+impl ChunkIterator {
+    fn replace(&self, window: Option<Window>) -> Option<Window> {
+        let mut held = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, window)
+    }
+}
+
+#[pymethods]
+impl ChunkIterator {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyList>>> {
+        let Some(mut window) = self.replace(None) else {
+            return Err(PyValueError::new_err("iterator already executing"));
+        };
+        let next = window.next(py, self);
+        self.replace(Some(window));
+        next
+    }
 }

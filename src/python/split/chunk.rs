@@ -1,31 +1,41 @@
 //! `TextChunk`: a piece of a text that keeps the string and two offsets, so that content is made only
 //! when it is read.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PySlice, PyString};
 
-use crate::split::{Chunk, Count};
+use crate::split::{Chunk, Content, Count};
+
+/// Bytes of a content in several pieces from which on Python joins faster than it decodes UTF-8.
+const WORTH_JOINING: usize = 300;
 
 /// A piece of a text and its place there.
 #[pyclass(frozen, module = "graphbit")]
 pub(in crate::python) struct TextChunk {
     pub(super) source: Py<PyString>,
-    /// The content where it is not a slice of the source.
-    pub(super) chunk: Chunk<Option<Box<str>>>,
+    pub(super) chunk: Chunk<Content>,
     pub(super) with_metadata: bool,
 }
 
 impl TextChunk {
-    fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<&'chunk str> {
-        match &self.chunk.content {
-            Some(text) => Ok(text),
-            None => {
-                let span = self.chunk.start_byte..self.chunk.end_byte;
-                Ok(self.source.to_str(py)?.get(span).unwrap_or_default())
-            }
-        }
+    fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<Cow<'chunk, str>> {
+        Ok(self.chunk.read(self.source.to_str(py)?))
+    }
+
+    /// `source[start:end]`, in code points.
+    fn slice<'py>(
+        &self,
+        py: Python<'py>,
+        start: usize,
+        end: usize,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let range = PySlice::new(py, isize::try_from(start)?, isize::try_from(end)?, 1);
+        Ok(self.source.bind(py).as_any().get_item(range)?.cast_into()?)
     }
 }
 
@@ -34,7 +44,27 @@ impl TextChunk {
     /// The text of the chunk.
     #[getter]
     fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::new(py, self.text(py)?))
+        let Chunk { content, start_byte, end_byte, start_char, end_char, .. } = &self.chunk;
+        let (bytes, chars) = (end_byte - start_byte, end_char - start_char);
+        match content {
+            // Python copies what it has faster than it decodes UTF-8, except for ASCII.
+            Content::Slice if bytes != chars => self.slice(py, *start_char, *end_char),
+            Content::Joined(pieces) if bytes != chars && bytes > WORTH_JOINING => {
+                let text = self.source.to_str(py)?;
+                let count =
+                    |range: Range<usize>| text.get(range).unwrap_or_default().chars().count();
+                let parts = PyList::empty(py);
+                let (mut at, mut at_char) = (*start_byte, *start_char);
+                for piece in pieces {
+                    let first = at_char + count(at..piece.start);
+                    (at, at_char) = (piece.end, first + count(piece.clone()));
+                    parts.append(self.slice(py, first, at_char)?)?;
+                }
+                let joined = intern!(py, "").call_method1(intern!(py, "join"), (parts,))?;
+                Ok(joined.cast_into()?)
+            }
+            _ => Ok(PyString::new(py, &self.text(py)?)),
+        }
     }
 
     /// First byte in the UTF-8 form of the source, as GraphBit counts.
@@ -87,8 +117,8 @@ impl TextChunk {
             return Ok(metadata);
         }
         let length = match &self.chunk.content {
-            Some(text) => text.chars().count(),
-            None => self.chunk.end_char - self.chunk.start_char,
+            Content::Slice => self.chunk.end_char - self.chunk.start_char,
+            _ => self.text(py)?.chars().count(),
         };
         metadata.set_item("length", length.to_string())?;
         match self.chunk.count {
@@ -118,7 +148,7 @@ impl TextChunk {
     }
 
     fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        let place = |chunk: &Chunk<Option<Box<str>>>| chunk.clone().map(|_| ());
+        let place = |chunk: &Chunk<Content>| chunk.clone().map(|_| ());
         Ok(place(&self.chunk) == place(&other.chunk)
             && self.with_metadata == other.with_metadata
             && self.text(py)? == other.text(py)?)

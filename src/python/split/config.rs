@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
+use super::unit_of;
 use crate::split::{self, Strategy};
 
 /// A strategy, its sizes and three flags; made by one of the static methods.
@@ -16,8 +17,15 @@ pub(in crate::python) struct TextSplitterConfig {
 }
 
 impl TextSplitterConfig {
-    fn make(strategy: Strategy) -> PyResult<Self> {
-        let checked = split::TextSplitterConfig::new(strategy)?;
+    fn make(
+        strategy: Strategy,
+        exact: bool,
+        unit: Option<&str>,
+        encoding: Option<&str>,
+    ) -> PyResult<Self> {
+        let unit = unit_of(&strategy, exact, unit, encoding)?;
+        let mut checked = split::TextSplitterConfig::new(strategy)?;
+        checked.unit = unit;
         Ok(Self {
             preserve_word_boundaries: AtomicBool::new(checked.preserve_word_boundaries),
             trim_whitespace: AtomicBool::new(checked.trim_whitespace),
@@ -40,74 +48,134 @@ impl TextSplitterConfig {
 impl TextSplitterConfig {
     /// See `CharacterSplitter`.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0))]
-    fn character(chunk_size: usize, chunk_overlap: usize) -> PyResult<Self> {
-        Self::make(Strategy::Character { chunk_size, chunk_overlap })
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, *, exact=false, unit=None, encoding=None))]
+    fn character(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        exact: bool,
+        unit: Option<&str>,
+        encoding: Option<&str>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Character { chunk_size, chunk_overlap }, exact, unit, encoding)
     }
 
     /// See `TokenSplitter`.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0, token_pattern=None))]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, token_pattern=None, *, exact=false, unit=None, encoding=None))]
     fn token(
         chunk_size: usize,
         chunk_overlap: usize,
         token_pattern: Option<String>,
+        exact: bool,
+        unit: Option<&str>,
+        encoding: Option<&str>,
     ) -> PyResult<Self> {
-        Self::make(Strategy::Token { chunk_size, chunk_overlap, token_pattern })
+        Self::make(
+            Strategy::Token { chunk_size, chunk_overlap, token_pattern },
+            exact,
+            unit,
+            encoding,
+        )
     }
 
     /// See `SentenceSplitter`.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0, sentence_endings=None))]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, sentence_endings=None, *, exact=false, unit=None, encoding=None))]
     fn sentence(
         chunk_size: usize,
         chunk_overlap: usize,
         sentence_endings: Option<Vec<String>>,
+        exact: bool,
+        unit: Option<&str>,
+        encoding: Option<&str>,
     ) -> PyResult<Self> {
-        Self::make(Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings })
+        Self::make(
+            Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings },
+            exact,
+            unit,
+            encoding,
+        )
     }
 
     /// See `RecursiveSplitter`.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0, separators=None))]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, separators=None, *, exact=false, unit=None, encoding=None))]
     fn recursive(
         chunk_size: usize,
         chunk_overlap: usize,
         separators: Option<Vec<String>>,
+        exact: bool,
+        unit: Option<&str>,
+        encoding: Option<&str>,
     ) -> PyResult<Self> {
-        Self::make(Strategy::Recursive { chunk_size, chunk_overlap, separators })
+        Self::make(
+            Strategy::Recursive { chunk_size, chunk_overlap, separators },
+            exact,
+            unit,
+            encoding,
+        )
     }
 
-    /// By paragraphs; `TextSplitter` does not take this one.
+    /// By paragraphs, those shorter than `min_paragraph_length` kept with the next one. Always exact.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0, min_paragraph_length=None))]
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, min_paragraph_length=None, *, exact=true, unit=None, encoding=None))]
     fn paragraph(
         chunk_size: usize,
         chunk_overlap: usize,
         min_paragraph_length: Option<usize>,
+        exact: bool, unit: Option<&str>,
+        encoding: Option<&str>,
     ) -> PyResult<Self> {
-        Self::make(Strategy::Paragraph { chunk_size, chunk_overlap, min_paragraph_length })
+        Self::make(
+            Strategy::Paragraph { chunk_size, chunk_overlap, min_paragraph_length },
+            exact,
+            unit,
+            encoding,
+        )
     }
 
-    /// By Markdown blocks; `TextSplitter` does not take this one.
+    /// By Markdown blocks, by default no chunk in two sections. Always exact.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0, split_by_headers=true))]
-    fn markdown(chunk_size: usize, chunk_overlap: usize, split_by_headers: bool) -> PyResult<Self> {
-        Self::make(Strategy::Markdown { chunk_size, chunk_overlap, split_by_headers })
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, split_by_headers=true, *, exact=true, unit=None, encoding=None))]
+    fn markdown(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        split_by_headers: bool,
+        exact: bool, unit: Option<&str>,
+        encoding: Option<&str>,
+    ) -> PyResult<Self> {
+        Self::make(
+            Strategy::Markdown { chunk_size, chunk_overlap, split_by_headers },
+            exact,
+            unit,
+            encoding,
+        )
     }
 
-    /// By the structure of program code; `TextSplitter` does not take this one.
+    /// By the structure of program code. Always exact.
     #[staticmethod]
-    #[pyo3(signature = (chunk_size, chunk_overlap=0, language=None))]
-    fn code(chunk_size: usize, chunk_overlap: usize, language: Option<String>) -> PyResult<Self> {
-        Self::make(Strategy::Code { chunk_size, chunk_overlap, language })
+    #[pyo3(signature = (chunk_size, chunk_overlap=0, language=None, *, exact=true, unit=None, encoding=None))]
+    fn code(
+        chunk_size: usize,
+        chunk_overlap: usize,
+        language: Option<String>,
+        exact: bool, unit: Option<&str>,
+        encoding: Option<&str>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Code { chunk_size, chunk_overlap, language }, exact, unit, encoding)
     }
 
-    /// Between the matches of a pattern; `TextSplitter` does not take this one.
+    /// Into pieces that each end with a match of `pattern`. Always exact.
     #[staticmethod]
-    #[pyo3(signature = (pattern, chunk_size, chunk_overlap=0))]
-    fn regex(pattern: String, chunk_size: usize, chunk_overlap: usize) -> PyResult<Self> {
-        Self::make(Strategy::Regex { pattern, chunk_size, chunk_overlap })
+    #[pyo3(signature = (pattern, chunk_size, chunk_overlap=0, *, exact=true, unit=None, encoding=None))]
+    fn regex(
+        pattern: String,
+        chunk_size: usize,
+        chunk_overlap: usize,
+        exact: bool, unit: Option<&str>,
+        encoding: Option<&str>,
+    ) -> PyResult<Self> {
+        Self::make(Strategy::Regex { pattern, chunk_size, chunk_overlap }, exact, unit, encoding)
     }
 
     /// Size of a chunk, in the strategy's own units.

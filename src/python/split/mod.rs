@@ -10,11 +10,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use self::batch::{split_text, split_texts};
+use self::batch::{ChunkIterator, split_iter, split_text, split_texts, split_texts_parallel};
 pub(super) use self::chunk::TextChunk;
 pub(super) use self::config::TextSplitterConfig;
 use super::bridge;
-use crate::split::{self, Split};
+use crate::split::{Split, Strategy, TextSplitter as TextSplitterCore, Unit};
 
 /// The splitter of the core inside any of the classes here; `None` for something else.
 pub(in crate::python) fn shared(given: &Bound<'_, PyAny>) -> Option<Arc<dyn Split>> {
@@ -35,13 +35,23 @@ pub(in crate::python) fn shared(given: &Bound<'_, PyAny>) -> Option<Arc<dyn Spli
     None
 }
 
-/// A class around a splitter of the core: its own items, then the methods all of them have.
+/// The unit that the keywords of a class or a factory ask for; `None` is GraphBit's own way.
+fn unit_of(
+    strategy: &Strategy,
+    exact: bool,
+    unit: Option<&str>,
+    encoding: Option<&str>,
+) -> PyResult<Option<Unit>> {
+    Ok(Unit::chosen(strategy, exact, unit, encoding)?)
+}
+
+/// A class around a splitter of the core: its own items, then what all of them have.
 macro_rules! splitter_class {
-    ($(#[$about:meta])* $name:ident($core:ty), metadata: $with_metadata:expr, { $($own:tt)* }) => {
+    ($(#[$about:meta])* $name:ident, { $($own:tt)* }) => {
         $(#[$about])*
         #[pyclass(frozen, module = "graphbit")]
         pub(in crate::python) struct $name {
-            core: $core,
+            core: TextSplitterCore,
         }
 
         #[pymethods]
@@ -53,8 +63,7 @@ macro_rules! splitter_class {
                 &self,
                 text: &Bound<'py, PyString>,
             ) -> PyResult<Bound<'py, PyList>> {
-                let with_metadata: fn(&$core) -> bool = $with_metadata;
-                split_text(&self.core, text, with_metadata(&self.core))
+                split_text(&self.core, text, self.core.include_metadata())
             }
 
             /// The chunks of each text, in order; large batches use all cores.
@@ -63,8 +72,29 @@ macro_rules! splitter_class {
                 py: Python<'py>,
                 texts: Vec<Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyList>> {
-                let with_metadata: fn(&$core) -> bool = $with_metadata;
-                split_texts(py, &self.core, &texts, with_metadata(&self.core))
+                split_texts(py, &self.core, texts, self.core.include_metadata())
+            }
+
+            /// The chunks of each text of an iterable, in order, cut by up to `max_workers`
+            /// threads.
+            #[pyo3(signature = (texts, max_workers=None))]
+            fn split_texts_parallel<'py>(
+                &self,
+                texts: &Bound<'py, PyAny>,
+                max_workers: Option<usize>,
+            ) -> PyResult<Bound<'py, PyList>> {
+                split_texts_parallel(&self.core, texts, max_workers, self.core.include_metadata())
+            }
+
+            /// An iterator over one list of chunks a text, drawing at most `batch_size` texts ahead.
+            #[pyo3(signature = (texts, batch_size=64))]
+            fn split_iter(
+                &self,
+                texts: &Bound<'_, PyAny>,
+                batch_size: usize,
+            ) -> PyResult<ChunkIterator> {
+                let core = Arc::new(self.core.clone());
+                split_iter(core, texts, batch_size, self.core.include_metadata())
             }
         }
     };
@@ -72,122 +102,144 @@ macro_rules! splitter_class {
 
 splitter_class! {
     /// Splits by code points, after white space where there is some.
-    CharacterSplitter(split::CharacterSplitter), metadata: |_| true, {
+    CharacterSplitter, {
         #[new]
-        #[pyo3(signature = (chunk_size, chunk_overlap=0))]
-        fn new(chunk_size: usize, chunk_overlap: usize) -> PyResult<Self> {
-            Ok(Self { core: split::CharacterSplitter::new(chunk_size, chunk_overlap)? })
+        #[pyo3(signature = (chunk_size, chunk_overlap=0, *, exact=false, unit=None, encoding=None))]
+        fn new(
+            chunk_size: usize,
+            chunk_overlap: usize,
+            exact: bool,
+            unit: Option<&str>,
+            encoding: Option<&str>,
+        ) -> PyResult<Self> {
+            let strategy = Strategy::Character { chunk_size, chunk_overlap };
+            let unit = unit_of(&strategy, exact, unit, encoding)?;
+            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
         }
 
-        /// Code points a chunk.
+        /// What a chunk holds at most, or aims at.
         #[getter]
         fn chunk_size(&self) -> usize {
-            self.core.chunk_size()
+            self.core.strategy().sizes().0
         }
 
-        /// Code points that neighbours share.
+        /// What neighbours share.
         #[getter]
         fn chunk_overlap(&self) -> usize {
-            self.core.chunk_overlap()
+            self.core.strategy().sizes().1
         }
     }
 }
 
 splitter_class! {
-    /// Splits by tokens: runs of word characters, of white space, of others; or a pattern's matches.
-    TokenSplitter(split::TokenSplitter), metadata: |_| true, {
+    /// Splits by tokens: BPE tokens of an `encoding`, matches of a pattern, or runs of word characters,
+    /// of white space and of others.
+    TokenSplitter, {
         #[new]
-        #[pyo3(signature = (chunk_size, chunk_overlap=0, token_pattern=None))]
+        #[pyo3(signature = (chunk_size, chunk_overlap=0, token_pattern=None, *, exact=false, unit=None, encoding=None))]
         fn new(
             chunk_size: usize,
             chunk_overlap: usize,
-            token_pattern: Option<&str>,
+            token_pattern: Option<String>,
+            exact: bool,
+            unit: Option<&str>,
+            encoding: Option<&str>,
         ) -> PyResult<Self> {
-            Ok(Self { core: split::TokenSplitter::new(chunk_size, chunk_overlap, token_pattern)? })
+            let strategy = Strategy::Token { chunk_size, chunk_overlap, token_pattern };
+            let unit = unit_of(&strategy, exact, unit, encoding)?;
+            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
         }
 
-        /// Tokens a chunk.
+        /// What a chunk holds at most, or aims at.
         #[getter]
         fn chunk_size(&self) -> usize {
-            self.core.chunk_size()
+            self.core.strategy().sizes().0
         }
 
-        /// Tokens that neighbours share.
+        /// What neighbours share.
         #[getter]
         fn chunk_overlap(&self) -> usize {
-            self.core.chunk_overlap()
+            self.core.strategy().sizes().1
         }
     }
 }
 
 splitter_class! {
     /// Splits by sentences; the size counts UTF-8 bytes, the overlap sentences.
-    SentenceSplitter(split::SentenceSplitter), metadata: |_| true, {
+    SentenceSplitter, {
         #[new]
-        #[pyo3(signature = (chunk_size, chunk_overlap=0, sentence_endings=None))]
-        #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
+        #[pyo3(signature = (chunk_size, chunk_overlap=0, sentence_endings=None, *, exact=false, unit=None, encoding=None))]
         fn new(
             chunk_size: usize,
             chunk_overlap: usize,
             sentence_endings: Option<Vec<String>>,
+            exact: bool,
+            unit: Option<&str>,
+            encoding: Option<&str>,
         ) -> PyResult<Self> {
-            let endings = sentence_endings.as_deref();
-            Ok(Self { core: split::SentenceSplitter::new(chunk_size, chunk_overlap, endings)? })
+            let strategy = Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings };
+            let unit = unit_of(&strategy, exact, unit, encoding)?;
+            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
         }
 
-        /// Bytes at which a chunk stops growing.
+        /// What a chunk holds at most, or aims at.
         #[getter]
         fn chunk_size(&self) -> usize {
-            self.core.chunk_size()
+            self.core.strategy().sizes().0
         }
 
-        /// Sentences that neighbours share.
+        /// What neighbours share.
         #[getter]
         fn chunk_overlap(&self) -> usize {
-            self.core.chunk_overlap()
+            self.core.strategy().sizes().1
         }
     }
 }
 
 splitter_class! {
     /// Splits by the coarsest separator that will do; sizes count UTF-8 bytes.
-    RecursiveSplitter(split::RecursiveSplitter), metadata: |_| true, {
+    RecursiveSplitter, {
         #[new]
-        #[pyo3(signature = (chunk_size, chunk_overlap=0, separators=None))]
+        #[pyo3(signature = (chunk_size, chunk_overlap=0, separators=None, *, exact=false, unit=None, encoding=None))]
         fn new(
             chunk_size: usize,
             chunk_overlap: usize,
             separators: Option<Vec<String>>,
+            exact: bool,
+            unit: Option<&str>,
+            encoding: Option<&str>,
         ) -> PyResult<Self> {
-            Ok(Self { core: split::RecursiveSplitter::new(chunk_size, chunk_overlap, separators)? })
+            let strategy = Strategy::Recursive { chunk_size, chunk_overlap, separators };
+            let unit = unit_of(&strategy, exact, unit, encoding)?;
+            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
         }
 
-        /// Bytes a chunk, overlap not counted.
+        /// What a chunk holds at most, or aims at.
         #[getter]
         fn chunk_size(&self) -> usize {
-            self.core.chunk_size()
+            self.core.strategy().sizes().0
         }
 
-        /// Bytes taken from each neighbour.
+        /// What neighbours share.
         #[getter]
         fn chunk_overlap(&self) -> usize {
-            self.core.chunk_overlap()
+            self.core.strategy().sizes().1
         }
 
         /// The separators, coarse to fine; a new list each time.
         #[getter]
-        fn separators(&self) -> Vec<&str> {
-            self.core.separators().collect()
+        fn separators(&self) -> Vec<String> {
+            self.core.strategy().separators().into_iter().map(str::to_owned).collect()
         }
     }
 }
 
 splitter_class! {
     /// The splitter that a `TextSplitterConfig` describes.
-    TextSplitter(split::TextSplitter), metadata: split::TextSplitter::include_metadata, {
+    TextSplitter, {
         #[new]
         fn new(config: &TextSplitterConfig) -> PyResult<Self> {
-            Ok(Self { core: split::TextSplitter::new(&config.current())? })
+            Ok(Self { core: TextSplitterCore::new(&config.current())? })
         }
 
         /// The chunks of `text` as dicts of strings: content, start_index, end_index, chunk_index.

@@ -27,23 +27,26 @@ mod properties;
 mod ruler;
 mod seams;
 mod separators;
+mod unit;
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use regex::Regex;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 use self::layers::{Layers, Offsets, paragraphs, word_start};
-pub use self::ruler::Unit;
 use self::ruler::{Measure, Ruler};
 use self::seams::{Anywhere, Seams};
 use self::separators::Separators;
-use super::chunk::{Chunk, Count};
+pub use self::unit::Unit;
+use super::chunk::{Chunk, Content, Count};
 use super::measure::{
-    CodePoints, boundary_after, boundary_before, run_end, slice, trimmed, white_space_end,
+    CodePoints, boundary_after, boundary_before, slice, trimmed, white_space_end,
 };
-use super::{DEFAULT_SEPARATORS, Split, Strategy, WIDE_OVERLAP, ZERO_SIZE, compile, refused};
+use super::runs::run_end;
+use super::{
+    DEFAULT_SEPARATORS, Source, Split, Strategy, WIDE_OVERLAP, ZERO_SIZE, compile, refused,
+};
 use crate::error::Result;
 
 /// Candidates for a cut that are given up, one after the other, before the next coarser rule.
@@ -188,15 +191,16 @@ impl ExactSplitter {
 }
 
 impl Split for ExactSplitter {
-    fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {
-        let mut points = CodePoints::new(text);
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        let text = source.text();
+        let mut points = CodePoints::new(source);
         let mut chunks = Vec::new();
         let mut seams = self.seams(text);
         let mut windows = Windows {
             splitter: self,
             text,
             seams: &mut *seams,
-            measure: Measure::new(text, &self.ruler),
+            measure: Measure::new(source, &self.ruler),
             start: 0,
             covered: 0,
         };
@@ -211,7 +215,7 @@ impl Split for ExactSplitter {
             let chars = points.span(&span);
             windows.step_back(&span);
             chunks.push(Chunk {
-                content: Cow::Borrowed(slice(text, span.clone())),
+                content: Content::Slice,
                 start_index: span.start,
                 end_index: span.end,
                 start_byte: span.start,

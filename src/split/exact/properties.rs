@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
-use super::{Count, ExactSplitter, Measure, Split, Unit, UnicodeSegmentation};
+use super::{Count, ExactSplitter, Measure, Split, UnicodeSegmentation, Unit};
 use crate::split;
 use crate::tokens::Encoding;
 
@@ -128,7 +128,7 @@ fn strategies() -> impl Strategy<Value = split::Strategy> {
 
 /// The size of a content as somebody who sees nothing else would count it.
 fn size(content: &str, splitter: &ExactSplitter) -> usize {
-    Measure::new(content, &splitter.ruler).size(0..content.len())
+    Measure::new(split::Source::new(content), &splitter.ruler).size(0..content.len())
 }
 
 fn blank(text: &str) -> bool {
@@ -162,7 +162,12 @@ proptest! {
             for at in [chunk.start_byte, chunk.end_byte] {
                 if let Err(next) = graphemes.binary_search(&at) {
                     let grapheme = &text[graphemes[next - 1]..graphemes[next]];
-                    prop_assert!(size(grapheme, &splitter) > strategy.sizes().0, "{at} {chunks:?}");
+                    // A mark on a blank stays when the blank is trimmed.
+                    prop_assert!(
+                        grapheme.starts_with(char::is_whitespace)
+                            || size(grapheme, &splitter) > strategy.sizes().0,
+                        "{at} {chunks:?}"
+                    );
                 }
             }
             // Only white space is lost, every chunk ends later and begins later than the last one.

@@ -9,33 +9,16 @@ use std::ops::Range;
 use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::super::measure::{CodePoints, boundary_after, boundary_before, run_end, slice};
+use super::super::Source;
+use super::super::measure::{CodePoints, boundary_after, boundary_before, slice};
+use super::super::runs::run_end;
 use crate::tokens::{Encoding, Tokenizer};
 
 /// Pre-tokens of more tokens than this are cut inside: ideographs without a blank, base64, digests.
 /// The longest English words stay below it.
 const LONGEST_WORD: usize = 16;
 
-/// What a chunk's size and overlap count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Unit {
-    /// Unicode code points, as Python's `len` counts.
-    #[default]
-    Chars,
-    /// User-perceived characters (UAX #29 extended grapheme clusters).
-    Graphemes,
-    /// Bytes of the UTF-8 form.
-    Bytes,
-    /// Words (UAX #29 word boundaries; segments with a letter or a digit).
-    Words,
-    /// BPE tokens of an encoding.
-    Tokens(Encoding),
-    /// Matches of the token strategy's own pattern; for any other strategy the default pattern's.
-    Pattern,
-}
-
-/// A [`Unit`] with what it needs to count.
+/// A [`Unit`](super::Unit) with what it needs to count.
 #[derive(Clone, Debug)]
 pub(super) enum Ruler {
     Chars,
@@ -72,13 +55,21 @@ pub(super) struct Measure<'text> {
 }
 
 impl<'text> Measure<'text> {
-    pub(super) fn new(text: &'text str, ruler: &'text Ruler) -> Self {
+    pub(super) fn new(source: Source<'text>, ruler: &'text Ruler) -> Self {
         let bpe = match ruler {
             Ruler::Bpe(encoding) => Some(encoding.tokenizer()),
             _ => None,
         };
-        let points = CodePoints::new(text);
-        Self { text, ruler, points, marks: Vec::new(), marked_from: 0, word: None, bpe }
+        let points = CodePoints::new(source);
+        Self {
+            text: source.text(),
+            ruler,
+            points,
+            marks: Vec::new(),
+            marked_from: 0,
+            word: None,
+            bpe,
+        }
     }
 
     /// The largest end for which `start..end` holds at most `limit` units: a character boundary,
