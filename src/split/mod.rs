@@ -19,6 +19,7 @@ mod batch;
 mod character;
 mod chunk;
 mod config;
+mod exact;
 mod measure;
 #[cfg(test)]
 mod properties;
