@@ -123,7 +123,8 @@ impl TextSplitterConfig {
         chunk_size: usize,
         chunk_overlap: usize,
         min_paragraph_length: Option<usize>,
-        exact: bool, unit: Option<&str>,
+        exact: bool,
+        unit: Option<&str>,
         encoding: Option<&str>,
     ) -> PyResult<Self> {
         Self::make(
@@ -141,7 +142,8 @@ impl TextSplitterConfig {
         chunk_size: usize,
         chunk_overlap: usize,
         split_by_headers: bool,
-        exact: bool, unit: Option<&str>,
+        exact: bool,
+        unit: Option<&str>,
         encoding: Option<&str>,
     ) -> PyResult<Self> {
         Self::make(
@@ -159,7 +161,8 @@ impl TextSplitterConfig {
         chunk_size: usize,
         chunk_overlap: usize,
         language: Option<String>,
-        exact: bool, unit: Option<&str>,
+        exact: bool,
+        unit: Option<&str>,
         encoding: Option<&str>,
     ) -> PyResult<Self> {
         Self::make(Strategy::Code { chunk_size, chunk_overlap, language }, exact, unit, encoding)
@@ -172,7 +175,8 @@ impl TextSplitterConfig {
         pattern: String,
         chunk_size: usize,
         chunk_overlap: usize,
-        exact: bool, unit: Option<&str>,
+        exact: bool,
+        unit: Option<&str>,
         encoding: Option<&str>,
     ) -> PyResult<Self> {
         Self::make(Strategy::Regex { pattern, chunk_size, chunk_overlap }, exact, unit, encoding)

@@ -21,11 +21,15 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+mod code;
 mod layers;
+mod markdown;
 #[cfg(test)]
 mod properties;
+mod ranked;
 mod ruler;
 mod seams;
+mod sentences;
 mod separators;
 mod unit;
 
@@ -34,9 +38,12 @@ use std::ops::Range;
 use regex::Regex;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
+use self::code::code;
 use self::layers::{Layers, Offsets, paragraphs, word_start};
+use self::markdown::markdown;
 use self::ruler::{Measure, Ruler};
 use self::seams::{Anywhere, Seams};
+use self::sentences::{SentenceSeams, sentences};
 use self::separators::Separators;
 pub use self::unit::Unit;
 use super::chunk::{Chunk, Content, Count};
@@ -175,10 +182,8 @@ impl ExactSplitter {
                 Box::new(Layers::new([Box::new(ends.skip(1)) as Offsets<'text>]))
             }
             Finder::Matches(pattern) => Box::new(Layers::new([ends_of(pattern)])),
-            Finder::Sentences(endings) => Box::new(Layers::new([match endings {
-                Some(pattern) => ends_of(pattern),
-                None => Box::new(sentences(text)),
-            }])),
+            Finder::Sentences(None) => Box::new(SentenceSeams::new(text)),
+            Finder::Sentences(Some(endings)) => Box::new(SentenceSeams::custom(text, endings)),
             Finder::Separators(separators) => Box::new(separators.over(text)),
             Finder::Paragraphs { shortest } => Box::new(Layers::new([
                 Box::new(paragraphs(text, *shortest)) as Offsets<'text>,
@@ -452,15 +457,4 @@ enum Candidate {
     Refused,
     /// Nothing at all fits behind the repeated part.
     DropOverlap,
-}
-
-// TEMPORARY-BELOW
-fn sentences(text: &str) -> impl Iterator<Item = usize> + '_ {
-    text.split_sentence_bound_indices().map(|(at, one)| at + one.len())
-}
-fn markdown(text: &str, _by: bool) -> Layers<'_> {
-    Layers::new([Box::new(paragraphs(text, 0)) as Offsets<'_>])
-}
-fn code<'t>(text: &'t str, _l: Option<&str>) -> Layers<'t> {
-    Layers::new([Box::new(paragraphs(text, 0)) as Offsets<'t>])
 }

@@ -33,13 +33,17 @@ impl Unit {
     ///
     /// # Errors
     /// [`Kind::Parameter`](crate::Kind::Parameter): an unknown name, an encoding for another unit
-    /// than tokens, or beside a token pattern.
+    /// than tokens, or beside a token pattern, `exact` off for a strategy that has no other mode.
     pub fn chosen(
         strategy: &Strategy,
         exact: bool,
         unit: Option<&str>,
         encoding: Option<&str>,
     ) -> Result<Option<Self>> {
+        if strategy.is_always_exact() && !exact {
+            let name = strategy.name();
+            return Err(refused(format_args!("exact=False: {name} has only the exact mode")));
+        }
         let own_tokens = matches!(strategy, Strategy::Token { .. });
         if matches!(strategy, Strategy::Token { token_pattern: Some(_), .. }) && encoding.is_some()
         {
@@ -52,7 +56,7 @@ impl Unit {
                     "encoding={name:?} needs unit=\"tokens\", not unit={unit:?}"
                 )));
             }
-            (None, None) if !exact && !strategy.is_always_exact() => return Ok(None),
+            (None, None) if !exact => return Ok(None),
             (None | Some("tokens"), None) if own_tokens => Self::Pattern,
             (Some("tokens"), None) => Self::Tokens(Encoding::default()),
             (None | Some("chars"), None) => Self::Chars,
