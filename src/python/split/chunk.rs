@@ -109,7 +109,7 @@ impl TextChunk {
         self.chunk.chunk_index
     }
 
-    /// `length` in code points, and `token_count` or `sentence_count`; all of them strings.
+    /// `length` in code points, `token_count` or `sentence_count`, `headings`; all of them strings.
     #[getter]
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metadata = PyDict::new(py);
@@ -127,6 +127,9 @@ impl TextChunk {
                 metadata.set_item("sentence_count", count.to_string())?;
             }
             None => {}
+        }
+        if let Some(headings) = &self.chunk.headings {
+            metadata.set_item("headings", &**headings)?;
         }
         Ok(metadata)
     }
