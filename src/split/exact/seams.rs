@@ -44,7 +44,7 @@ pub(super) struct Anywhere {
 }
 
 impl Seams for Anywhere {
-    fn best(&mut self, _after: usize, upto: usize) -> Option<usize> {
-        self.accept.then_some(upto)
+    fn best(&mut self, after: usize, upto: usize) -> Option<usize> {
+        (self.accept && upto > after).then_some(upto)
     }
 }
