@@ -62,4 +62,3 @@ pub(super) fn split_texts<'py>(
     }
     Ok(lists)
 }
-

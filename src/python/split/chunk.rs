@@ -130,4 +130,3 @@ impl TextChunk {
         Ok(hasher.finish())
     }
 }
-

@@ -211,4 +211,3 @@ splitter_class! {
         }
     }
 }
-
