@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The cases kept for a target; none for a target that has not been fuzzed yet.
-pub fn kept(target: &str) -> Vec<Vec<u8>> {
+pub(crate) fn kept(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/splitting/corpus");
     let packed = fs::read(folder.join(format!("{target}.bin"))).unwrap_or_default();
     let mut rest = packed.as_slice();

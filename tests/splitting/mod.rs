@@ -23,10 +23,10 @@ use graphbit::split::{
 type Cut<'text> = Vec<Chunk<Cow<'text, str>>>;
 
 /// A check of one case.
-pub type Check = fn(&[u8]);
+pub(crate) type Check = fn(&[u8]);
 
 /// Every target of the fuzzer, by the name of its corpus.
-pub const TARGETS: [(&str, Check); 4] = [
+pub(crate) const TARGETS: [(&str, Check); 4] = [
     ("character", character as Check),
     ("token", token),
     ("sentence", sentence),
@@ -35,7 +35,7 @@ pub const TARGETS: [(&str, Check); 4] = [
 
 /// What a text is put together from when [`Case`] reads its bytes as pieces: everything that is hard
 /// to cut between. At random, bytes would hardly ever spell an emoji of five code points.
-pub const PIECES: [&str; 64] = [
+pub(crate) const PIECES: [&str; 64] = [
     "a",
     "word",
     "longer",
@@ -104,24 +104,24 @@ pub const PIECES: [&str; 64] = [
 
 /// One case: parameters and text.
 #[derive(Debug)]
-pub struct Case {
+pub(crate) struct Case {
     /// At least 1; small, large or without bound.
-    pub size: usize,
+    pub(crate) size: usize,
     /// Anything up to a little more than the size.
-    pub overlap: usize,
+    pub(crate) overlap: usize,
     /// Whether white space at the ends of chunks goes.
-    pub trim: bool,
+    pub(crate) trim: bool,
     /// Whether words are kept whole where that is a choice.
-    pub whole_words: bool,
+    pub(crate) whole_words: bool,
     /// Picks among patterns, separators, units.
-    pub choice: usize,
+    pub(crate) choice: usize,
     /// What is split.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Case {
     /// Reads a case; too few bytes make an empty text.
-    pub fn read(data: &[u8]) -> Self {
+    pub(crate) fn read(data: &[u8]) -> Self {
         let byte = |at: usize| usize::from(data.get(at).copied().unwrap_or_default());
         let rest = data.get(5..).unwrap_or_default();
         let flags = byte(3);
@@ -153,12 +153,12 @@ impl Case {
     }
 
     /// The overlap where it must be below the size.
-    pub const fn narrow_overlap(&self) -> usize {
+    pub(crate) const fn narrow_overlap(&self) -> usize {
         if self.overlap < self.size { self.overlap } else { self.size - 1 }
     }
 
     /// One of `all`, the same for the same case.
-    pub fn pick<'all, T>(&self, all: &'all [T]) -> &'all T {
+    pub(crate) fn pick<'all, T>(&self, all: &'all [T]) -> &'all T {
         &all[self.choice % all.len()]
     }
 }
@@ -238,7 +238,7 @@ fn the_generic_one_agrees(strategy: Strategy, case: &Case, whole_words: bool, ch
 }
 
 /// [`CharacterSplitter`].
-pub fn character(data: &[u8]) {
+pub(crate) fn character(data: &[u8]) {
     let case = Case::read(data);
     let (size, overlap) = (case.size, case.narrow_overlap());
     let splitter = CharacterSplitter::new(size, overlap)
@@ -268,7 +268,7 @@ pub fn character(data: &[u8]) {
 const DEFAULT_TOKENS: &str = r"\b\w+\b|\s+|[^\w\s]+";
 
 /// [`TokenSplitter`] with the default pattern and with others.
-pub fn token(data: &[u8]) {
+pub(crate) fn token(data: &[u8]) {
     const PATTERNS: [Option<&str>; 10] = [
         None,
         None,
@@ -308,7 +308,7 @@ pub fn token(data: &[u8]) {
 }
 
 /// [`SentenceSplitter`].
-pub fn sentence(data: &[u8]) {
+pub(crate) fn sentence(data: &[u8]) {
     const ENDINGS: [Option<&[&str]>; 9] = [
         None,
         None,
@@ -347,7 +347,7 @@ pub fn sentence(data: &[u8]) {
 const RECURSIVE_DEFAULTS: [&str; 10] = ["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " ", ""];
 
 /// [`RecursiveSplitter`].
-pub fn recursive(data: &[u8]) {
+pub(crate) fn recursive(data: &[u8]) {
     const SEPARATORS: [&[&str]; 9] = [
         &RECURSIVE_DEFAULTS,
         &RECURSIVE_DEFAULTS,
