@@ -83,8 +83,10 @@ def _code(size: int, chance: random.Random) -> str:
     parts, written = [], 0
     while written < size:
         lines = [f"def {chance.choice(words)}({', '.join(chance.choices(words, k=3))}):"]
-        for _ in range(chance.randint(3, 25)):
-            lines.append("    " * chance.randint(1, 3) + " = ".join(chance.choices(words, k=2)))
+        lines += [
+            "    " * chance.randint(1, 3) + " = ".join(chance.choices(words, k=2))
+            for _ in range(chance.randint(3, 25))
+        ]
         parts.append("\n".join(lines) + "\n\n\n")
         written += len(parts[-1])
     return "".join(parts)
@@ -147,7 +149,8 @@ def _translations(languages: tuple[str, ...], chance: random.Random | None) -> I
             for path in sorted(root.glob(f"{language}/LC_MESSAGES/*.mo")):
                 try:
                     with path.open("rb") as file:
-                        catalogue = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+                        # The only way to all messages of a catalogue.
+                        catalogue = gettext.GNUTranslations(file)._catalog  # noqa: SLF001
                 except (OSError, UnicodeDecodeError, ValueError):
                     continue
                 said = [text for text in catalogue.values() if text and len(text) > 25]

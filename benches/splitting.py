@@ -394,18 +394,24 @@ def count(bench: Bench) -> None:
         title = f"Counting tokens, {encoding}"
         start = len(bench.results)
         bench.speeds(title, "count", names, encoding=encoding, unit="tokens")
-        wrong: dict[str, set[str]] = {}
-        rows = [row for row in bench.results[start:] if row["speeds"]]
-        ours = {(row["corpus"], row["size"]): row["chunks"] for row in rows if row["name"] == OURS}
-        for row in rows:
-            same = ours.get((row["corpus"], row["size"]), row["chunks"])
-            if row["chunks"] != same:
-                off = f"{row['corpus']} {NAMES[row['size']]}: {row['chunks'] - same:+,}"
-                wrong.setdefault(row["name"], set()).add(off)
-        for name in {row["name"] for row in rows} - {OURS}:
-            off = ", ".join(sorted(wrong.get(name, ())))
-            print(f"\n{name} counts as ours does, {encoding}" if not off else
-                  f"\n{name} is NOT exact, {encoding}: {off}")  # fmt: skip
+        judge(bench.results[start:], encoding)
+
+
+def judge(rows: list[dict[str, Any]], encoding: str) -> None:
+    """Says who counts what tiktoken counts."""
+    rows = [row for row in rows if row["speeds"] and row["threads"] == 1]
+    right = {(r["corpus"], r["size"]): r["chunks"] for r in rows if r["name"] == "tiktoken"}
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = {(r["corpus"], r["size"]): r["chunks"] for r in rows if r["name"] == name}
+        both = own.keys() & right.keys()
+        wrong = [
+            f"{corpus}, {NAMES[size]}: {own[corpus, size] - right[corpus, size]:+,} tokens"
+            for corpus, size in sorted(both)
+            if own[corpus, size] != right[corpus, size]
+        ]
+        verdict = f"NOT exact: {'; '.join(wrong)}" if wrong else "as many tokens as tiktoken"
+        if name != "tiktoken" and both:
+            print(f"\n{encoding}, {name}: {verdict} ({len(both)} comparisons)")
 
 
 def rounds_of(

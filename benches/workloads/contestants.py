@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# ruff: noqa: ARG001 - every contestant is asked in the same way, whether it needs all of it or not
+
 # Content of every chunk, read: how many chunks, how many characters in them.
 Read = Callable[[str], "tuple[int, int]"]
 SEPARATORS = ["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " "]
