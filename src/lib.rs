@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 1 | [`error`], [`secret`], [`types`], [`logging`] | what everything speaks: one error, one secret, plain data |
 //! | 2 | [`runtime`] | the shared Tokio runtime, the blocking doorway, callback threads, fork |
-//! | 3 | [`http`] | the one transport; server-sent events and NDJSON frames |
+//! | 3 | [`http`], [`tokens`] | the one transport; OpenAI's byte-pair tokens |
 //! | 4 | [`dialect`], [`split`] | pure bytes in, bytes out: wire formats and text splitting |
 //! | 5 | [`resilience`] | retry, breaker, stats: generic over an attempt, names no provider |
 //! | 6 | [`llm`], [`embeddings`], [`load`], [`store`] | clients, document loading and the vector store |
@@ -42,6 +42,7 @@ pub mod runtime;
 pub mod secret;
 pub mod split;
 pub mod store;
+pub mod tokens;
 pub mod types;
 
 #[cfg(feature = "python")]

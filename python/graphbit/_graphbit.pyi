@@ -43,10 +43,15 @@ __all__ = [
     "TokenSplitter",
     "VectorStore",
     "configure_runtime",
+    "count_tokens",
+    "count_tokens_many",
+    "decode_tokens",
+    "encode_tokens",
     "get_system_info",
     "health_check",
     "init",
     "shutdown",
+    "truncate_tokens",
     "version",
 ]
 
@@ -103,6 +108,65 @@ def health_check() -> dict[str, Any]:
 
 def shutdown() -> None:
     """Flushes what is buffered. Everything stays usable; may be called any number of times."""
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+def count_tokens(text: str, encoding: str = "cl100k_base") -> int:
+    """How many tokens OpenAI's models see in `text`; exactly tiktoken's count, without a network.
+
+    Args:
+        text: Any text. The names of special tokens such as `<|endoftext|>` count as ordinary text.
+        encoding: `cl100k_base`, `o200k_base`, `p50k_base`, `r50k_base` or `gpt2`, or the name of an
+            OpenAI model, which picks the one it uses.
+
+    Raises:
+        ParameterError: No encoding or known model has that name.
+    """
+
+def count_tokens_many(
+    texts: Iterable[str], encoding: str = "cl100k_base", *, max_workers: int | None = None
+) -> list[int]:
+    """How many tokens each text has, in order. Large batches use all cores, other threads run meanwhile.
+
+    Args:
+        texts: Any iterable; what it raises is raised.
+        encoding: As for `count_tokens`.
+        max_workers: At most so many threads; by default one a core.
+
+    Raises:
+        ParameterError: No encoding or known model has that name, or `max_workers` is 0.
+    """
+
+def truncate_tokens(text: str, n: int, encoding: str = "cl100k_base") -> str:
+    """The longest beginning of `text` that ends with a token and counts at most `n` tokens.
+
+    It consists of whole characters; `n` of 0 gives the empty text. Takes time in proportion to what is
+    returned.
+
+    Args:
+        text: Any text.
+        n: The most tokens `count_tokens` may find in the result.
+        encoding: As for `count_tokens`.
+
+    Raises:
+        ParameterError: No encoding or known model has that name.
+        OverflowError: `n` is negative or beyond 64 bits.
+    """
+
+def encode_tokens(text: str, encoding: str = "cl100k_base") -> list[int]:
+    """The ids of the tokens of `text`, those of tiktoken's `encode_ordinary`.
+
+    Raises:
+        ParameterError: No encoding or known model has that name.
+    """
+
+def decode_tokens(ids: Sequence[int], encoding: str = "cl100k_base") -> str:
+    """The text of tokens; bytes that are no UTF-8, half a character for instance, become U+FFFD.
+
+    Raises:
+        ValidationError: An id is no token of the encoding.
+        ParameterError: No encoding or known model has that name.
+    """
 
 # --- language models ------------------------------------------------------------------------------
 

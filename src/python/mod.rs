@@ -18,6 +18,7 @@ mod split;
 mod store;
 mod stream;
 mod system;
+mod tokens;
 
 use pyo3::prelude::*;
 
@@ -46,6 +47,10 @@ mod _graphbit {
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
+    };
+    #[pymodule_export]
+    use super::tokens::{
+        count_tokens, count_tokens_many, decode_tokens, encode_tokens, truncate_tokens,
     };
 
     #[pymodule_init]

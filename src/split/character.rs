@@ -93,6 +93,7 @@ impl Split for CharacterSplitter {
                     end_char: end_char - points.count(last..end),
                     chunk_index: chunks.len(),
                     count: None,
+                    headings: None,
                 });
             }
             // Stepping back behind the start would repeat this chunk's tail letter by letter.

@@ -1,6 +1,7 @@
 //! What a splitter returns: the content and where it stands in the source.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// How many units of the splitter's own kind a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,8 @@ pub struct Chunk<C = String> {
     pub chunk_index: usize,
     /// Tokens or sentences, for the splitters that count them.
     pub count: Option<Count>,
+    /// The headings above the chunk, outermost first, joined with `" > "`; Markdown only.
+    pub headings: Option<Arc<str>>,
 }
 
 impl<C> Chunk<C> {
@@ -53,6 +56,7 @@ impl<C> Chunk<C> {
             end_char: self.end_char,
             chunk_index: self.chunk_index,
             count: self.count,
+            headings: self.headings,
         }
     }
 }

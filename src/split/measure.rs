@@ -71,6 +71,16 @@ impl<'text> CodePoints<'text> {
         start..start + self.count(span.clone())
     }
 
+    /// The byte offset `steps` code points before `from`, or the start of the text.
+    pub(super) fn retreat(&self, from: usize, steps: usize) -> usize {
+        if self.ascii {
+            return from.saturating_sub(steps);
+        }
+        let before = self.text.as_bytes().get(..from).unwrap_or_default();
+        let starts = before.iter().enumerate().rev().filter(|(_, byte)| **byte & 0xC0 != 0x80);
+        steps.checked_sub(1).map_or(from, |last| starts.map(|(at, _)| at).nth(last).unwrap_or(0))
+    }
+
     /// The byte offset `steps` code points after `from`, and how many there really were.
     pub(super) fn advance(&self, from: usize, steps: usize) -> (usize, usize) {
         let rest = self.text.len() - from;

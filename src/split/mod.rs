@@ -19,6 +19,7 @@ mod batch;
 mod character;
 mod chunk;
 mod config;
+mod exact;
 mod measure;
 #[cfg(test)]
 mod properties;
@@ -33,6 +34,8 @@ pub use batch::split_texts;
 pub use character::CharacterSplitter;
 pub use chunk::{Chunk, Count};
 pub use config::{Strategy, TextSplitter, TextSplitterConfig};
+pub use exact::{ExactSplitter, Unit};
+use recursive::DEFAULT_SEPARATORS;
 pub use recursive::RecursiveSplitter;
 pub use sentence::SentenceSplitter;
 pub use token::TokenSplitter;
@@ -67,6 +70,7 @@ inherent_split!(
     TokenSplitter,
     SentenceSplitter,
     RecursiveSplitter,
+    ExactSplitter,
     TextSplitter
 );
 

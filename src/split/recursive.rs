@@ -13,7 +13,8 @@ use super::measure::{CodePoints, boundary_after, boundary_before, slice, trimmed
 use super::{Split, ZERO_SIZE, refused};
 use crate::error::Result;
 
-const DEFAULT_SEPARATORS: [&str; 10] = ["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " ", ""];
+pub(super) const DEFAULT_SEPARATORS: [&str; 10] =
+    ["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " ", ""];
 
 /// Splits by a list of separators, coarse to fine. Sizes are UTF-8 bytes.
 #[derive(Clone, Debug)]
@@ -202,6 +203,7 @@ impl Split for RecursiveSplitter {
                 end_char: chars.end,
                 chunk_index: index,
                 count: None,
+                headings: None,
             });
         }
         if self.chunk_overlap > 0 && chunks.len() > 1 {

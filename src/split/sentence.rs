@@ -110,6 +110,7 @@ impl Split for SentenceSplitter {
                     end_char: chars.end,
                     chunk_index: chunks.len(),
                     count: Some(Count::Sentences(window.len())),
+                    headings: None,
                 });
             }
             last_end = end;

@@ -153,6 +153,7 @@ impl<'text> Chunks<'text> {
             end_char: chars.end,
             chunk_index: self.done.len(),
             count: Some(Count::Tokens(tokens)),
+            headings: None,
         });
     }
 }

@@ -33,4 +33,18 @@ pub(in crate::split) trait Seams {
     fn headings(&mut self, _at: usize) -> Option<Arc<str>> {
         None
     }
+
+    /// Nothing before this offset will be asked for again.
+    fn forget(&mut self, _before: usize) {}
+}
+
+/// Any place will do: windows of characters, or of tokens, which end where their measure ends.
+pub(super) struct Anywhere {
+    pub(super) accept: bool,
+}
+
+impl Seams for Anywhere {
+    fn best(&mut self, _after: usize, upto: usize) -> Option<usize> {
+        self.accept.then_some(upto)
+    }
 }
