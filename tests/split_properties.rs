@@ -3,6 +3,8 @@
 //! `GRAPHBIT_SPLIT_CASES` is the number of generated cases for each splitter:
 //! `GRAPHBIT_SPLIT_CASES=1000000 cargo test --profile quick --test split_properties`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod splitting;
 #[path = "splitting/corpus.rs"]
 mod splitting_corpus;
@@ -44,7 +46,20 @@ macro_rules! on_generated_texts {
         }
     )+};
 }
-on_generated_texts!(character, token, sentence, recursive);
+on_generated_texts!(
+    character,
+    token,
+    sentence,
+    recursive,
+    exact_character,
+    exact_token,
+    exact_sentence,
+    exact_recursive,
+    exact_paragraph,
+    exact_markdown,
+    exact_code,
+    exact_regex
+);
 
 #[test]
 fn the_kept_corpora_pass() {

@@ -13,6 +13,8 @@
     reason = "a failure here is a failed test, and not every user needs all of it"
 )]
 
+mod exact;
+
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -22,17 +24,31 @@ use graphbit::split::{
 };
 use regex::Regex;
 
+#[allow(unused_imports, reason = "a fuzz target takes one")]
+pub(crate) use self::exact::{
+    exact_character, exact_code, exact_markdown, exact_paragraph, exact_recursive, exact_regex,
+    exact_sentence, exact_token,
+};
+
 type Cut<'text> = Vec<Chunk<Cow<'text, str>>>;
 
 /// A check of one case.
 pub(crate) type Check = fn(&[u8]);
 
 /// Every target of the fuzzer, by the name of its corpus.
-pub(crate) const TARGETS: [(&str, Check); 4] = [
+pub(crate) const TARGETS: [(&str, Check); 12] = [
     ("character", character as Check),
     ("token", token),
     ("sentence", sentence),
     ("recursive", recursive),
+    ("exact_character", exact_character),
+    ("exact_token", exact_token),
+    ("exact_sentence", exact_sentence),
+    ("exact_recursive", exact_recursive),
+    ("exact_paragraph", exact_paragraph),
+    ("exact_markdown", exact_markdown),
+    ("exact_code", exact_code),
+    ("exact_regex", exact_regex),
 ];
 
 /// What a text is put together from when [`Case`] reads its bytes as pieces: everything that is hard
