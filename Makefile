@@ -5,6 +5,7 @@
 #   make demo QUESTION="..." DOCS="a.md folder/"
 #   make test                          everything the project claims, in one run
 #   make bench                         the numbers, against GraphBit 0.6.8, in one run
+#   make bench-split                   splitting and counting beside nine rivals (BENCH=--quick)
 #   make wheel                         the wheel to publish, in target/wheels
 
 PYTHON ?= python3
@@ -15,6 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 VENV := .venv
 PY := $(VENV)/bin/python
 PEER := .venv-peer
+RIVALS := .venv-rivals
 TOOLS := $(CARGO_TARGET_DIR)/tools
 SIMULATOR := $(CARGO_TARGET_DIR)/quick/graphbit-simulator
 SOURCES := $(shell find src python -type f -not -name '*.so' -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
@@ -24,7 +26,7 @@ export PYO3_PYTHON := $(CURDIR)/$(PY)
 
 # The steps share two target profiles; side by side they would only wait for cargo's lock.
 .NOTPARALLEL:
-.PHONY: demo test bench wheel lint core deny types docs python clean
+.PHONY: demo test bench bench-split wheel lint core deny types docs python clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.wheel $(SIMULATOR)
@@ -35,6 +37,12 @@ test: lint core deny types docs python
 bench: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/run.py
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/lifecycle.py
+
+# The vocabularies of tiktoken and gigatoken come from a crate, so that nothing is fetched while measuring.
+bench-split: $(VENV)/.wheel $(PEER)/.installed $(RIVALS)/.installed
+	cargo fetch --locked --quiet
+	GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' GRAPHBIT_RIVALS_PYTHON='$(CURDIR)/$(RIVALS)/bin/python' \
+	  $(PY) benches/splitting.py $(BENCH)
 
 wheel: $(VENV)/.tools
 	$(VENV)/bin/maturin build --release --out '$(CARGO_TARGET_DIR)/wheels'
@@ -96,6 +104,14 @@ $(PEER)/.installed:
 	$(PEER)/bin/python -m pip install --quiet graphbit==0.6.8 uvloop
 	touch $@
 
+# Pinned: a comparison names versions. One that has no wheel for this interpreter is left out.
+$(RIVALS)/.installed:
+	$(PYTHON) -m venv $(RIVALS)
+	for package in langchain-text-splitters==1.1.3 semantic-text-splitter==0.33.1 chonkie==1.7.0 \
+	  chunkr-rs==1.6.0 semchunk==4.1.1 tiktoken==0.14.0 gigatoken==0.10.0 rs-bpe==0.1.0; do \
+	  $(RIVALS)/bin/python -m pip install --quiet $$package || echo "left out: $$package"; done
+	touch $@
+
 # Unoptimised: both are quicker to build than a release build is, and fast enough to run.
 $(TOOLS)/.nextest:
 	cargo nextest --version >/dev/null 2>&1 || \
@@ -108,4 +124,4 @@ $(TOOLS)/.deny:
 	mkdir -p '$(TOOLS)' && touch $@
 
 clean:
-	rm -rf '$(CARGO_TARGET_DIR)' $(VENV) $(PEER)
+	rm -rf '$(CARGO_TARGET_DIR)' $(VENV) $(PEER) $(RIVALS)

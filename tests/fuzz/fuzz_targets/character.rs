@@ -1,0 +1,7 @@
+//! `cargo fuzz run character`; what is checked stands in `tests/splitting`.
+#![no_main]
+
+#[path = "../../splitting/mod.rs"]
+mod splitting;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| splitting::character(data));
