@@ -320,7 +320,13 @@ impl Windows<'_, '_> {
                 .resume(from, span.end)
                 .or_else(|| word_start(self.text, from, span.end))
                 .or_else(|| self.first_grapheme(span.start, from, span.end));
-            let Some(start) = start else { return };
+            let Some(mut start) = start else { return };
+            if self.splitter.trim {
+                start = white_space_end(self.text, start);
+            }
+            if start >= span.end {
+                return;
+            }
             // Without a step forward, the next chunk would repeat this one whole.
             let repeats = start <= span.start;
             let fits = || {
