@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, final
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -825,30 +825,19 @@ class TextChunk:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """`length` in characters, and `token_count` or `sentence_count`; all of them strings."""
+        """`length` in characters; `token_count` or `sentence_count`; `headings` above a Markdown chunk,
+        outermost first, joined with `" > "`. All of them strings.
+        """
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-@final
-class CharacterSplitter:
-    """Splits by characters, after white space where there is some."""
+_Unit: TypeAlias = Literal["chars", "graphemes", "bytes", "words", "tokens"]
 
-    def __new__(cls, chunk_size: int, chunk_overlap: int = 0) -> Self:
-        """Makes a splitter.
+@type_check_only
+class _Splitting:
+    """What all splitters have."""
 
-        Args:
-            chunk_size: Characters a chunk; at least 1.
-            chunk_overlap: Characters that neighbours share; less than `chunk_size`.
-
-        Raises:
-            ParameterError: The sizes contradict each other.
-        """
-
-    @property
-    def chunk_size(self) -> int: ...
-    @property
-    def chunk_overlap(self) -> int: ...
     def split_text(self, text: str) -> list[TextChunk]:
         """The chunks of `text`, in order. Other threads run meanwhile."""
 
@@ -888,11 +877,56 @@ class CharacterSplitter:
         """
 
 @final
-class TokenSplitter:
-    """Splits by tokens: runs of word characters, of white space, of others; or a pattern's matches."""
+class CharacterSplitter(_Splitting):
+    """Splits by characters, after white space where there is some."""
 
     def __new__(
-        cls, chunk_size: int, chunk_overlap: int = 0, token_pattern: str | None = None
+        cls,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
+    ) -> Self:
+        """Makes a splitter.
+
+        Args:
+            chunk_size: Characters a chunk; at least 1.
+            chunk_overlap: Characters that neighbours share; less than `chunk_size`.
+            exact: Every chunk is a slice of the text and holds at most `chunk_size` units, overlap
+                included; nothing but white space at its ends is left out. A unit or an encoding
+                asks for it too.
+            unit: What size and overlap count: `chars` (code points, the default), `graphemes`,
+                `bytes` (of UTF-8), `words` (UAX #29) or `tokens`.
+            encoding: Whose tokens: an encoding's or a model's name; `cl100k_base` by default.
+
+        Raises:
+            ParameterError: The sizes contradict each other, or a name is not known.
+        """
+
+    @property
+    def chunk_size(self) -> int: ...
+    @property
+    def chunk_overlap(self) -> int: ...
+
+@final
+class TokenSplitter(_Splitting):
+    """Splits by tokens.
+
+    Tokens are the BPE tokens of an `encoding`, the matches of a pattern, or runs of word characters, of
+    white space and of others.
+    """
+
+    def __new__(
+        cls,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        token_pattern: str | None = None,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> Self:
         """Makes a splitter.
 
@@ -900,59 +934,40 @@ class TokenSplitter:
             chunk_size: Tokens a chunk; at least 1.
             chunk_overlap: Tokens that neighbours share; less than `chunk_size`.
             token_pattern: A regular expression whose matches are the tokens.
+            exact: Every chunk is a slice of the text and holds at most `chunk_size` units, overlap
+                included; nothing but white space at its ends is left out. A unit or an encoding
+                asks for it too.
+            unit: What size and overlap count: `chars` (code points, the default), `graphemes`,
+                `bytes` (of UTF-8), `words` (UAX #29) or `tokens`.
+            encoding: Whose tokens: an encoding's or a model's name; `cl100k_base` by default.
 
         Raises:
-            ParameterError: The sizes contradict each other, or the pattern is no regular expression.
+            ParameterError: The sizes contradict each other, the pattern is no regular expression or stands
+                beside an encoding, or a name is not known.
         """
 
     @property
     def chunk_size(self) -> int: ...
     @property
     def chunk_overlap(self) -> int: ...
-    def split_text(self, text: str) -> list[TextChunk]:
-        """The chunks of `text`, in order. Other threads run meanwhile."""
-
-    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
-        """The chunks of each text, in order; large batches use all cores."""
-
-    def split_texts_parallel(
-        self, texts: Iterable[str], max_workers: int | None = None
-    ) -> list[list[TextChunk]]:
-        """The chunks of each text, in order, cut by several threads; other Python threads run too.
-
-        Args:
-            texts: Any iterable of strings, generators included; not itself a string.
-            max_workers: Threads that cut, the calling one among them; default and most one a core.
-
-        Raises:
-            ParameterError: `max_workers` is 0.
-            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
-            UnicodeEncodeError: A text holds a lone surrogate.
-            Exception: Whatever the iterable raises.
-        """
-
-    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
-        """The chunks of one text after the other, drawing texts only when they are needed.
-
-        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
-        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
-        after the chunks of the texts before it, and ends the iteration.
-
-        Args:
-            texts: Any iterable of strings; not itself a string.
-            batch_size: Texts drawn ahead at most; at least 1.
-
-        Raises:
-            ParameterError: `batch_size` is 0.
-            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
-        """
 
 @final
-class SentenceSplitter:
-    """Splits by sentences. The size counts UTF-8 bytes, the overlap sentences."""
+class SentenceSplitter(_Splitting):
+    """Splits by sentences. The size counts UTF-8 bytes, the overlap sentences.
+
+    In the exact mode both count `unit`, sentences are those of UAX #29, abbreviations considered, and
+    only a sentence that exceeds the size is cut.
+    """
 
     def __new__(
-        cls, chunk_size: int, chunk_overlap: int = 0, sentence_endings: Sequence[str] | None = None
+        cls,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        sentence_endings: Sequence[str] | None = None,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> Self:
         """Makes a splitter.
 
@@ -961,59 +976,36 @@ class SentenceSplitter:
             chunk_overlap: Sentences that neighbours share; capped so that each chunk ends later than
                 the one before.
             sentence_endings: Regular expressions in place of the usual endings.
+            exact: Every chunk is a slice of the text and holds at most `chunk_size` units, overlap
+                included; nothing but white space at its ends is left out. A unit or an encoding
+                asks for it too.
+            unit: What size and overlap count: `chars` (code points, the default), `graphemes`,
+                `bytes` (of UTF-8), `words` (UAX #29) or `tokens`.
+            encoding: Whose tokens: an encoding's or a model's name; `cl100k_base` by default.
 
         Raises:
-            ParameterError: The sizes contradict each other.
+            ParameterError: The size is 0, an ending is no regular expression, a name is not known; in the
+                exact mode, the overlap is not below the size.
         """
 
     @property
     def chunk_size(self) -> int: ...
     @property
     def chunk_overlap(self) -> int: ...
-    def split_text(self, text: str) -> list[TextChunk]:
-        """The chunks of `text`, in order. Other threads run meanwhile."""
-
-    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
-        """The chunks of each text, in order; large batches use all cores."""
-
-    def split_texts_parallel(
-        self, texts: Iterable[str], max_workers: int | None = None
-    ) -> list[list[TextChunk]]:
-        """The chunks of each text, in order, cut by several threads; other Python threads run too.
-
-        Args:
-            texts: Any iterable of strings, generators included; not itself a string.
-            max_workers: Threads that cut, the calling one among them; default and most one a core.
-
-        Raises:
-            ParameterError: `max_workers` is 0.
-            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
-            UnicodeEncodeError: A text holds a lone surrogate.
-            Exception: Whatever the iterable raises.
-        """
-
-    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
-        """The chunks of one text after the other, drawing texts only when they are needed.
-
-        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
-        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
-        after the chunks of the texts before it, and ends the iteration.
-
-        Args:
-            texts: Any iterable of strings; not itself a string.
-            batch_size: Texts drawn ahead at most; at least 1.
-
-        Raises:
-            ParameterError: `batch_size` is 0.
-            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
-        """
 
 @final
-class RecursiveSplitter:
+class RecursiveSplitter(_Splitting):
     """Splits by the coarsest separator that will do. Sizes count UTF-8 bytes."""
 
     def __new__(
-        cls, chunk_size: int, chunk_overlap: int = 0, separators: Sequence[str] | None = None
+        cls,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        separators: Sequence[str] | None = None,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> Self:
         """Makes a splitter.
 
@@ -1021,9 +1013,16 @@ class RecursiveSplitter:
             chunk_size: Bytes a chunk, overlap not counted; at least 1.
             chunk_overlap: Bytes taken from each neighbour, on top of `chunk_size`.
             separators: Coarse to fine; default paragraph, line, sentence, word.
+            exact: Every chunk is a slice of the text and holds at most `chunk_size` units, overlap
+                included; nothing but white space at its ends is left out. A unit or an encoding
+                asks for it too.
+            unit: What size and overlap count: `chars` (code points, the default), `graphemes`,
+                `bytes` (of UTF-8), `words` (UAX #29) or `tokens`.
+            encoding: Whose tokens: an encoding's or a model's name; `cl100k_base` by default.
 
         Raises:
-            ParameterError: The sizes contradict each other.
+            ParameterError: The size is 0, the list is empty, a name is not known; in the exact mode, the
+                overlap is not below the size.
         """
 
     @property
@@ -1034,80 +1033,93 @@ class RecursiveSplitter:
     def separators(self) -> list[str]:
         """Coarse to fine; a new list each time."""
 
-    def split_text(self, text: str) -> list[TextChunk]:
-        """The chunks of `text`, in order. Other threads run meanwhile."""
-
-    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
-        """The chunks of each text, in order; large batches use all cores."""
-
-    def split_texts_parallel(
-        self, texts: Iterable[str], max_workers: int | None = None
-    ) -> list[list[TextChunk]]:
-        """The chunks of each text, in order, cut by several threads; other Python threads run too.
-
-        Args:
-            texts: Any iterable of strings, generators included; not itself a string.
-            max_workers: Threads that cut, the calling one among them; default and most one a core.
-
-        Raises:
-            ParameterError: `max_workers` is 0.
-            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
-            UnicodeEncodeError: A text holds a lone surrogate.
-            Exception: Whatever the iterable raises.
-        """
-
-    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
-        """The chunks of one text after the other, drawing texts only when they are needed.
-
-        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
-        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
-        after the chunks of the texts before it, and ends the iteration.
-
-        Args:
-            texts: Any iterable of strings; not itself a string.
-            batch_size: Texts drawn ahead at most; at least 1.
-
-        Raises:
-            ParameterError: `batch_size` is 0.
-            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
-        """
-
 @final
 class TextSplitterConfig:
     """A strategy, its sizes and three flags. Made by its static methods only.
 
-    `TextSplitter` takes `character`, `token`, `sentence` and `recursive`; the other four can be made,
-    as in GraphBit 0.6.8, and are refused there.
+    All of them take the exact mode's keywords; see `CharacterSplitter`. `paragraph`, `markdown`, `code`
+    and `regex` have only the exact mode.
     """
 
     @staticmethod
-    def character(chunk_size: int, chunk_overlap: int = 0) -> TextSplitterConfig: ...
+    def character(
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
+    ) -> TextSplitterConfig: ...
     @staticmethod
     def token(
-        chunk_size: int, chunk_overlap: int = 0, token_pattern: str | None = None
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        token_pattern: str | None = None,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> TextSplitterConfig: ...
     @staticmethod
     def sentence(
-        chunk_size: int, chunk_overlap: int = 0, sentence_endings: Sequence[str] | None = None
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        sentence_endings: Sequence[str] | None = None,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> TextSplitterConfig: ...
     @staticmethod
     def recursive(
-        chunk_size: int, chunk_overlap: int = 0, separators: Sequence[str] | None = None
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        separators: Sequence[str] | None = None,
+        *,
+        exact: bool = False,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> TextSplitterConfig: ...
     @staticmethod
     def paragraph(
-        chunk_size: int, chunk_overlap: int = 0, min_paragraph_length: int | None = None
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        min_paragraph_length: int | None = None,
+        *,
+        exact: bool = True,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> TextSplitterConfig: ...
     @staticmethod
     def markdown(
-        chunk_size: int, chunk_overlap: int = 0, split_by_headers: bool = True
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        split_by_headers: bool = True,
+        *,
+        exact: bool = True,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> TextSplitterConfig: ...
     @staticmethod
     def code(
-        chunk_size: int, chunk_overlap: int = 0, language: str | None = None
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        language: str | None = None,
+        *,
+        exact: bool = True,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
     ) -> TextSplitterConfig: ...
     @staticmethod
-    def regex(pattern: str, chunk_size: int, chunk_overlap: int = 0) -> TextSplitterConfig: ...
+    def regex(
+        pattern: str,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        *,
+        exact: bool = True,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
+    ) -> TextSplitterConfig: ...
     @property
     def chunk_size(self) -> int: ...
     @property
@@ -1132,48 +1144,10 @@ class TextSplitterConfig:
         """Fill or leave empty each chunk's metadata."""
 
 @final
-class TextSplitter:
+class TextSplitter(_Splitting):
     """The splitter that a `TextSplitterConfig` describes."""
 
     def __new__(cls, config: TextSplitterConfig) -> Self: ...
-    def split_text(self, text: str) -> list[TextChunk]:
-        """The chunks of `text`, in order. Other threads run meanwhile."""
-
-    def split_texts(self, texts: Sequence[str]) -> list[list[TextChunk]]:
-        """The chunks of each text, in order; large batches use all cores."""
-
-    def split_texts_parallel(
-        self, texts: Iterable[str], max_workers: int | None = None
-    ) -> list[list[TextChunk]]:
-        """The chunks of each text, in order, cut by several threads; other Python threads run too.
-
-        Args:
-            texts: Any iterable of strings, generators included; not itself a string.
-            max_workers: Threads that cut, the calling one among them; default and most one a core.
-
-        Raises:
-            ParameterError: `max_workers` is 0.
-            TypeError: `texts` is no iterable of strings; names the position of a wrong element.
-            UnicodeEncodeError: A text holds a lone surrogate.
-            Exception: Whatever the iterable raises.
-        """
-
-    def split_iter(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[list[TextChunk]]:
-        """The chunks of one text after the other, drawing texts only when they are needed.
-
-        Texts are drawn and split a window at a time: `batch_size` texts, or fewer when they reach
-        32 MB of UTF-8. Nothing is drawn before the first `next()`. What drawing raises is raised
-        after the chunks of the texts before it, and ends the iteration.
-
-        Args:
-            texts: Any iterable of strings; not itself a string.
-            batch_size: Texts drawn ahead at most; at least 1.
-
-        Raises:
-            ParameterError: `batch_size` is 0.
-            TypeError: `texts` is no iterable; or, while iterating, an element is no string.
-        """
-
     def create_documents(self, text: str) -> list[dict[str, str]]:
         """The chunks as dicts of strings: `content`, `start_index`, `end_index`, `chunk_index`."""
 

@@ -63,6 +63,10 @@ def row(chunk: TextChunk) -> list[Any]:
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["id"])
 def test_captured_case(case: dict[str, Any]) -> None:
+    if "Unsupported splitter strategy" in case.get("message", ""):
+        # Four strategies that 0.6.8 knows by name only.
+        assert [chunk.content for chunk in build(case).split_text("a, b")] == ["a, b"]
+        return
     if "raises" in case:
         # One class for every refusal, which both of GraphBit's sane `except` clauses catch.
         expected = OverflowError if case["raises"] == "OverflowError" else ValueError
@@ -187,8 +191,8 @@ def test_config_factories() -> None:
             config.set_trim_whitespace(1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^Pattern cannot be empty$"):
         TextSplitterConfig.regex("", 5)
-    with pytest.raises(ValueError, match="Unsupported splitter strategy: Regex"):
-        TextSplitter(TextSplitterConfig.regex("timeout", 5))
+    pieces = TextSplitter(TextSplitterConfig.regex(",", 3)).split_text("ab,cd,ef")
+    assert [chunk.content for chunk in pieces] == ["ab,", "cd,", "ef"]
 
 
 @pytest.mark.parametrize("make", [*SPLITTERS, *(getattr(TextSplitterConfig, n) for n in FACTORIES)])
