@@ -59,6 +59,9 @@ use crate::error::Result;
 /// Candidates for a cut that are given up, one after the other, before the next coarser rule.
 const PATIENCE: usize = 16;
 
+/// Bytes behind a window in which its last grapheme may end.
+const LOOK_AHEAD: usize = 256;
+
 /// Splits under a hard cap into slices of the source. Any [`Strategy`], any [`Unit`].
 #[derive(Clone, Debug)]
 pub struct ExactSplitter {
@@ -286,9 +289,18 @@ impl Windows<'_, '_> {
                 self.start = self.covered;
                 continue;
             }
-            // A grapheme that alone exceeds the cap, or even one of its characters.
+            // A grapheme that alone exceeds the cap, or even one of its characters. Unless it only
+            // did together with what follows it.
+            let ahead = boundary_before(self.text, bound.min(limit.saturating_add(LOOK_AHEAD)));
+            let grapheme = slice(self.text, low..ahead).graphemes(true).next().map_or(1, str::len);
             let first = slice(self.text, low..bound).chars().next().map_or(1, char::len_utf8);
             let mut end = limit.max(low + first);
+            if self.splitter.ruler.depends_on_context()
+                && (low + grapheme < ahead || ahead == bound)
+                && self.fits(low + grapheme)
+            {
+                end = low + grapheme;
+            }
             while end > low + first && !self.fits(end) {
                 end = boundary_before(self.text, end - 1);
             }
