@@ -38,7 +38,7 @@ use crate::error::{Error, Kind, Result};
 use crate::llm::LlmClient;
 use crate::load;
 use crate::runtime;
-use crate::split::{RecursiveSplitter, Split};
+use crate::split::{ExactSplitter, Split, Strategy, Unit};
 use crate::store::{Metric, VectorStore};
 use crate::types::{ChatRequest, Document, Passage, Usage};
 
@@ -48,7 +48,8 @@ pub use report::{DocumentOutcome, IngestReport, Progress, StageSeconds};
 
 /// Passages given to the model, unless the question asks for another number.
 pub const DEFAULT_TOP_K: usize = 4;
-const CHUNK_BYTES: usize = 1000;
+/// Code points a chunk, about 250 tokens of English: well below what embedding models take.
+const CHUNK_CHARS: usize = 1000;
 const CHUNK_OVERLAP: usize = 100;
 const BATCH_TEXTS: usize = 64;
 const REMOTE_CONCURRENCY: usize = 16;
@@ -93,7 +94,14 @@ impl Config {
         Ok(Self {
             embedding,
             llm,
-            splitter: Arc::new(RecursiveSplitter::new(CHUNK_BYTES, CHUNK_OVERLAP, None)?),
+            splitter: Arc::new(ExactSplitter::new(
+                &Strategy::Recursive {
+                    chunk_size: CHUNK_CHARS,
+                    chunk_overlap: CHUNK_OVERLAP,
+                    separators: None,
+                },
+                Unit::Chars,
+            )?),
             store: Arc::new(VectorStore::new(Metric::Cosine, None)?),
             top_k: DEFAULT_TOP_K,
             batch_size: BATCH_TEXTS,
