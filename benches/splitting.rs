@@ -11,8 +11,10 @@ use std::fmt;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use graphbit::split::{
-    CharacterSplitter, RecursiveSplitter, SentenceSplitter, Split, TokenSplitter, split_texts,
+    CharacterSplitter, ExactSplitter, RecursiveSplitter, SentenceSplitter, Source, Split, Strategy,
+    TokenSplitter, Unit, split_texts,
 };
+use graphbit::tokens::Encoding;
 
 const SIZE: usize = 1_000_000;
 
@@ -151,7 +153,28 @@ fn recursive_without_overlap(bencher: Bencher<'_, '_>, letters: Letters) {
 fn recursive_batch(bencher: Bencher<'_, '_>, letters: Letters) {
     let splitter = RecursiveSplitter::new(1000, 100, None).expect("sizes");
     let text = letters.text(10_000);
-    let texts = vec![text.as_str(); 100];
+    let texts = vec![Source::new(&text); 100];
     let bytes = BytesCount::new(text.len() * texts.len());
     bencher.counter(bytes).bench_local(|| split_texts(&splitter, black_box(&texts)));
+}
+
+#[divan::bench(args = KINDS)]
+fn exact_recursive(bencher: Bencher<'_, '_>, letters: Letters) {
+    let strategy = Strategy::Recursive { chunk_size: 1000, chunk_overlap: 100, separators: None };
+    run(bencher, &ExactSplitter::new(&strategy, Unit::Chars).expect("sizes"), letters);
+}
+
+#[divan::bench(args = KINDS)]
+fn exact_tokens(bencher: Bencher<'_, '_>, letters: Letters) {
+    let strategy = Strategy::Token { chunk_size: 200, chunk_overlap: 20, token_pattern: None };
+    let unit = Unit::Tokens(Encoding::Cl100kBase);
+    run(bencher, &ExactSplitter::new(&strategy, unit).expect("sizes"), letters);
+}
+
+#[divan::bench(args = KINDS)]
+fn count_tokens(bencher: Bencher<'_, '_>, letters: Letters) {
+    let text = letters.text(1_000_000);
+    let tokenizer = Encoding::Cl100kBase.tokenizer();
+    let bytes = BytesCount::new(text.len());
+    bencher.counter(bytes).bench_local(|| tokenizer.count(black_box(&text)));
 }
