@@ -557,7 +557,11 @@ class LlmResponse:
     def finish_reason(self) -> FinishReason: ...
     @property
     def metadata(self) -> dict[str, str]:
-        """JSON text by key; a string comes with its quotes."""
+        """What is known of the chunk, all of it strings.
+
+        `length` in characters; `token_count` or `sentence_count`; `headings` above a Markdown chunk,
+        outermost first, joined with `" > "`.
+        """
 
     def has_tool_calls(self) -> bool: ...
     def is_truncated(self) -> bool: ...
