@@ -14,6 +14,9 @@ const WORTH_A_THREAD: usize = 256 * 1024;
 /// Bytes of small texts that the calling thread cuts before it looks what the others did.
 const PORTION: usize = 64 * 1024;
 
+/// From this many bytes on a text that is more than its share is divided among the threads.
+const WORTH_DIVIDING: usize = 4 * 1024 * 1024;
+
 /// Splits every text, in parallel when there is enough of them; the results keep their order.
 ///
 /// The threads are scoped, one a core at most, and gone when this returns. A panic in one of them
@@ -53,16 +56,34 @@ pub fn split_each<S: Split + ?Sized, E>(
     mut deliver: impl FnMut(usize, Vec<Chunk<Content>>) -> Result<(), E>,
 ) -> Result<(), E> {
     let bytes: usize = texts.iter().map(|text| text.text().len()).sum();
-    let wanted = texts.len().min(bytes / WORTH_A_THREAD);
+    let longest = texts.iter().map(|text| text.text().len()).max().unwrap_or_default();
+    let most = if longest < WORTH_DIVIDING { texts.len() } else { usize::MAX };
+    let wanted = most.min(bytes / WORTH_A_THREAD);
     let workers = match workers.map_or(wanted, |most| wanted.min(most.get())) {
         0 | 1 => 1,
         // Asking for the number of cores reads files; small batches are done before that.
         more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
     };
-    let queue = Queue::new(splitter, texts, workers > 1);
+    let mut queue = Queue::new(splitter, texts, workers > 1);
+    // All threads together take these, so that none of them is left with one at the end.
+    let is_long = |index: &usize| {
+        let length = texts.get(*index).map_or(0, |text| text.text().len());
+        workers > 1 && length >= WORTH_DIVIDING && length.saturating_mul(2 * workers) > bytes
+    };
+    let (long, others) = queue.order.iter().partition::<Vec<_>, _>(|index| is_long(index));
+    queue.order = others;
+    for index in long {
+        let Some(text) = texts.get(index) else { continue };
+        let mut divided = None;
+        aside(&mut || divided = splitter.places_divided(*text, workers))?;
+        match divided {
+            Some(chunks) => deliver(index, chunks)?,
+            None => queue.order.insert(0, index),
+        }
+    }
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
-        let helpers: Vec<_> = (1..workers)
+        let helpers: Vec<_> = (1..workers.min(queue.order.len()))
             // A thread that cannot be had is one worker fewer, not an error.
             .map_while(|_| {
                 let (sender, queue) = (sender.clone(), &queue);

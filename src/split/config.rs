@@ -235,4 +235,14 @@ impl Split for TextSplitter {
             Engine::Exact(splitter) => splitter.places(source),
         }
     }
+
+    fn places_divided(&self, source: Source<'_>, workers: usize) -> Option<Vec<Chunk<Content>>> {
+        match &self.engine {
+            Engine::Character(splitter) => splitter.places_divided(source, workers),
+            Engine::Token(splitter) => splitter.places_divided(source, workers),
+            Engine::Sentence(splitter) => splitter.places_divided(source, workers),
+            Engine::Recursive(splitter) => splitter.places_divided(source, workers),
+            Engine::Exact(splitter) => splitter.places_divided(source, workers),
+        }
+    }
 }

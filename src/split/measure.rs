@@ -72,6 +72,16 @@ impl<'text> CodePoints<'text> {
         Self { text: source.text(), ascii: source.is_ascii(), byte: 0, code_point: 0 }
     }
 
+    /// Counts from `byte`, whose offset is 0, on.
+    pub(super) const fn from_place(source: Source<'text>, byte: usize) -> Self {
+        Self { text: source.text(), ascii: source.is_ascii(), byte, code_point: 0 }
+    }
+
+    /// Adds to all offsets.
+    pub(super) const fn shift(&mut self, code_points: usize) {
+        self.code_point += code_points;
+    }
+
     /// Code points in `range`.
     pub(super) fn count(&self, range: Range<usize>) -> usize {
         if self.ascii {

@@ -16,11 +16,13 @@
 //! ```
 
 mod batch;
+mod chains;
 mod character;
 mod chunk;
 mod config;
 mod exact;
 mod measure;
+mod presence;
 #[cfg(test)]
 mod properties;
 mod recursive;
@@ -49,6 +51,12 @@ use crate::error::{Error, Kind, Result};
 pub trait Split: Send + Sync {
     /// The chunks of a text as places in it; [`Chunk::read`] makes the content.
     fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>>;
+
+    /// The same chunks, made on up to `workers` threads; `None` where this splitter cannot divide
+    /// this text, and then nothing was done. By default it never can.
+    fn places_divided(&self, _source: Source<'_>, _workers: usize) -> Option<Vec<Chunk<Content>>> {
+        None
+    }
 
     /// The chunks of `text`, borrowing from it whatever is a slice of it.
     fn cut<'text>(&self, text: &'text str) -> Vec<Chunk<Cow<'text, str>>> {

@@ -197,6 +197,34 @@ proptest! {
     }
 
     #[test]
+    fn a_divided_text_has_the_same_chunks(
+        texts in prop::collection::vec(texts(), 1..12),
+        size in 1_usize..60,
+        overlap in 0_usize..30,
+        workers in 2_usize..7,
+        trim: bool,
+        list in prop::sample::select(vec![
+            vec!["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " ", ""],
+            vec!["\n\n", " "],
+            vec!["aa", "a", ""],
+            vec![" ", "\n"],
+            vec![""],
+        ]),
+    ) {
+        let text = texts.concat();
+        let source = Source::new(&text);
+        let owned = list.iter().map(|one| (*one).to_owned()).collect();
+        let recursive =
+            RecursiveSplitter::new(size, overlap, Some(owned)).unwrap().with_trim(trim);
+        let sentence = SentenceSplitter::new(size, overlap % 5, None).unwrap().with_trim(trim);
+        for splitter in [&recursive as &dyn Split, &sentence] {
+            if let Some(divided) = splitter.places_divided(source, workers) {
+                prop_assert_eq!(divided, splitter.places(source));
+            }
+        }
+    }
+
+    #[test]
     fn batches_keep_their_order(sizes in prop::collection::vec(0_usize..200_000, 0..9)) {
         let texts: Vec<String> =
             sizes.iter().enumerate().map(|(at, size)| format!("{at} ").repeat(size / 2)).collect();
@@ -234,6 +262,29 @@ fn sizes_without_bound_give_one_chunk() {
     );
     assert_eq!(SentenceSplitter::new(usize::MAX, usize::MAX, None).unwrap().split(text).len(), 1);
     assert_eq!(RecursiveSplitter::new(usize::MAX, usize::MAX, None).unwrap().split(text).len(), 1);
+}
+
+#[test]
+fn one_long_text_among_short_ones_is_divided() {
+    let sentence = |at: usize| format!("Number {at} {}.", "of many ".repeat(at * 7 % 13));
+    let paragraphs = (0..60_000).map(|at| {
+        let blank = if at % 5 == 0 { "\n\n" } else { " " };
+        format!("{}{blank}", sentence(at))
+    });
+    let long: String = paragraphs.collect();
+    assert!(long.len() > 1 << 21, "{}", long.len());
+    let long = long.repeat(3);
+    let splitters: [&dyn Split; 2] = [
+        &RecursiveSplitter::new(1000, 100, None).unwrap(),
+        &SentenceSplitter::new(1000, 1, None).unwrap(),
+    ];
+    for splitter in splitters {
+        let source = Source::new(&long);
+        assert!(splitter.places_divided(source, 2).is_some());
+        let texts = [Source::new("First."), source, Source::new("Last.")];
+        let one_by_one: Vec<_> = texts.iter().map(|text| splitter.places(*text)).collect();
+        assert_eq!(split_texts(splitter, &texts), one_by_one);
+    }
 }
 
 /// Inputs on which GraphBit's time or output grows with the square of the text.

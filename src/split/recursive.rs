@@ -4,17 +4,24 @@
 //! the number of separators nor the depth can exhaust the thread's stack.
 
 use std::ops::Range;
+use std::sync::Mutex;
+use std::thread;
 
 use memchr::memmem::{Finder, FinderRev};
 use memchr::memrchr;
 
+use super::chains::{Chain, divided};
 use super::chunk::{Chunk, Content};
 use super::measure::{CodePoints, boundary_after, boundary_before, slice, trimmed};
+use super::presence::Presence;
 use super::{Source, Split, ZERO_SIZE, refused};
 use crate::error::Result;
 
 pub(super) const DEFAULT_SEPARATORS: [&str; 10] =
     ["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " ", ""];
+
+/// A text that needs more is not divided among threads: each state would hold them all.
+const MOST_LEVELS: usize = 32;
 
 /// Splits by a list of separators, coarse to fine. Sizes are UTF-8 bytes.
 #[derive(Clone, Debug)]
@@ -22,6 +29,7 @@ pub struct RecursiveSplitter {
     chunk_size: usize,
     chunk_overlap: usize,
     separators: Vec<Separator>,
+    presence: Option<Presence>,
     trim: bool,
 }
 
@@ -47,8 +55,12 @@ impl RecursiveSplitter {
         if separators.is_empty() {
             return Err(refused("At least one separator must be provided"));
         }
+        let used =
+            separators.iter().position(String::is_empty).map_or(separators.len(), |at| at + 1);
+        let presence =
+            Presence::new(separators.get(..used).unwrap_or_default().iter().map(String::as_str));
         let separators = separators.into_iter().map(Separator::new).collect();
-        Ok(Self { chunk_size, chunk_overlap, separators, trim: true })
+        Ok(Self { chunk_size, chunk_overlap, separators, presence, trim: true })
     }
 
     /// Whether white space at the ends of a piece is removed (the default).
@@ -75,87 +87,121 @@ impl RecursiveSplitter {
         self.separators.iter().map(|separator| separator.text.as_str())
     }
 
-    /// The ranges of `text` between the separators that had to be used.
-    fn pieces(&self, text: &str) -> Vec<Range<usize>> {
-        let mut pieces = Vec::new();
-        let mut stack = Vec::new();
-        self.enter(text, 0..text.len(), 0, &mut stack, &mut pieces);
-        while let Some(mut level) = stack.pop() {
-            let Some(separator) = self.separators.get(level.depth) else { continue };
-            loop {
-                // Nothing is gathered yet, so separators right here just disappear.
-                while separator.is_at(text, &level.rest) {
-                    level.rest.start += separator.text.len();
-                }
-                if level.rest.len() <= self.chunk_size {
-                    if !level.rest.is_empty() {
-                        pieces.push(level.rest);
-                    }
-                    break;
-                }
-                let limit = level.rest.start + self.chunk_size;
-                if let Some(cut) = separator.last_before(text, &level.rest, limit) {
-                    pieces.push(level.rest.start..cut);
-                    level.rest.start = cut + separator.text.len();
-                    continue;
-                }
-                // The next part alone is too large: it goes one level down, and this level resumes
-                // behind it.
-                let part_end = separator.first_in(text, &level.rest).unwrap_or(level.rest.end);
-                let part = level.rest.start..part_end;
-                let depth = level.depth + 1;
-                if part_end < level.rest.end {
-                    level.rest.start = part_end + separator.text.len();
-                    stack.push(level);
-                }
-                self.enter(text, part, depth, &mut stack, &mut pieces);
-                break;
-            }
-        }
-        pieces
+    /// The separators that a text needs, up to an empty one.
+    fn levels(&self, text: &str) -> Vec<&Separator> {
+        let Some(presence) = &self.presence else { return self.separators.iter().collect() };
+        presence.of(text).into_iter().filter_map(|at| self.separators.get(at)).collect()
     }
 
-    /// Takes `range` as it is when it fits or nothing finer is left, else queues it for `depth`.
-    fn enter(
+    fn chain<'text>(
         &self,
-        text: &str,
-        range: Range<usize>,
-        depth: usize,
-        stack: &mut Vec<Level>,
-        pieces: &mut Vec<Range<usize>>,
-    ) {
-        match self.separators.get(depth) {
-            Some(separator) if range.len() > self.chunk_size => {
-                if separator.text.is_empty() {
-                    self.cut_bytes(text, range, pieces);
-                } else {
-                    stack.push(Level { rest: range, depth });
-                }
-            }
-            _ => pieces.push(range),
+        source: Source<'text>,
+        levels: &'text [&'text Separator],
+        from: usize,
+    ) -> RecursiveChain<'text> {
+        RecursiveChain {
+            pieces: Pieces {
+                text: source.text(),
+                chunk_size: self.chunk_size,
+                levels,
+                stack: Vec::new(),
+                uncut: from..from,
+            },
+            trim: self.trim,
+            points: CodePoints::from_place(source, from),
+            searched: from,
+            made: 0,
         }
     }
 
-    fn cut_bytes(&self, text: &str, range: Range<usize>, pieces: &mut Vec<Range<usize>>) {
-        let mut start = range.start;
-        while range.end - start > self.chunk_size {
-            let mut cut = boundary_before(text, start + self.chunk_size);
-            if cut == start {
-                cut = boundary_after(text, start + 1);
-            }
-            pieces.push(start..cut);
-            start = cut;
+    /// A chain over all of the text.
+    fn whole<'text>(
+        &self,
+        source: Source<'text>,
+        levels: &'text [&'text Separator],
+    ) -> RecursiveChain<'text> {
+        let mut chain = self.chain(source, levels, 0);
+        let range = 0..source.text().len();
+        if range.len() <= self.chunk_size {
+            // Fits as it is, with the separators at its ends.
+            chain.pieces.stack.push(Level { rest: range, depth: levels.len() });
+        } else {
+            chain.pieces.enter(range, 0);
         }
-        pieces.push(start..range.end);
+        chain
     }
 
-    /// Adds the neighbours' edges to each content, shortened to whole characters.
-    fn overlap(&self, source: Source<'_>, chunks: &mut [Chunk<Content>]) {
+    /// A chain that begins behind the coarsest separator in `near`, as if all parts around that were
+    /// too large.
+    fn inside<'text>(
+        &self,
+        source: Source<'text>,
+        levels: &'text [&'text Separator],
+        near: &Range<usize>,
+    ) -> Option<RecursiveChain<'text>> {
         let text = source.text();
+        let usable = || levels.iter().take_while(|separator| !separator.text.is_empty());
+        let near = &(boundary_after(text, near.start)..boundary_before(text, near.end));
+        let (depth, start) = usable().enumerate().find_map(|(depth, separator)| {
+            Some((depth, separator.first_in(text, near)? + separator.text.len()))
+        })?;
+        let mut chain = self.chain(source, levels, start);
+        let mut end = text.len();
+        for (outer, separator) in usable().enumerate().take(depth) {
+            if let Some(found) = separator.first_in(text, &(start..end)) {
+                let rest = found + separator.text.len()..end;
+                chain.pieces.stack.push(Level { rest, depth: outer });
+                end = found;
+            }
+        }
+        chain.pieces.stack.push(Level { rest: start..end, depth });
+        Some(chain)
+    }
+
+    /// Adds the neighbours' edges to each content, on up to `workers` threads.
+    fn overlap(&self, source: Source<'_>, chunks: &mut [Chunk<Content>], workers: usize) {
+        if self.chunk_overlap == 0 || chunks.len() < 2 {
+            return;
+        }
         let own: Vec<Range<usize>> =
             chunks.iter().map(|chunk| chunk.start_byte..chunk.end_byte).collect();
-        let mut points = CodePoints::new(source);
-        for (index, chunk) in chunks.iter_mut().enumerate() {
+        if workers < 2 {
+            return self.overlap_part(source, &own, 0, chunks);
+        }
+        let share = chunks.len().div_ceil(workers);
+        let parts = Mutex::new(chunks.chunks_mut(share).enumerate());
+        let work = || {
+            let next = || parts.lock().ok().and_then(|mut parts| parts.next());
+            while let Some((nth, part)) = next() {
+                self.overlap_part(source, &own, nth * share, part);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..workers {
+                // Without a thread this one does more.
+                drop(thread::Builder::new().spawn_scoped(scope, work));
+            }
+            work();
+        });
+    }
+
+    /// The same for those chunks that begin with number `first`. Edges are shortened to whole
+    /// characters.
+    fn overlap_part(
+        &self,
+        source: Source<'_>,
+        own: &[Range<usize>],
+        first: usize,
+        chunks: &mut [Chunk<Content>],
+    ) {
+        let text = source.text();
+        let Some((byte, code_point)) = chunks.first().map(|one| (one.start_byte, one.start_char))
+        else {
+            return;
+        };
+        let mut points = CodePoints::from_place(source, byte);
+        points.shift(code_point);
+        for (index, chunk) in (first..).zip(chunks) {
             let middle = chunk.start_byte..chunk.end_byte;
             let before = index.checked_sub(1).and_then(|at| own.get(at)).map(|previous| {
                 let wanted = previous.end.saturating_sub(self.chunk_overlap);
@@ -180,34 +226,169 @@ impl RecursiveSplitter {
 
 impl Split for RecursiveSplitter {
     fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
-        let text = source.text();
-        let mut points = CodePoints::new(source);
-        let mut chunks = Vec::new();
-        let mut searched = 0;
-        for (index, piece) in self.pieces(text).into_iter().enumerate() {
+        let levels = self.levels(source.text());
+        let mut chain = self.whole(source, &levels);
+        let mut chunks: Vec<_> = std::iter::from_fn(|| chain.next_chunk()).collect();
+        self.overlap(source, &mut chunks, 1);
+        chunks
+    }
+
+    fn places_divided(&self, source: Source<'_>, workers: usize) -> Option<Vec<Chunk<Content>>> {
+        let levels = self.levels(source.text());
+        if levels.len() > MOST_LEVELS {
+            return None;
+        }
+        let whole = self.whole(source, &levels);
+        let start = |near: Range<usize>| self.inside(source, &levels, &near);
+        let mut chunks = divided(source.text().len(), workers, whole, start)?;
+        self.overlap(source, &mut chunks, workers);
+        Some(chunks)
+    }
+}
+
+/// The ranges of a text between the separators that had to be used, found one after the other.
+struct Pieces<'text> {
+    text: &'text str,
+    chunk_size: usize,
+    levels: &'text [&'text Separator],
+    stack: Vec<Level>,
+    /// What the empty separator has still to cut.
+    uncut: Range<usize>,
+}
+
+impl Pieces<'_> {
+    fn next_piece(&mut self) -> Option<Range<usize>> {
+        loop {
+            if !self.uncut.is_empty() {
+                return Some(self.cut_bytes());
+            }
+            let level = self.stack.last_mut()?;
+            let Some(separator) = self.levels.get(level.depth) else {
+                // Nothing finer is left.
+                return self.stack.pop().map(|level| level.rest);
+            };
+            // Nothing is gathered yet, so separators right here just disappear.
+            while separator.is_at(self.text, &level.rest) {
+                level.rest.start += separator.text.len();
+            }
+            if level.rest.len() <= self.chunk_size {
+                let rest = level.rest.clone();
+                self.stack.pop();
+                if rest.is_empty() {
+                    continue;
+                }
+                return Some(rest);
+            }
+            let limit = level.rest.start + self.chunk_size;
+            if let Some(cut) = separator.last_before(self.text, &level.rest, limit) {
+                let piece = level.rest.start..cut;
+                level.rest.start = cut + separator.text.len();
+                return Some(piece);
+            }
+            // The next part alone is too large: it goes one level down, and this level resumes
+            // behind it.
+            let part_end = separator.first_in(self.text, &level.rest).unwrap_or(level.rest.end);
+            let part = level.rest.start..part_end;
+            let depth = level.depth + 1;
+            if part_end < level.rest.end {
+                level.rest.start = part_end + separator.text.len();
+            } else {
+                self.stack.pop();
+            }
+            if part.len() <= self.chunk_size {
+                return Some(part);
+            }
+            self.enter(part, depth);
+        }
+    }
+
+    /// Queues `range`, which is too large, for `depth`.
+    fn enter(&mut self, range: Range<usize>, depth: usize) {
+        if self.levels.get(depth).is_some_and(|separator| separator.text.is_empty()) {
+            self.uncut = range;
+        } else {
+            self.stack.push(Level { rest: range, depth });
+        }
+    }
+
+    fn cut_bytes(&mut self) -> Range<usize> {
+        let start = self.uncut.start;
+        if self.uncut.len() <= self.chunk_size {
+            self.uncut.start = self.uncut.end;
+            return start..self.uncut.end;
+        }
+        let mut cut = boundary_before(self.text, start + self.chunk_size);
+        if cut == start {
+            cut = boundary_after(self.text, start + 1);
+        }
+        self.uncut.start = cut;
+        start..cut
+    }
+}
+
+/// The chunks of a text before the overlap is added.
+struct RecursiveChain<'text> {
+    pieces: Pieces<'text>,
+    trim: bool,
+    points: CodePoints<'text>,
+    /// Where the search for the next content begins.
+    searched: usize,
+    made: usize,
+}
+
+impl Chain for RecursiveChain<'_> {
+    type State = (Vec<Level>, Range<usize>, usize);
+
+    fn next_chunk(&mut self) -> Option<Chunk<Content>> {
+        let text = self.pieces.text;
+        loop {
+            let piece = self.pieces.next_piece()?;
+            let chunk_index = self.made;
+            self.made = self.made.wrapping_add(1);
             let Some(inner) = trimmed(text, piece.clone()) else { continue };
             let span = if self.trim { inner } else { piece };
             // GraphBit looks the content up, and may meet an equal text inside dropped separators.
-            let place = searched + first_equal(slice(text, searched..span.end), span.len());
-            searched = place + span.len();
-            let chars = points.span(&span);
-            chunks.push(Chunk {
+            let place =
+                self.searched + first_equal(slice(text, self.searched..span.end), span.len());
+            self.searched = place + span.len();
+            let chars = self.points.span(&span);
+            return Some(Chunk {
                 content: Content::Slice,
                 start_index: place,
-                end_index: searched,
+                end_index: self.searched,
                 start_byte: span.start,
                 end_byte: span.end,
                 start_char: chars.start,
                 end_char: chars.end,
-                chunk_index: index,
+                chunk_index,
                 count: None,
                 headings: None,
             });
         }
-        if self.chunk_overlap > 0 && chunks.len() > 1 {
-            self.overlap(source, &mut chunks);
+    }
+
+    fn state(&self) -> Self::State {
+        (self.pieces.stack.clone(), self.pieces.uncut.clone(), self.searched)
+    }
+
+    fn place(&self) -> usize {
+        if !self.pieces.uncut.is_empty() {
+            return self.pieces.uncut.start;
         }
-        chunks
+        self.pieces.stack.last().map_or(self.pieces.text.len(), |level| level.rest.start)
+    }
+
+    fn chunk_index(&self) -> usize {
+        self.made
+    }
+
+    fn code_point(&mut self, byte: usize) -> usize {
+        self.points.offset(byte)
+    }
+
+    fn shift(&mut self, chunks: usize, code_points: usize) {
+        self.made = self.made.wrapping_add(chunks);
+        self.points.shift(code_points);
     }
 }
 
@@ -226,6 +407,7 @@ fn first_equal(text: &str, length: usize) -> usize {
 }
 
 /// What is left to cut at one level.
+#[derive(Clone, PartialEq, Eq)]
 struct Level {
     rest: Range<usize>,
     depth: usize,

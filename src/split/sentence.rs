@@ -1,11 +1,12 @@
 //! Whole sentences, gathered until a chunk holds enough bytes.
 
-use std::mem;
+use std::ops::Range;
 
 use regex::Regex;
 
+use super::chains::{Chain, divided};
 use super::chunk::{Chunk, Content, Count};
-use super::measure::{BLOCK, CodePoints, Marks, mask_of, slice, white_space_end};
+use super::measure::{BLOCK, CodePoints, Marks, boundary_after, mask_of, slice, white_space_end};
 use super::segments::Segments;
 use super::{Source, Split, ZERO_SIZE, compile, refused};
 use crate::error::Result;
@@ -63,51 +64,44 @@ impl SentenceSplitter {
         self.chunk_overlap
     }
 
-    /// Gathers the sentences that end at `ends`; what follows the last end is one more.
-    fn gather(&self, source: Source<'_>, ends: impl Iterator<Item = usize>) -> Vec<Chunk<Content>> {
+    /// The chain of the sentences that end at `ends`, the first of them starting at `from`.
+    fn chain<'text, I: Iterator<Item = usize>>(
+        &self,
+        source: Source<'text>,
+        from: usize,
+        ends: I,
+    ) -> SentenceChain<'text, I> {
+        let mut chain = SentenceChain {
+            text: source.text(),
+            chunk_size: self.chunk_size,
+            chunk_overlap: self.chunk_overlap,
+            trim: self.trim,
+            window: Segments::new(source.text()),
+            bytes: 0,
+            ends,
+            end: from,
+            next: None,
+            points: CodePoints::from_place(source, from),
+            made: 0,
+        };
+        chain.advance();
+        chain
+    }
+
+    fn divided_by<F: Fn(&[u8; BLOCK]) -> u64 + Copy + Send>(
+        &self,
+        source: Source<'_>,
+        workers: usize,
+        find: F,
+    ) -> Option<Vec<Chunk<Content>>> {
         let text = source.text();
-        let mut window = Segments::new(text);
-        let mut start = 0;
-        let mut sentences = ends
-            .chain([text.len()])
-            .map(|end| mem::replace(&mut start, end)..end)
-            .filter(|sentence| !slice(text, sentence.clone()).trim_start().is_empty())
-            .peekable();
-        let mut points = CodePoints::new(source);
-        let mut chunks = Vec::new();
-        let mut bytes = 0_usize;
-        while sentences.peek().is_some() {
-            // A chunk that ends where the last one ended would only repeat its tail.
-            let mut grown = false;
-            while bytes < self.chunk_size
-                && let Some(sentence) = sentences.next()
-            {
-                bytes += sentence.len();
-                window.push(&sentence, true);
-                grown = true;
-            }
-            if grown && let Some((content, span)) = window.join(self.trim) {
-                let outer = window.span();
-                let chars = points.span(&span);
-                chunks.push(Chunk {
-                    content,
-                    start_index: outer.start,
-                    end_index: outer.end,
-                    start_byte: span.start,
-                    end_byte: span.end,
-                    start_char: chars.start,
-                    end_char: chars.end,
-                    chunk_index: chunks.len(),
-                    count: Some(Count::Sentences(window.len())),
-                    headings: None,
-                });
-            }
-            let left = window.len().saturating_sub(1).min(self.chunk_overlap);
-            while window.len() > left {
-                bytes -= window.pop();
-            }
-        }
-        chunks
+        let endings = |at| Endings { text, marks: Marks::new(text, find), at };
+        let start = |near: Range<usize>| {
+            let near = boundary_after(text, near.start)..near.end;
+            let from = endings(near.start).next().filter(|end| *end < near.end)?;
+            Some(self.chain(source, from, endings(from)))
+        };
+        divided(text.len(), workers, self.chain(source, 0, endings(0)), start)
     }
 }
 
@@ -115,10 +109,128 @@ impl Split for SentenceSplitter {
     fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
         let text = source.text();
         match &self.endings {
-            Some(endings) => self.gather(source, endings.find_iter(text).map(|hit| hit.end())),
-            None if source.is_ascii() => self.gather(source, Endings::new(text, ascii_marks)),
-            None => self.gather(source, Endings::new(text, marks)),
+            Some(endings) => {
+                self.chain(source, 0, endings.find_iter(text).map(|hit| hit.end())).all()
+            }
+            None if source.is_ascii() => {
+                self.chain(source, 0, Endings::new(text, ascii_marks)).all()
+            }
+            None => self.chain(source, 0, Endings::new(text, marks)).all(),
         }
+    }
+
+    fn places_divided(&self, source: Source<'_>, workers: usize) -> Option<Vec<Chunk<Content>>> {
+        match &self.endings {
+            // A pattern may look at what stands before the place where it is asked to begin.
+            Some(_) => None,
+            None if source.is_ascii() => self.divided_by(source, workers, ascii_marks),
+            None => self.divided_by(source, workers, marks),
+        }
+    }
+}
+
+/// Sentences gathered from left to right.
+struct SentenceChain<'text, I> {
+    text: &'text str,
+    chunk_size: usize,
+    chunk_overlap: usize,
+    trim: bool,
+    window: Segments<'text>,
+    /// Of the sentences in the window.
+    bytes: usize,
+    ends: I,
+    /// Where the last sentence that was looked at ends.
+    end: usize,
+    /// The next sentence that is more than white space.
+    next: Option<Range<usize>>,
+    points: CodePoints<'text>,
+    made: usize,
+}
+
+impl<I: Iterator<Item = usize>> SentenceChain<'_, I> {
+    fn all(mut self) -> Vec<Chunk<Content>> {
+        std::iter::from_fn(|| self.next_chunk()).collect()
+    }
+
+    /// Looks for the next sentence; what follows the last end is one more.
+    fn advance(&mut self) {
+        self.next = loop {
+            let start = self.end;
+            let end = self.ends.next();
+            self.end = end.unwrap_or(self.text.len());
+            let sentence = start..self.end;
+            if !slice(self.text, sentence.clone()).trim_start().is_empty() {
+                break Some(sentence);
+            }
+            if end.is_none() {
+                break None;
+            }
+        };
+    }
+}
+
+impl<I: Iterator<Item = usize>> Chain for SentenceChain<'_, I> {
+    /// Where the window begins, how many sentences it holds, and where the next one stands: two
+    /// chains in whose windows a sentence begins at the same place agree on all that follow.
+    type State = (usize, usize, Option<Range<usize>>);
+
+    fn next_chunk(&mut self) -> Option<Chunk<Content>> {
+        while self.next.is_some() {
+            // A chunk that ends where the last one ended would only repeat its tail.
+            let mut grown = false;
+            while self.bytes < self.chunk_size
+                && let Some(sentence) = self.next.take()
+            {
+                self.bytes += sentence.len();
+                self.window.push(&sentence, true);
+                grown = true;
+                self.advance();
+            }
+            let joined = if grown { self.window.join(self.trim) } else { None };
+            let (outer, sentences) = (self.window.span(), self.window.len());
+            let left = sentences.saturating_sub(1).min(self.chunk_overlap);
+            while self.window.len() > left {
+                self.bytes -= self.window.pop();
+            }
+            let Some((content, span)) = joined else { continue };
+            let chars = self.points.span(&span);
+            let chunk_index = self.made;
+            self.made = self.made.wrapping_add(1);
+            return Some(Chunk {
+                content,
+                start_index: outer.start,
+                end_index: outer.end,
+                start_byte: span.start,
+                end_byte: span.end,
+                start_char: chars.start,
+                end_char: chars.end,
+                chunk_index,
+                count: Some(Count::Sentences(sentences)),
+                headings: None,
+            });
+        }
+        None
+    }
+
+    fn state(&self) -> Self::State {
+        (self.window.span().start, self.window.len(), self.next.clone())
+    }
+
+    fn place(&self) -> usize {
+        self.next.as_ref().map_or(self.text.len(), |sentence| sentence.start)
+    }
+
+    fn chunk_index(&self) -> usize {
+        self.made
+    }
+
+    fn code_point(&mut self, byte: usize) -> usize {
+        self.points.offset(byte)
+    }
+
+    fn shift(&mut self, chunks: usize, code_points: usize) {
+        self.made = self.made.wrapping_add(chunks);
+        self.points.shift(code_points);
     }
 }
 

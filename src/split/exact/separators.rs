@@ -2,50 +2,47 @@
 
 use memchr::memmem::FinderRev;
 
-use super::super::measure::slice;
+use super::super::presence::Presence;
 use super::seams::Seams;
 
 /// A list of separators ready to be looked for.
 #[derive(Clone, Debug)]
 pub(super) struct Separators {
     finders: Vec<FinderRev<'static>>,
+    presence: Option<Presence>,
 }
 
 impl Separators {
     /// What stands behind an empty separator is never used, as that one always finds a place.
     pub(super) fn new(separators: &[String]) -> Self {
-        let used = separators.iter().take_while(|separator| !separator.is_empty());
-        Self { finders: used.map(|one| FinderRev::new(one.as_bytes()).into_owned()).collect() }
+        let used = separators.iter().position(String::is_empty).unwrap_or(separators.len());
+        let used = separators.get(..used).unwrap_or_default();
+        Self {
+            finders: used.iter().map(|one| FinderRev::new(one.as_bytes()).into_owned()).collect(),
+            presence: Presence::new(used.iter().map(String::as_str)),
+        }
     }
 
-    pub(super) const fn over<'text>(&'text self, text: &'text str) -> SeparatorSeams<'text> {
-        SeparatorSeams { text, separators: self }
+    pub(super) fn over<'text>(&'text self, text: &'text str) -> SeparatorSeams<'text> {
+        let finders = match &self.presence {
+            Some(presence) => {
+                presence.of(text).into_iter().filter_map(|at| self.finders.get(at)).collect()
+            }
+            None => self.finders.iter().collect(),
+        };
+        SeparatorSeams { text, finders }
     }
 }
 
 pub(super) struct SeparatorSeams<'text> {
     text: &'text str,
-    separators: &'text Separators,
+    finders: Vec<&'text FinderRev<'static>>,
 }
 
 impl Seams for SeparatorSeams<'_> {
     fn best(&mut self, after: usize, upto: usize) -> Option<usize> {
-        // A list may be long: one look at the window rules out most of it.
-        let mut present = [false; 256];
-        let many = self.separators.finders.len() > 32;
-        if many {
-            for byte in slice(self.text, after..upto).bytes() {
-                if let Some(seen) = present.get_mut(usize::from(byte)) {
-                    *seen = true;
-                }
-            }
-        }
-        self.separators.finders.iter().find_map(|finder| {
+        self.finders.iter().find_map(|finder| {
             let separator = finder.needle();
-            let last = *separator.last()?;
-            if many && !present.get(usize::from(last)).copied().unwrap_or_default() {
-                return None;
-            }
             // It may begin before the window, but has to end in it.
             let from = (after + 1).saturating_sub(separator.len());
             let found = finder.rfind(self.text.as_bytes().get(from..upto)?)?;
