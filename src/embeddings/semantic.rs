@@ -157,11 +157,12 @@ mod tests {
             [&["cat", "cat", "rain"][..], &[], &["rain"], &["rain", "cat rain", "cat", "cat"]];
         let lists = lists.map(|list| list.iter().map(|text| (*text).to_owned()).collect()).to_vec();
         let found = runtime::block_on(async move { splitter().similarities(lists).await }).unwrap();
-        let rounded: Vec<Vec<i32>> = found
-            .iter()
-            .map(|list| list.iter().map(|one| (one * 100.0).round() as i32).collect())
-            .collect();
-        assert_eq!(rounded, [vec![100, 0], vec![], vec![], vec![71, 71, 100]]);
+        let expected = [vec![1.0, 0.0], vec![], vec![], vec![0.5_f32.sqrt(), 0.5_f32.sqrt(), 1.0]];
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.len(), expected.len());
+            assert!(found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-6));
+        }
     }
 
     #[test]
