@@ -829,8 +829,10 @@ class TextChunk:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """`length` in characters; `token_count` or `sentence_count`; `headings` above a Markdown chunk,
-        outermost first, joined with `" > "`. All of them strings.
+        """What is known of the chunk, all of it strings.
+
+        `length` in characters; `token_count` or `sentence_count`; `headings` above a Markdown chunk,
+        outermost first, joined with `" > "`.
         """
 
     def __eq__(self, other: object, /) -> bool: ...
@@ -1124,6 +1126,46 @@ class TextSplitterConfig:
         unit: _Unit | None = None,
         encoding: str | None = None,
     ) -> TextSplitterConfig: ...
+    @staticmethod
+    def semantic(
+        client: EmbeddingClient,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        *,
+        percentile: float = 95.0,
+        threshold: float | None = None,
+        window: int = 1,
+        min_chunk_size: int = 0,
+        unit: _Unit | None = None,
+        encoding: str | None = None,
+    ) -> TextSplitterConfig:
+        """By meaning: a chunk ends where the embeddings of neighbouring sentences grow apart.
+
+        Every sentence is embedded together with its neighbours; the sentences of many texts share
+        requests. No chunk spans a place where the similarity drops, overlap included; between two
+        such places the chunks end at sentences and keep to `chunk_size`. Always exact. A text of one
+        sentence is not embedded. `TextSplitter` waits for the client in each of its methods, with
+        other threads running, and raises what the client raises; `max_workers` makes no difference.
+        `ParallelRAG` refuses such a splitter.
+
+        Args:
+            client: Embeds the sentences: of a provider, a local model or a function.
+            chunk_size: Units of a chunk at most, overlap included.
+            chunk_overlap: Units repeated at most, where a chunk ends because it is full.
+            percentile: From 0 to 100. Distances (1 - cosine) at or above this percentile of those of
+                the text are drops. Equal ones are drops together, but none is where all are equal.
+            threshold: From -1 to 1. Cosines below it are drops, whatever the percentile.
+            window: Neighbours on each side that a sentence is embedded with, from 0 to 10.
+            min_chunk_size: Units. A shorter stretch between two drops joins the next one, the last
+                one that before it. At most `chunk_size`.
+            unit: "chars" (the default), "graphemes", "bytes", "words" or "tokens".
+            encoding: Of the tokens; an encoding's or a model's name. Default cl100k_base.
+
+        Raises:
+            ParameterError: A number out of its range, an unknown unit or encoding.
+            TypeError: `client` is no `EmbeddingClient`.
+        """
+
     @property
     def chunk_size(self) -> int: ...
     @property

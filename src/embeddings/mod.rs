@@ -38,11 +38,13 @@
 mod batch;
 mod client;
 mod model;
+mod semantic;
 
 pub use batch::{EmbedOptions, GroupsOutcome, OnError, OnProgress};
 pub use client::EmbeddingClient;
 pub use futures_util::future::BoxFuture;
 pub use model::EmbeddingModel;
+pub use semantic::SemanticSplitter;
 
 use crate::error::{Error, Kind, Result};
 

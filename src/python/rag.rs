@@ -55,7 +55,7 @@ impl PyParallelRag {
     ) -> PyResult<Self> {
         let mut config = Config::new(embedding_client(py, embedding)?, llm_client(llm)?)?;
         if let Some(splitter) = splitter {
-            config.splitter = split::shared(splitter)
+            config.splitter = split::shared(splitter)?
                 .ok_or_else(|| wrong_type("splitter", "one of the splitters", splitter))?;
         }
         if let Some(given) = store {

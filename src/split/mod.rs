@@ -38,7 +38,7 @@ pub use batch::{split_each, split_texts};
 pub use character::CharacterSplitter;
 pub use chunk::{Chunk, Content, Count};
 pub use config::{Strategy, TextSplitter, TextSplitterConfig};
-pub use exact::{ExactSplitter, Unit};
+pub use exact::{Boundary, ExactSplitter, SemanticPlan, Unit};
 use recursive::DEFAULT_SEPARATORS;
 pub use recursive::RecursiveSplitter;
 pub use sentence::SentenceSplitter;

@@ -11,6 +11,8 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyIterator, PyList, PyString};
 
 use super::chunk::TextChunk;
+use super::semantic;
+use crate::embeddings::SemanticSplitter;
 use crate::error::{Error, Kind};
 use crate::python::bridge;
 use crate::python::errors::to_py_err;
@@ -23,32 +25,68 @@ const BREATH: usize = 4096;
 const WINDOW_BYTES: usize = 32 << 20;
 
 /// A text of Python's and its UTF-8 form.
-struct Document<'py> {
+pub(super) struct Document<'py> {
     text: Bound<'py, PyString>,
     utf8: PyBackedStr,
     source_length: usize,
 }
 
 impl<'py> Document<'py> {
-    fn new(text: Bound<'py, PyString>) -> PyResult<Self> {
+    pub(super) fn new(text: Bound<'py, PyString>) -> PyResult<Self> {
         let utf8 = PyBackedStr::try_from(text.clone())?;
         Ok(Self { source_length: text.len()?, utf8, text })
     }
 
     /// The text as the core takes it. Python knows the length in code points.
-    fn source(&self) -> Source<'_> {
+    pub(super) fn source(&self) -> Source<'_> {
         Source::with_length(&self.utf8, self.source_length)
+    }
+
+    /// The text as Python has it.
+    pub(super) const fn text(&self) -> &Bound<'py, PyString> {
+        &self.text
+    }
+}
+
+/// What cuts the documents: alone, or with an embedding client.
+#[derive(Clone)]
+pub(in crate::python) enum Cutter {
+    /// Needs nothing but the text.
+    Pure(Arc<dyn Split>),
+    /// Asks a client.
+    Semantic(Arc<SemanticSplitter>),
+}
+
+impl Cutter {
+    /// The chunks of one document.
+    pub(super) fn places(
+        &self,
+        py: Python<'_>,
+        document: &Document<'_>,
+    ) -> PyResult<Vec<Chunk<Content>>> {
+        let source = document.source();
+        match self {
+            Self::Pure(splitter) => bridge::detach(py, || Ok(splitter.places(source))),
+            Self::Semantic(splitter) => {
+                let all = semantic::places_each(py, splitter, std::slice::from_ref(document))?;
+                Ok(all.into_iter().flatten().collect())
+            }
+        }
     }
 }
 
 /// Makes lists of chunks, leaving the interpreter now and then.
-struct Lists {
+pub(super) struct Lists {
     with_metadata: bool,
     made: usize,
 }
 
 impl Lists {
-    fn make<'py>(
+    pub(super) const fn new(with_metadata: bool) -> Self {
+        Self { with_metadata, made: 0 }
+    }
+
+    pub(super) fn make<'py>(
         &mut self,
         text: &Bound<'py, PyString>,
         chunks: Vec<Chunk<Content>>,
@@ -70,27 +108,31 @@ impl Lists {
 }
 
 pub(super) fn split_text<'py>(
-    splitter: &impl Split,
+    cutter: &Cutter,
     text: &Bound<'py, PyString>,
     with_metadata: bool,
 ) -> PyResult<Bound<'py, PyList>> {
-    let document = Document::new(text.clone())?;
-    let source = document.source();
-    let chunks = bridge::detach(text.py(), || Ok(splitter.places(source)))?;
-    Lists { with_metadata, made: 0 }.make(text, chunks)
+    let chunks = cutter.places(text.py(), &Document::new(text.clone())?)?;
+    Lists::new(with_metadata).make(text, chunks)
 }
 
 /// A list of chunks for each document. The cutting goes on while the lists are made.
 fn split_documents<'py>(
     py: Python<'py>,
-    splitter: &(impl Split + ?Sized),
+    cutter: &Cutter,
     documents: &[Document<'py>],
     with_metadata: bool,
     workers: Option<NonZero<usize>>,
 ) -> PyResult<Vec<Bound<'py, PyList>>> {
+    let splitter = match cutter {
+        Cutter::Pure(splitter) => &**splitter,
+        Cutter::Semantic(splitter) => {
+            return semantic::split_documents(py, splitter, documents, with_metadata);
+        }
+    };
     let sources: Vec<Source<'_>> = documents.iter().map(Document::source).collect();
     let mut results: Vec<Option<Bound<'py, PyList>>> = vec![None; documents.len()];
-    let mut lists = Lists { with_metadata, made: 0 };
+    let mut lists = Lists::new(with_metadata);
     let aside = |work: &mut (dyn FnMut() + Send)| {
         py.check_signals()?;
         bridge::detach(py, || {
@@ -110,16 +152,16 @@ fn split_documents<'py>(
 
 pub(super) fn split_texts<'py>(
     py: Python<'py>,
-    splitter: &impl Split,
+    cutter: &Cutter,
     texts: Vec<Bound<'py, PyString>>,
     with_metadata: bool,
 ) -> PyResult<Bound<'py, PyList>> {
     let documents: Vec<_> = texts.into_iter().map(Document::new).collect::<PyResult<_>>()?;
-    PyList::new(py, split_documents(py, splitter, &documents, with_metadata, None)?)
+    PyList::new(py, split_documents(py, cutter, &documents, with_metadata, None)?)
 }
 
 pub(super) fn split_texts_parallel<'py>(
-    splitter: &impl Split,
+    cutter: &Cutter,
     texts: &Bound<'py, PyAny>,
     max_workers: Option<usize>,
     with_metadata: bool,
@@ -130,11 +172,11 @@ pub(super) fn split_texts_parallel<'py>(
         .map(|(position, text)| document_at(position, text?))
         .collect::<PyResult<_>>()?;
     let py = texts.py();
-    PyList::new(py, split_documents(py, splitter, &documents, with_metadata, workers)?)
+    PyList::new(py, split_documents(py, cutter, &documents, with_metadata, workers)?)
 }
 
 pub(super) fn split_iter(
-    splitter: Arc<dyn Split>,
+    cutter: Cutter,
     texts: &Bound<'_, PyAny>,
     batch_size: usize,
     with_metadata: bool,
@@ -146,7 +188,7 @@ pub(super) fn split_iter(
         ready: VecDeque::new(),
         raised: None,
     };
-    Ok(ChunkIterator { splitter, batch_size, with_metadata, window: Mutex::new(Some(window)) })
+    Ok(ChunkIterator { cutter, batch_size, with_metadata, window: Mutex::new(Some(window)) })
 }
 
 fn at_least_one(name: &str, given: usize) -> PyResult<NonZero<usize>> {
@@ -208,7 +250,7 @@ impl Window {
                 }
             }
         }
-        let lists = split_documents(py, &*about.splitter, &documents, about.with_metadata, None)?;
+        let lists = split_documents(py, &about.cutter, &documents, about.with_metadata, None)?;
         self.ready.extend(lists.into_iter().map(Bound::unbind));
         Ok(())
     }
@@ -227,7 +269,7 @@ impl Window {
 /// One list of chunks a document, drawn and split a window at a time.
 #[pyclass(frozen, module = "graphbit")]
 pub(in crate::python) struct ChunkIterator {
-    splitter: Arc<dyn Split>,
+    cutter: Cutter,
     batch_size: usize,
     with_metadata: bool,
     /// Taken out while somebody is in `__next__`, so that no lock is held while Python runs.

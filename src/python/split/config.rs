@@ -1,16 +1,22 @@
 //! `TextSplitterConfig`: a strategy, its sizes and its flags.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
+use super::batch::Cutter;
+use super::semantic::Wanted;
 use super::unit_of;
+use crate::embeddings::SemanticSplitter;
 use crate::split::{self, Strategy};
 
 /// A strategy, its sizes and three flags; made by one of the static methods.
 #[pyclass(frozen, module = "graphbit")]
 pub(in crate::python) struct TextSplitterConfig {
     checked: split::TextSplitterConfig,
+    /// The splitter that asks a client; `checked` then holds its sizes.
+    semantic: Option<SemanticSplitter>,
     preserve_word_boundaries: AtomicBool,
     trim_whitespace: AtomicBool,
     include_metadata: AtomicBool,
@@ -26,21 +32,34 @@ impl TextSplitterConfig {
         let unit = unit_of(&strategy, exact, unit, encoding)?;
         let mut checked = split::TextSplitterConfig::new(strategy)?;
         checked.unit = unit;
-        Ok(Self {
+        Ok(Self::of(checked, None))
+    }
+
+    fn of(checked: split::TextSplitterConfig, semantic: Option<SemanticSplitter>) -> Self {
+        Self {
             preserve_word_boundaries: AtomicBool::new(checked.preserve_word_boundaries),
             trim_whitespace: AtomicBool::new(checked.trim_whitespace),
             include_metadata: AtomicBool::new(checked.include_metadata),
             checked,
-        })
+            semantic,
+        }
     }
 
-    /// A copy with the flags as they are now.
-    pub(super) fn current(&self) -> split::TextSplitterConfig {
+    /// The splitter with the flags as they are now.
+    pub(super) fn cutter(&self) -> PyResult<Cutter> {
+        if let Some(splitter) = &self.semantic {
+            let splitter = splitter.clone().with_trim(self.trim_whitespace());
+            return Ok(Cutter::Semantic(Arc::new(splitter)));
+        }
         let mut config = self.checked.clone();
         config.preserve_word_boundaries = self.preserve_word_boundaries();
         config.trim_whitespace = self.trim_whitespace();
-        config.include_metadata = self.include_metadata();
-        config
+        Ok(Cutter::Pure(Arc::new(split::TextSplitter::new(&config)?)))
+    }
+
+    /// Whether chunks carry metadata.
+    pub(super) fn includes_metadata(&self) -> bool {
+        self.include_metadata()
     }
 }
 
@@ -182,6 +201,36 @@ impl TextSplitterConfig {
         Self::make(Strategy::Regex { pattern, chunk_size, chunk_overlap }, exact, unit, encoding)
     }
 
+    /// By meaning: a chunk ends where the embeddings of neighbouring sentences grow apart. Always exact.
+    #[staticmethod]
+    #[pyo3(signature = (client, chunk_size, chunk_overlap=0, *, percentile=95.0, threshold=None, window=1, min_chunk_size=0, unit=None, encoding=None))]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of a Python signature")]
+    fn semantic(
+        client: &Bound<'_, PyAny>,
+        chunk_size: usize,
+        chunk_overlap: usize,
+        percentile: f64,
+        threshold: Option<f64>,
+        window: usize,
+        min_chunk_size: usize,
+        unit: Option<&str>,
+        encoding: Option<&str>,
+    ) -> PyResult<Self> {
+        let wanted = Wanted {
+            chunk_size,
+            chunk_overlap,
+            percentile,
+            threshold,
+            window,
+            min_chunk_size,
+            unit,
+            encoding,
+        };
+        let splitter = wanted.splitter(client)?;
+        let checked = split::TextSplitterConfig::new(wanted.strategy())?;
+        Ok(Self::of(checked, Some(splitter)))
+    }
+
     /// Size of a chunk, in the strategy's own units.
     #[getter]
     fn chunk_size(&self) -> usize {
@@ -197,7 +246,7 @@ impl TextSplitterConfig {
     /// The strategy's name.
     #[getter]
     fn strategy_type(&self) -> &'static str {
-        self.checked.strategy().name()
+        if self.semantic.is_some() { "semantic" } else { self.checked.strategy().name() }
     }
 
     /// Whether cuts avoid the inside of words.

@@ -3,36 +3,44 @@
 mod batch;
 mod chunk;
 mod config;
+mod semantic;
+mod text;
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyAny, PyList, PyString};
 
-use self::batch::{ChunkIterator, split_iter, split_text, split_texts, split_texts_parallel};
+use self::batch::{
+    ChunkIterator, Cutter, split_iter, split_text, split_texts, split_texts_parallel,
+};
 pub(super) use self::chunk::TextChunk;
 pub(super) use self::config::TextSplitterConfig;
-use super::bridge;
+pub(super) use self::text::TextSplitter;
 use crate::split::{Split, Strategy, TextSplitter as TextSplitterCore, Unit};
 
-/// The splitter of the core inside any of the classes here; `None` for something else.
-pub(in crate::python) fn shared(given: &Bound<'_, PyAny>) -> Option<Arc<dyn Split>> {
+/// The splitter of the core inside any of the classes here; `None` for something else. One that asks
+/// an embedding client is refused: a pipeline splits where nothing can be waited for.
+pub(in crate::python) fn shared(given: &Bound<'_, PyAny>) -> PyResult<Option<Arc<dyn Split>>> {
     macro_rules! try_classes {
         ($($class:ty),+) => {$(
             if let Ok(splitter) = given.cast::<$class>() {
-                return Some(Arc::new(splitter.get().core.clone()));
+                return Ok(Some(Arc::clone(&splitter.get().core) as Arc<dyn Split>));
             }
         )+};
     }
-    try_classes!(
-        CharacterSplitter,
-        TokenSplitter,
-        SentenceSplitter,
-        RecursiveSplitter,
-        TextSplitter
-    );
-    None
+    if let Ok(splitter) = given.cast::<TextSplitter>() {
+        return match splitter.get().cutter() {
+            Cutter::Pure(shared) => Ok(Some(Arc::clone(shared))),
+            Cutter::Semantic(_) => Err(PyTypeError::new_err(
+                "argument 'splitter': a semantic TextSplitter cannot be used here; split with it \
+                 and ingest the chunks",
+            )),
+        };
+    }
+    try_classes!(CharacterSplitter, TokenSplitter, SentenceSplitter, RecursiveSplitter);
+    Ok(None)
 }
 
 /// The unit that the keywords of a class or a factory ask for; `None` is GraphBit's own way.
@@ -51,7 +59,13 @@ macro_rules! splitter_class {
         $(#[$about])*
         #[pyclass(frozen, module = "graphbit")]
         pub(in crate::python) struct $name {
-            core: TextSplitterCore,
+            core: Arc<TextSplitterCore>,
+        }
+
+        impl $name {
+            fn cutter(&self) -> Cutter {
+                Cutter::Pure(Arc::clone(&self.core) as Arc<dyn Split>)
+            }
         }
 
         #[pymethods]
@@ -63,7 +77,7 @@ macro_rules! splitter_class {
                 &self,
                 text: &Bound<'py, PyString>,
             ) -> PyResult<Bound<'py, PyList>> {
-                split_text(&self.core, text, self.core.include_metadata())
+                split_text(&self.cutter(), text, self.core.include_metadata())
             }
 
             /// The chunks of each text, in order; large batches use all cores.
@@ -72,7 +86,7 @@ macro_rules! splitter_class {
                 py: Python<'py>,
                 texts: Vec<Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyList>> {
-                split_texts(py, &self.core, texts, self.core.include_metadata())
+                split_texts(py, &self.cutter(), texts, self.core.include_metadata())
             }
 
             /// The chunks of each text of an iterable, in order, cut by up to `max_workers`
@@ -83,7 +97,7 @@ macro_rules! splitter_class {
                 texts: &Bound<'py, PyAny>,
                 max_workers: Option<usize>,
             ) -> PyResult<Bound<'py, PyList>> {
-                split_texts_parallel(&self.core, texts, max_workers, self.core.include_metadata())
+                split_texts_parallel(&self.cutter(), texts, max_workers, self.core.include_metadata())
             }
 
             /// An iterator over one list of chunks a text, drawing at most `batch_size` texts ahead.
@@ -93,8 +107,7 @@ macro_rules! splitter_class {
                 texts: &Bound<'_, PyAny>,
                 batch_size: usize,
             ) -> PyResult<ChunkIterator> {
-                let core = Arc::new(self.core.clone());
-                split_iter(core, texts, batch_size, self.core.include_metadata())
+                split_iter(self.cutter(), texts, batch_size, self.core.include_metadata())
             }
         }
     };
@@ -114,7 +127,7 @@ splitter_class! {
         ) -> PyResult<Self> {
             let strategy = Strategy::Character { chunk_size, chunk_overlap };
             let unit = unit_of(&strategy, exact, unit, encoding)?;
-            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
+            Ok(Self { core: Arc::new(TextSplitterCore::of(strategy, unit)?) })
         }
 
         /// What a chunk holds at most, or aims at.
@@ -147,7 +160,7 @@ splitter_class! {
         ) -> PyResult<Self> {
             let strategy = Strategy::Token { chunk_size, chunk_overlap, token_pattern };
             let unit = unit_of(&strategy, exact, unit, encoding)?;
-            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
+            Ok(Self { core: Arc::new(TextSplitterCore::of(strategy, unit)?) })
         }
 
         /// What a chunk holds at most, or aims at.
@@ -179,7 +192,7 @@ splitter_class! {
         ) -> PyResult<Self> {
             let strategy = Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings };
             let unit = unit_of(&strategy, exact, unit, encoding)?;
-            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
+            Ok(Self { core: Arc::new(TextSplitterCore::of(strategy, unit)?) })
         }
 
         /// What a chunk holds at most, or aims at.
@@ -211,7 +224,7 @@ splitter_class! {
         ) -> PyResult<Self> {
             let strategy = Strategy::Recursive { chunk_size, chunk_overlap, separators };
             let unit = unit_of(&strategy, exact, unit, encoding)?;
-            Ok(Self { core: TextSplitterCore::of(strategy, unit)? })
+            Ok(Self { core: Arc::new(TextSplitterCore::of(strategy, unit)?) })
         }
 
         /// What a chunk holds at most, or aims at.
@@ -230,36 +243,6 @@ splitter_class! {
         #[getter]
         fn separators(&self) -> Vec<String> {
             self.core.strategy().separators().into_iter().map(str::to_owned).collect()
-        }
-    }
-}
-
-splitter_class! {
-    /// The splitter that a `TextSplitterConfig` describes.
-    TextSplitter, {
-        #[new]
-        fn new(config: &TextSplitterConfig) -> PyResult<Self> {
-            Ok(Self { core: TextSplitterCore::new(&config.current())? })
-        }
-
-        /// The chunks of `text` as dicts of strings: content, start_index, end_index, chunk_index.
-        fn create_documents<'py>(
-            &self,
-            text: &Bound<'py, PyString>,
-        ) -> PyResult<Bound<'py, PyList>> {
-            let py = text.py();
-            let borrowed = PyBackedStr::try_from(text.clone())?;
-            let chunks = bridge::detach(py, || Ok(self.core.cut(&borrowed)))?;
-            let documents = PyList::empty(py);
-            for chunk in chunks {
-                let document = PyDict::new(py);
-                document.set_item("content", &*chunk.content)?;
-                document.set_item("start_index", chunk.start_index.to_string())?;
-                document.set_item("end_index", chunk.end_index.to_string())?;
-                document.set_item("chunk_index", chunk.chunk_index.to_string())?;
-                documents.append(document)?;
-            }
-            Ok(documents)
         }
     }
 }

@@ -29,6 +29,7 @@ mod properties;
 mod ranked;
 mod ruler;
 mod seams;
+mod semantic;
 mod sentences;
 mod separators;
 mod unit;
@@ -43,6 +44,7 @@ use self::layers::{Layers, Offsets, paragraphs, word_start};
 use self::markdown::markdown;
 use self::ruler::{Measure, Ruler};
 use self::seams::{Anywhere, Seams};
+pub use self::semantic::{Boundary, SemanticPlan};
 use self::sentences::{SentenceSeams, sentences};
 use self::separators::Separators;
 pub use self::unit::Unit;
@@ -200,14 +202,20 @@ impl ExactSplitter {
 
 impl Split for ExactSplitter {
     fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        self.places_along(source, &mut *self.seams(source.text()))
+    }
+}
+
+impl ExactSplitter {
+    /// The chunks of a text whose seams are known.
+    fn places_along(&self, source: Source<'_>, seams: &mut dyn Seams) -> Vec<Chunk<Content>> {
         let text = source.text();
         let mut points = CodePoints::new(source);
         let mut chunks = Vec::new();
-        let mut seams = self.seams(text);
         let mut windows = Windows {
             splitter: self,
             text,
-            seams: &mut *seams,
+            seams,
             measure: Measure::new(source, &self.ruler),
             start: 0,
             covered: 0,
