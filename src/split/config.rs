@@ -144,7 +144,7 @@ enum Engine {
     Character(CharacterSplitter),
     Token(TokenSplitter),
     Sentence(SentenceSplitter),
-    Recursive(RecursiveSplitter),
+    Recursive(Box<RecursiveSplitter>),
     Exact(ExactSplitter),
 }
 
@@ -179,10 +179,11 @@ impl Engine {
                     SentenceSplitter::new(*chunk_size, *chunk_overlap, endings)?.with_trim(trim),
                 ))
             }
-            Strategy::Recursive { chunk_size, chunk_overlap, separators } => Ok(Self::Recursive(
-                RecursiveSplitter::new(*chunk_size, *chunk_overlap, separators.clone())?
-                    .with_trim(trim),
-            )),
+            Strategy::Recursive { chunk_size, chunk_overlap, separators } => {
+                let separators = separators.clone();
+                let splitter = RecursiveSplitter::new(*chunk_size, *chunk_overlap, separators)?;
+                Ok(Self::Recursive(Box::new(splitter.with_trim(trim))))
+            }
             _ => Self::exact(config, Unit::default()),
         }
     }

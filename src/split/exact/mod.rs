@@ -83,7 +83,7 @@ enum Finder {
     Runs,
     Matches(Regex),
     Sentences(Option<Regex>),
-    Separators(Separators),
+    Separators(Box<Separators>),
     Paragraphs { shortest: usize },
     Markdown { by_headers: bool },
     Code { language: Option<String> },
@@ -127,13 +127,15 @@ impl ExactSplitter {
                 let pattern = sentence_endings.as_ref().map(|all| format!("({})", all.join("|")));
                 Finder::Sentences(pattern.as_deref().map(compile).transpose()?)
             }
-            Strategy::Recursive { separators, .. } => Finder::Separators(match separators {
-                Some(list) if list.is_empty() => {
-                    return Err(refused("At least one separator must be provided"));
-                }
-                Some(list) => Separators::new(list),
-                None => Separators::new(&DEFAULT_SEPARATORS.map(str::to_owned)),
-            }),
+            Strategy::Recursive { separators, .. } => {
+                Finder::Separators(Box::new(match separators {
+                    Some(list) if list.is_empty() => {
+                        return Err(refused("At least one separator must be provided"));
+                    }
+                    Some(list) => Separators::new(list),
+                    None => Separators::new(&DEFAULT_SEPARATORS.map(str::to_owned)),
+                }))
+            }
             Strategy::Paragraph { min_paragraph_length, .. } => {
                 Finder::Paragraphs { shortest: min_paragraph_length.unwrap_or_default() }
             }
@@ -428,7 +430,9 @@ impl Windows<'_, '_> {
             return Candidate::Refused;
         }
         match self.seams.whole(at) {
-            Some(whole) if whole.start > low => Candidate::Taken(whole.start),
+            Some(whole) if whole.start > low && self.is_boundary(self.start, whole.start) => {
+                Candidate::Taken(whole.start)
+            }
             // It may fit when nothing is repeated before it.
             Some(_) if self.start < self.covered => Candidate::DropOverlap,
             _ => Candidate::Taken(at),
