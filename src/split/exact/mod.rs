@@ -78,7 +78,7 @@ enum Finder {
     Runs,
     Matches(Regex),
     Sentences(Option<Regex>),
-    Separators(Box<Separators>),
+    Separators(Separators),
     Paragraphs { shortest: usize },
     Markdown { by_headers: bool },
     Code { language: Option<String> },
@@ -122,15 +122,13 @@ impl ExactSplitter {
                 let pattern = sentence_endings.as_ref().map(|all| format!("({})", all.join("|")));
                 Finder::Sentences(pattern.as_deref().map(compile).transpose()?)
             }
-            Strategy::Recursive { separators, .. } => {
-                Finder::Separators(Box::new(match separators {
-                    Some(list) if list.is_empty() => {
-                        return Err(refused("At least one separator must be provided"));
-                    }
-                    Some(list) => Separators::new(list),
-                    None => Separators::new(&DEFAULT_SEPARATORS.map(str::to_owned)),
-                }))
-            }
+            Strategy::Recursive { separators, .. } => Finder::Separators(match separators {
+                Some(list) if list.is_empty() => {
+                    return Err(refused("At least one separator must be provided"));
+                }
+                Some(list) => Separators::new(list),
+                None => Separators::new(&DEFAULT_SEPARATORS.map(str::to_owned)),
+            }),
             Strategy::Paragraph { min_paragraph_length, .. } => {
                 Finder::Paragraphs { shortest: min_paragraph_length.unwrap_or_default() }
             }
