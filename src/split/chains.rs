@@ -94,6 +94,7 @@ impl<C: Chain> Run<C> {
         };
         let code_points = self.chain.code_point(next.first) - next.first_code_point;
         self.chain = next.chain;
+        self.chunks.reserve(next.chunks.len());
         self.chain.shift(chunks, code_points);
         self.chunks.extend(next.chunks.into_iter().skip(position).map(|mut chunk| {
             chunk.chunk_index = chunk.chunk_index.wrapping_add(chunks);

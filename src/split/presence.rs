@@ -18,7 +18,7 @@ const PREFIX: usize = 64;
 /// A long list of separators, ready to be looked for all at once.
 #[derive(Clone, Debug)]
 pub(super) struct Presence {
-    automaton: NFA,
+    automaton: Box<NFA>,
 }
 
 impl Presence {
@@ -34,13 +34,13 @@ impl Presence {
             bytes.get(..PREFIX).unwrap_or(bytes)
         });
         let automaton = NFA::builder().prefilter(false).build(prefixes).ok()?;
-        Some(Self { automaton })
+        Some(Self { automaton: Box::new(automaton) })
     }
 
     /// Positions in the list, ascending, of all that occur in `text`, and perhaps of some more: of
     /// a long separator only the beginning is looked for.
     pub(super) fn of(&self, text: &str) -> Vec<usize> {
-        let automaton = &self.automaton;
+        let automaton = &*self.automaton;
         let Ok(mut state) = automaton.start_state(Anchored::No) else { return Vec::new() };
         let mut found = Vec::new();
         // A state knows all that end there, which may be many: it is asked once.

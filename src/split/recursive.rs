@@ -337,7 +337,7 @@ struct RecursiveChain<'text> {
 }
 
 impl Chain for RecursiveChain<'_> {
-    type State = (Vec<Level>, Range<usize>, usize);
+    type State = (Vec<Level>, Option<Range<usize>>, usize);
 
     fn next_chunk(&mut self) -> Option<Chunk<Content>> {
         let text = self.pieces.text;
@@ -368,7 +368,9 @@ impl Chain for RecursiveChain<'_> {
     }
 
     fn state(&self) -> Self::State {
-        (self.pieces.stack.clone(), self.pieces.uncut.clone(), self.searched)
+        // Where nothing is left to cut, it does not matter where that was.
+        let uncut = Some(self.pieces.uncut.clone()).filter(|uncut| !uncut.is_empty());
+        (self.pieces.stack.clone(), uncut, self.searched)
     }
 
     fn place(&self) -> usize {
@@ -477,5 +479,29 @@ impl Separator {
             }
             end = at;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_chains_meet_soon() {
+        let paragraph = |at: usize| format!("{}. End\n\n", "some words ".repeat(at * 7 % 31));
+        let text: String = (0..2000).map(paragraph).collect();
+        let source = Source::new(&text);
+        let splitter = RecursiveSplitter::new(200, 0, None).unwrap();
+        let levels = splitter.levels(&text);
+        let mut whole = splitter.whole(source, &levels);
+        let mut other = splitter.inside(source, &levels, &(text.len() / 2..text.len())).unwrap();
+        while whole.place() < other.place() {
+            whole.next_chunk();
+        }
+        let ahead = |chain: &mut RecursiveChain<'_>| {
+            (0..50).map(|_| (chain.next_chunk().is_some(), chain.state())).collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (ahead(&mut whole), ahead(&mut other));
+        assert!(ours.iter().any(|state| state.0 && theirs.contains(state)));
     }
 }
