@@ -323,12 +323,4 @@ fn refusals_keep_their_words() {
             "Validation error: text_splitter - At least one separator must be provided",
         ]
     );
-    let code = super::Strategy::Code { chunk_size: 10, chunk_overlap: 0, language: None };
-    let config = TextSplitterConfig::new(code).unwrap();
-    assert!(!config.trim_whitespace);
-    assert_eq!(
-        TextSplitter::new(&config).unwrap_err().message(),
-        "Validation error: text_splitter - Unsupported splitter strategy: \
-         Code { chunk_size: 10, chunk_overlap: 0, language: None }"
-    );
 }
