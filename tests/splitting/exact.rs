@@ -93,8 +93,11 @@ fn each_is_a_slice_under_the_cap(
             }
             let before = edges.range(..at).next_back().copied().unwrap_or_default();
             let behind = edges.range(at..).next().copied().unwrap_or(text.len());
-            // A mark on a blank is one grapheme with it, and trimming takes the blank away.
-            let trimmed = case.trim && at == chunk.start_byte && blank(&text[before..at]);
+            // A mark on a blank, or a prefix of one, is one grapheme with it, and trimming takes the
+            // blank away.
+            let trimmed = case.trim
+                && (at == chunk.start_byte && blank(&text[before..at])
+                    || at == chunk.end_byte && blank(&text[at..behind]));
             let grapheme = &text[before..behind];
             assert!(
                 trimmed || measured(grapheme, unit) > size,
