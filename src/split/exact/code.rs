@@ -23,7 +23,7 @@ use super::ranked::Ranked;
 use super::seams::Seams;
 
 /// Bytes parsed at once, if there is a good place to stop in the same number behind them.
-const PART: usize = 512 * 1024;
+const PART: usize = 32 * 1024;
 
 /// Bytes handed to the parser at once: what it reads twice is counted in these.
 const READ: usize = 512;
@@ -33,10 +33,18 @@ const READ_LIMIT: usize = 16;
 
 /// Hundreds of parser steps for each byte before it is stopped, inverted. Ordinary code takes a
 /// hundred steps for 40 to 200 bytes.
-const BYTES_PER_HUNDRED_STEPS: usize = 8;
+const BYTES_PER_HUNDRED_STEPS: usize = 16;
 
 /// Work that even the smallest part may cause, in hundreds of steps or in reads.
-const LEAST_WORK: usize = 1000;
+const LEAST_WORK: usize = 100;
+
+/// Brackets open at once before text is not parsed. The parser calls itself for each of them where
+/// two readings of the text meet, so that thousands exhaust the stack.
+const DEEPEST_BRACKETS: usize = 200;
+
+/// Angle brackets open in one statement. Each may be a comparison or the start of type arguments: as
+/// many readings of the text as there are brackets.
+const DEEPEST_ANGLES: usize = 50;
 
 /// Syntax nodes deeper than this are not looked at.
 const DEEPEST_NODE: usize = 2000;
@@ -195,6 +203,9 @@ impl Seams for CodeSeams<'_> {
 /// The syntax tree of `source`; `None` when nothing in it makes sense, or it takes more work than any
 /// program needs. The work is counted and not timed, so that the same text is always cut the same way.
 fn parse(source: &str, language: Language) -> Option<Tree> {
+    if nests_deeply(source) {
+        return None;
+    }
     let mut parser = Parser::new();
     parser.set_language(&language.grammar()).ok()?;
     let bytes = source.as_bytes();
@@ -218,6 +229,34 @@ fn parse(source: &str, language: Language) -> Option<Tree> {
     let options = ParseOptions::new().progress_callback(&mut progress);
     let tree = parser.parse_with_options(&mut read, None, Some(options))?;
     (reads <= most_reads && !tree.root_node().is_error()).then_some(tree)
+}
+
+/// Whether too many brackets are open at once. Those in strings and comments count as well: no program
+/// has that many of them unbalanced. An angle bracket may be a comparison, so it counts up to the end
+/// of its statement, and only without a blank or another one behind it.
+fn nests_deeply(source: &str) -> bool {
+    let (mut depth, mut angles, mut last) = (0_usize, 0_usize, 0);
+    let mut bytes = source.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'<' if last != b'<' => {
+                let opens = |next: &u8| !matches!(next, b'<' | b'=' | b' ');
+                angles += usize::from(bytes.peek().is_some_and(opens));
+            }
+            b'>' if !matches!(last, b'-' | b'=') => angles = angles.saturating_sub(1),
+            _ => {}
+        }
+        if matches!(byte, b';' | b'{' | b'}') {
+            angles = 0;
+        }
+        if depth > DEEPEST_BRACKETS || angles > DEEPEST_ANGLES {
+            return true;
+        }
+        last = byte;
+    }
+    false
 }
 
 /// Comments and attributes that wait for what they belong to.

@@ -104,9 +104,6 @@ fn a_language_that_is_not_known_is_cut_by_indentation() {
     assert_eq!(code(text, None).best(0, text.len()), text.find("to b"));
     assert_eq!(code(PYTHON, None).language(), Some(Language::Python));
     assert_eq!(code("x = 1\n", None).language(), None, "too little to tell");
-    // Prose is no Rust.
-    let prose = "Once upon a time,\nthere was a king.\n\nHe had a castle.\n";
-    assert_eq!(code(prose, Some("rust")).best(0, prose.len()), prose.find("He had"));
 }
 
 #[test]
