@@ -4,7 +4,7 @@
     python tests/fuzz/corpus.py unpack TARGET FOLDER   to go on where the last run ended
 
 One file a target in `tests/splitting/corpus`: each case behind its length as two little-endian bytes,
-the shortest cases first, at most 200 KB.
+the shortest cases first, at most 80 KB.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 KEPT = Path(__file__).resolve().parents[1] / "splitting" / "corpus"
-LIMIT = 200_000
+LIMIT = 80_000
 
 
 def pack(target: str, folder: Path) -> None:
