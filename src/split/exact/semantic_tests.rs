@@ -174,14 +174,15 @@ proptest! {
             }
         }
         prop_assert!(text[covered..].trim().is_empty());
-        // Without a break it is the exact sentence splitter.
+        // Without a break it is the exact sentence splitter, for which blank lines before the first
+        // sentence are a sentence of their own.
         let strategy = crate::split::Strategy::Sentence {
             chunk_size: size,
             chunk_overlap: overlap.min(size - 1),
             sentence_endings: None,
         };
         let plain = ExactSplitter::new(&strategy, Unit::Chars).unwrap().with_trim(trim);
-        if plan.chunk_overlap() == 0 {
+        if plan.chunk_overlap() == 0 && (trim || !text.starts_with(char::is_whitespace)) {
             prop_assert_eq!(
                 plan.places(Source::new(&text), &sentences, &[]),
                 plain.places(Source::new(&text))
