@@ -8,14 +8,16 @@
 //! Parsing goes part by part, as far as it is asked for: it takes about twenty times the memory of its
 //! text. A part ends where a top-level item is likely to.
 
+mod grammar;
 mod indentation;
 mod languages;
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use memchr::{memchr, memrchr};
-use tree_sitter::{Node, ParseOptions, Parser, Point, Tree};
+use tree_sitter::{Node, Tree};
 
+use self::grammar::parse;
 use self::indentation::{FINEST, indentation};
 pub(in crate::split) use self::languages::Language;
 use super::super::measure::{boundary_before, slice};
@@ -23,28 +25,10 @@ use super::ranked::Ranked;
 use super::seams::Seams;
 
 /// Bytes parsed at once, if there is a good place to stop in the same number behind them.
-const PART: usize = 32 * 1024;
+const PART: usize = 16 * 1024;
 
-/// Bytes handed to the parser at once: what it reads twice is counted in these.
-const READ: usize = 512;
-
-/// How often the parser may read its text before it is stopped. Ordinary code is read 1.1 to 3 times.
-const READ_LIMIT: usize = 16;
-
-/// Hundreds of parser steps for each byte before it is stopped, inverted. Ordinary code takes a
-/// hundred steps for 40 to 200 bytes.
-const BYTES_PER_HUNDRED_STEPS: usize = 16;
-
-/// Work that even the smallest part may cause, in hundreds of steps or in reads.
-const LEAST_WORK: usize = 100;
-
-/// Brackets open at once before text is not parsed. The parser calls itself for each of them where
-/// two readings of the text meet, so that thousands exhaust the stack.
-const DEEPEST_BRACKETS: usize = 200;
-
-/// Angle brackets open in one statement. Each may be a comparison or the start of type arguments: as
-/// many readings of the text as there are brackets.
-const DEEPEST_ANGLES: usize = 50;
+/// Parts that may fail before the rest is not tried any more.
+const MOST_FAILURES: usize = 3;
 
 /// Syntax nodes deeper than this are not looked at.
 const DEEPEST_NODE: usize = 2000;
@@ -103,7 +87,7 @@ const WIDEST_INDENT: usize = 1000;
 /// none. A name that is not known means cutting by indentation.
 pub(in crate::split) fn code<'text>(text: &'text str, language: Option<&str>) -> CodeSeams<'text> {
     let language = language.map_or_else(|| Language::guessed(text), Language::named);
-    CodeSeams { text, language, ranked: Ranked::new(FINEST), read: 0 }
+    CodeSeams { text, language, failures: 0, ranked: Ranked::new(FINEST), read: 0 }
 }
 
 /// See [`code`].
@@ -111,6 +95,7 @@ pub(in crate::split) fn code<'text>(text: &'text str, language: Option<&str>) ->
 pub(in crate::split) struct CodeSeams<'text> {
     text: &'text str,
     language: Option<Language>,
+    failures: usize,
     ranked: Ranked,
     /// Everything before this is known.
     read: usize,
@@ -127,41 +112,46 @@ impl CodeSeams<'_> {
         while self.read <= upto && self.read < self.text.len() {
             let part = self.read..self.part_end();
             if self.read > 0 {
-                self.ranked.push(self.read, 0);
+                let line = slice(self.text, part.clone());
+                let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+                self.ranked.push(self.read, u8::try_from(indent / 4).unwrap_or(FINEST));
             }
             self.read = part.end;
             let source = slice(self.text, part.clone());
-            match self.language.and_then(|language| parse(source, language)) {
-                Some(tree) => Walk::new(self.text, part.start, &mut self.ranked).all(&tree),
-                None => indentation(self.text, part, &mut self.ranked),
+            let language = self.language.filter(|_| self.failures < MOST_FAILURES);
+            if let Some(tree) = language.and_then(|language| parse(source, language)) {
+                Walk::new(self.text, part.start, &mut self.ranked).all(&tree);
+            } else {
+                self.failures += 1;
+                indentation(self.text, part, &mut self.ranked);
             }
         }
     }
 
     /// Where to stop parsing: at the end of the text, if that is not far; else before a line that is
-    /// not indented and follows a blank one; else before any line.
+    /// not indented and follows a blank one; else before the least indented such line.
     fn part_end(&self) -> usize {
-        let soft = self.read + PART;
-        let hard = soft + PART;
-        if hard >= self.text.len() {
-            return self.text.len();
+        let soft = boundary_before(self.text, self.text.len().min(self.read + PART));
+        let hard = boundary_before(self.text, self.text.len().min(self.read + 2 * PART));
+        if hard == self.text.len() {
+            return hard;
         }
-        let hard = boundary_before(self.text, hard);
-        let soft = boundary_before(self.text, soft);
-        let (mut at, mut any_line, mut after_blank) = (soft, None, false);
+        let (mut at, mut best, mut after_blank) = (soft, (usize::MAX, hard), false);
         for (index, line) in slice(self.text, soft..hard).split_inclusive('\n').enumerate() {
-            if index > 0 {
-                any_line = Some(at);
-                let begins_item =
-                    line.starts_with(|c: char| c.is_alphabetic() || "#/@_".contains(c));
-                if after_blank && begins_item {
+            let content = line.trim_start();
+            let begins = content.starts_with(|c: char| c.is_alphabetic() || "#/@_".contains(c));
+            if index > 0 && begins {
+                // Any indentation behind a blank line is better than none without.
+                let rank = line.len() - content.len() + if after_blank { 0 } else { WIDEST_INDENT };
+                if rank == 0 {
                     return at;
                 }
+                best = best.min((rank, at));
             }
-            after_blank = line.trim().is_empty();
+            after_blank = content.is_empty();
             at += line.len();
         }
-        any_line.unwrap_or(hard)
+        best.1
     }
 
     /// The last line start of the window, before what is kept whole if there is one.
@@ -198,65 +188,6 @@ impl Seams for CodeSeams<'_> {
         self.read_to(at);
         self.ranked.around(at)
     }
-}
-
-/// The syntax tree of `source`; `None` when nothing in it makes sense, or it takes more work than any
-/// program needs. The work is counted and not timed, so that the same text is always cut the same way.
-fn parse(source: &str, language: Language) -> Option<Tree> {
-    if nests_deeply(source) {
-        return None;
-    }
-    let mut parser = Parser::new();
-    parser.set_language(&language.grammar()).ok()?;
-    let bytes = source.as_bytes();
-    let most_reads = LEAST_WORK + bytes.len() / READ * READ_LIMIT;
-    let most_steps = LEAST_WORK + bytes.len() / BYTES_PER_HUNDRED_STEPS;
-    let mut reads = 0;
-    let mut read = |at: usize, _: Point| {
-        reads += 1;
-        // The end of the text, to a parser that has read enough: it cannot be stopped in the
-        // middle of a token.
-        if reads > most_reads {
-            return <&[u8]>::default();
-        }
-        bytes.get(at..bytes.len().min(at + READ)).unwrap_or_default()
-    };
-    let mut steps = 0;
-    let mut progress = |_: &tree_sitter::ParseState| {
-        steps += 1;
-        if steps > most_steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let options = ParseOptions::new().progress_callback(&mut progress);
-    let tree = parser.parse_with_options(&mut read, None, Some(options))?;
-    (reads <= most_reads && !tree.root_node().is_error()).then_some(tree)
-}
-
-/// Whether too many brackets are open at once. Those in strings and comments count as well: no program
-/// has that many of them unbalanced. An angle bracket may be a comparison, so it counts up to the end
-/// of its statement, and only without a blank or another one behind it.
-fn nests_deeply(source: &str) -> bool {
-    let (mut depth, mut angles, mut last) = (0_usize, 0_usize, 0);
-    let mut bytes = source.bytes().peekable();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'<' if last != b'<' => {
-                let opens = |next: &u8| !matches!(next, b'<' | b'=' | b' ');
-                angles += usize::from(bytes.peek().is_some_and(opens));
-            }
-            b'>' if !matches!(last, b'-' | b'=') => angles = angles.saturating_sub(1),
-            _ => {}
-        }
-        if matches!(byte, b';' | b'{' | b'}') {
-            angles = 0;
-        }
-        if depth > DEEPEST_BRACKETS || angles > DEEPEST_ANGLES {
-            return true;
-        }
-        last = byte;
-    }
-    false
 }
 
 /// Comments and attributes that wait for what they belong to.

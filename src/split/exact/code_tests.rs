@@ -104,6 +104,9 @@ fn a_language_that_is_not_known_is_cut_by_indentation() {
     assert_eq!(code(text, None).best(0, text.len()), text.find("to b"));
     assert_eq!(code(PYTHON, None).language(), Some(Language::Python));
     assert_eq!(code("x = 1\n", None).language(), None, "too little to tell");
+    // Prose is no Rust.
+    let prose = "Once upon a time,\nthere was a king.\n\nHe had a castle.\n";
+    assert_eq!(code(prose, Some("rust")).best(0, prose.len()), prose.find("He had"));
 }
 
 #[test]
@@ -118,6 +121,7 @@ fn long_code_is_read_part_by_part() {
         at = next;
     }
     assert!(at + 100 >= text.len());
+    assert_eq!(seams.failures, 0);
 }
 
 #[test]
