@@ -185,19 +185,18 @@ fn imports_are_understood() {
 #[test]
 fn the_outside_is_met_in_one_place_each() {
     let rules = [
-        (r"\bpyo3\b|\bnumpy::", "src/python", "the core never learns that Python exists"),
-        (r"\breqwest\b", "src/http", "one transport"),
-        (r"\bunsafe\b", "src/runtime", "unsafe code stays in the runtime"),
+        (r"\bpyo3\b|\bnumpy::", &["src/python"][..], "the core never learns that Python exists"),
+        (r"\breqwest\b", &["src/http"], "one transport"),
+        (r"\bunsafe\b", &["src/runtime", "src/python/cpython.rs"], "unsafe code has two homes"),
     ];
-    for (pattern, home, rule) in rules {
+    for (pattern, homes, rule) in rules {
         let pattern = Regex::new(pattern).unwrap();
-        let home = root().join(home);
         let mut broken = Vec::new();
         let mut at_home = 0;
         for path in files("src", &["rs"]) {
             let text = code(&path);
             let found = pattern.find_iter(&text);
-            if path.starts_with(&home) {
+            if homes.iter().any(|home| path.starts_with(root().join(home))) {
                 at_home += found.count();
             } else {
                 broken.extend(

@@ -208,18 +208,18 @@ class Documents:
     """Texts of one size from one corpus; fresh strings each time they are asked for."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, int] | None = None
+        self._key: tuple[str, int, int] | None = None
         self._pieces: list[bytes] = []
         self.megabytes = 0.0
 
-    def fresh(self, path: str, size: int) -> list[str]:
-        """At most half a megabyte in all, or one document."""
-        if self._key != (path, size):
+    def fresh(self, path: str, size: int, together: int) -> list[str]:
+        """At most ``together`` bytes in all, or one document."""
+        if self._key != (path, size, together):
             with Path(path).open("rb") as file:
-                data = file.read(max(size, min(500_000, size * 200)))
+                data = file.read(max(size, min(together, size * 200)))
             cuts = range(0, len(data) - size + 1, size)
             self._pieces = [data[cut : cut + size] for cut in cuts]
-            self._key = (path, size)
+            self._key = (path, size, together)
             self.megabytes = sum(map(len, self._pieces)) / 1e6
         # An edge inside a character costs at most three bytes of it.
         return [piece.decode("utf-8", "ignore") for piece in self._pieces]
@@ -259,7 +259,9 @@ def measure(read: Read, documents: Documents, request: dict[str, Any]) -> dict[s
     threads = request.get("threads", 1)
     total = spent = megabytes = wanted = 0.0
     while True:
-        texts = documents.fresh(request["path"], request["size"])
+        texts = documents.fresh(
+            request["path"], request["size"], request.get("together", 500_000)
+        )
         if prepare := getattr(read, "prepare", None):
             for text in texts:
                 prepare(text)

@@ -7,6 +7,7 @@ mod bridge;
 mod chat_types;
 mod connection;
 mod courier;
+mod cpython;
 mod documents;
 mod embeddings;
 mod errors;

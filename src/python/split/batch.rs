@@ -14,7 +14,7 @@ use super::chunk::TextChunk;
 use super::semantic;
 use crate::embeddings::SemanticSplitter;
 use crate::error::{Error, Kind};
-use crate::python::bridge;
+use crate::python::{bridge, cpython};
 use crate::python::errors::to_py_err;
 use crate::split::{self, Chunk, Content, Source, Split};
 
@@ -100,7 +100,9 @@ impl Lists {
             }
             let source = text.clone().unbind();
             let with_metadata = self.with_metadata;
-            list.push(Bound::new(py, TextChunk { source, chunk, with_metadata })?);
+            let chunk = Bound::new(py, TextChunk { source, chunk, with_metadata })?;
+            cpython::untrack(&chunk);
+            list.push(chunk);
         }
         // At once: a list with holes in it must not be seen by anybody.
         PyList::new(py, list)

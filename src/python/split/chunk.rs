@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySlice, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::python::cpython::substring;
 use crate::split::{Chunk, Content, Count};
 
 /// Bytes of a content in several pieces from which on Python joins faster than it decodes UTF-8.
@@ -26,17 +27,6 @@ impl TextChunk {
     fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<Cow<'chunk, str>> {
         Ok(self.chunk.read(self.source.to_str(py)?))
     }
-
-    /// `source[start:end]`, in code points.
-    fn slice<'py>(
-        &self,
-        py: Python<'py>,
-        start: usize,
-        end: usize,
-    ) -> PyResult<Bound<'py, PyString>> {
-        let range = PySlice::new(py, isize::try_from(start)?, isize::try_from(end)?, 1);
-        Ok(self.source.bind(py).as_any().get_item(range)?.cast_into()?)
-    }
 }
 
 #[pymethods]
@@ -47,8 +37,7 @@ impl TextChunk {
         let Chunk { content, start_byte, end_byte, start_char, end_char, .. } = &self.chunk;
         let (bytes, chars) = (end_byte - start_byte, end_char - start_char);
         match content {
-            // Python copies what it has faster than it decodes UTF-8, except for ASCII.
-            Content::Slice if bytes != chars => self.slice(py, *start_char, *end_char),
+            Content::Slice => substring(self.source.bind(py), *start_char, *end_char),
             Content::Joined(pieces) if bytes != chars && bytes > WORTH_JOINING => {
                 let text = self.source.to_str(py)?;
                 let count =
@@ -58,7 +47,7 @@ impl TextChunk {
                 for piece in pieces {
                     let first = at_char + count(at..piece.start);
                     (at, at_char) = (piece.end, first + count(piece.clone()));
-                    parts.append(self.slice(py, first, at_char)?)?;
+                    parts.append(substring(self.source.bind(py), first, at_char)?)?;
                 }
                 let joined = intern!(py, "").call_method1(intern!(py, "join"), (parts,))?;
                 Ok(joined.cast_into()?)
