@@ -31,6 +31,9 @@ use crate::runtime::{self, Task};
 /// How often a waiting main thread looks for signals. A fifth of the 100 ms promised for Ctrl-C.
 const SIGNAL_POLL: Duration = Duration::from_millis(20);
 
+/// How long a thread takes to wake up when the interpreter gets free.
+const WAKING: Duration = Duration::from_micros(50);
+
 /// Runs `future` on the runtime while the interpreter is free for others.
 ///
 /// On the main thread signals are looked for every 20 ms: Ctrl-C aborts the work and raises.
@@ -77,9 +80,16 @@ where
         .map_err(to_py_err)
 }
 
-/// Lets other Python threads run for a moment in the middle of a long conversion.
+/// Goes back into the interpreter for a moment, from inside [`detach`].
+pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> PyResult<T>) -> PyResult<T> {
+    let exiting = || Err(to_py_err(Error::new(Kind::Cancelled, "the interpreter is exiting")));
+    exit::attach(work).unwrap_or_else(exiting)
+}
+
+/// Lets other Python threads run in the middle of a long conversion. One that waits for the
+/// interpreter sleeps, and would come too late if it were free for an instant only.
 pub(super) fn breathe(py: Python<'_>) {
-    exit::leave(py, || ());
+    exit::leave(py, || std::thread::sleep(WAKING));
 }
 
 /// Runs `future` on the runtime and returns an `asyncio.Future` of the running loop.

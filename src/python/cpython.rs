@@ -4,28 +4,26 @@
 //! All `unsafe` of the binding is here. It refuses nothing: both functions are total.
 //!
 //! ```ignore
-//! let word = cpython::substring(&text, 4, 9)?; // text[4:9], without a slice object
+//! let word = cpython::substring(&text, 4..9)?; // text[4:9], without a slice object
 //! ```
+
+use std::ops::Range;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use pyo3::{PyClass, ffi};
 
-/// `text[start..end]` in code points, an end behind the text meaning its end.
+/// `text[range]` in code points, an end behind the text meaning its end.
 #[expect(unsafe_code, reason = "PyO3 slices a string only through a slice object or through UTF-8")]
 pub(super) fn substring<'py>(
     text: &Bound<'py, PyString>,
-    start: usize,
-    end: usize,
+    range: Range<usize>,
 ) -> PyResult<Bound<'py, PyString>> {
-    let (start, end) = (isize::try_from(start)?, isize::try_from(end)?);
+    let (start, end) = (isize::try_from(range.start)?, isize::try_from(range.end)?);
     // SAFETY: `text` is a live str and this thread is attached, as its `Bound` proves. The call
     // checks both numbers itself and returns a new reference to a str, or null with an exception set.
     let part = unsafe {
-        Bound::from_owned_ptr_or_err(
-            text.py(),
-            ffi::PyUnicode_Substring(text.as_ptr(), start, end),
-        )
+        Bound::from_owned_ptr_or_err(text.py(), ffi::PyUnicode_Substring(text.as_ptr(), start, end))
     };
     Ok(part?.cast_into()?)
 }

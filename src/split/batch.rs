@@ -28,7 +28,7 @@ pub fn split_texts<S: Split + ?Sized>(
     let mut results: Vec<_> = texts.iter().map(|_| Vec::new()).collect();
     let deliver = |index: usize, chunks| {
         if let Some(result) = results.get_mut(index) {
-            *result = chunks;
+            result.extend(chunks);
         }
         Ok::<(), Infallible>(())
     };
@@ -42,9 +42,9 @@ pub fn split_texts<S: Split + ?Sized>(
 }
 
 /// Splits every text on up to `workers` threads, the caller's among them; by default, and at most,
-/// one a core. `deliver` is called here with the number of each text and its chunks, in any order,
-/// while the other threads go on. This thread's own share of the cutting and its waiting is done
-/// inside `aside`, which runs what it is given, once.
+/// one a core. `deliver` is called here with the number of a text and its chunks, or the next ones of
+/// a long text, while the other threads go on; the order of the texts is any. This thread's own share
+/// of the cutting and its waiting is done inside `aside`, which runs what it is given, once.
 ///
 /// # Errors
 /// The first that `aside` or `deliver` returns; the work stops then.
@@ -72,16 +72,19 @@ pub fn split_each<S: Split + ?Sized, E>(
     };
     let (long, others) = queue.order.iter().partition::<Vec<_>, _>(|index| is_long(index));
     queue.order = others;
-    for index in long {
-        let Some(text) = texts.get(index) else { continue };
-        let mut divided = None;
-        aside(&mut || divided = splitter.places_divided(*text, workers))?;
-        match divided {
-            Some(chunks) => deliver(index, chunks)?,
-            None => queue.order.insert(0, index),
-        }
-    }
     thread::scope(|scope| {
+        for index in long {
+            let Some(text) = texts.get(index) else { continue };
+            let mut portions = splitter.portions(*text, workers, scope);
+            loop {
+                let mut portion = None;
+                aside(&mut || portion = portions.next())?;
+                match portion {
+                    Some(chunks) => deliver(index, chunks)?,
+                    None => break,
+                }
+            }
+        }
         let (sender, receiver) = mpsc::channel();
         let helpers: Vec<_> = (1..workers.min(queue.order.len()))
             // A thread that cannot be had is one worker fewer, not an error.

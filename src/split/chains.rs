@@ -4,12 +4,32 @@
 //! goes on by its state alone, so once the chain of the part before has come to a state that this
 //! one was in too, the rest of this one's chunks is the right one and is adopted. Two chains nearly
 //! always meet after a few chunks; where they do not, the first one goes on through the part, and
-//! only time is lost.
+//! only time is lost. Chunks are handed out part by part, while other threads cut the later ones.
+//!
+//! A splitter without such chains is run [`ahead`] on one other thread instead.
 
-use std::ops::Range;
-use std::thread;
+use std::collections::VecDeque;
+use std::mem;
+use std::ops::{ControlFlow, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, Scope};
 
+use super::Each;
 use super::chunk::{Chunk, Content};
+
+/// The chunks of a text in order, some at a time. Dropping it ends the work.
+pub type Portions<'scope> = Box<dyn Iterator<Item = Vec<Chunk<Content>>> + Send + 'scope>;
+
+/// Chunks that another thread makes before it hands them over.
+const PORTION: usize = 1024;
+
+/// Such portions that may wait to be used.
+const WAITING: usize = 16;
+
+/// Bytes of a part. Small enough that the first is soon there, large enough that the few chunks made
+/// twice at its start do not matter.
+const PART: usize = 1 << 20;
 
 /// States remembered of each chain: where two have not met by then, they hardly will.
 const REMEMBERED: usize = 4096;
@@ -34,6 +54,56 @@ pub(super) trait Chain {
 
     /// Adds to the numbers of all further chunks, wrapping around.
     fn shift(&mut self, chunks: usize, code_points: usize);
+
+    /// Hands all chunks to `each`, until that breaks.
+    fn run(&mut self, each: &mut Each<'_>) -> ControlFlow<()> {
+        while let Some(chunk) = self.next_chunk() {
+            each(chunk)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What `visit` makes, made by another thread while the caller uses what came before.
+pub(super) fn ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    visit: impl Fn(&mut Each<'_>) -> ControlFlow<()> + Copy + Send + 'scope,
+) -> Portions<'scope> {
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let work = move || {
+        let in_portions = || {
+            let mut portion = Vec::with_capacity(PORTION);
+            let flow = visit(&mut |chunk| {
+                portion.push(chunk);
+                if portion.len() < PORTION {
+                    return ControlFlow::Continue(());
+                }
+                let full = mem::replace(&mut portion, Vec::with_capacity(PORTION));
+                // An error means that nobody wants more.
+                sender.send(Ok(full)).map_or(ControlFlow::Break(()), ControlFlow::Continue)
+            });
+            if flow.is_continue() {
+                drop(sender.send(Ok(portion)));
+            }
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(in_portions)) {
+            drop(sender.send(Err(panic)));
+        }
+    };
+    if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+        // Without a thread it is done when first asked for.
+        return Box::new(std::iter::once_with(move || {
+            let mut all = Vec::new();
+            let _ = visit(&mut |chunk| {
+                all.push(chunk);
+                ControlFlow::Continue(())
+            });
+            all
+        }));
+    }
+    Box::new(
+        receiver.into_iter().map(|portion| portion.unwrap_or_else(|panic| resume_unwind(panic))),
+    )
 }
 
 /// What one thread made of its part.
@@ -106,46 +176,122 @@ impl<C: Chain> Run<C> {
 }
 
 /// The chunks of the chain that `whole` is, made on up to `workers` threads; `start` begins another
-/// one in the range it is given, at a place where `whole` is likely to come by. `None` when there is
-/// no such place, and nothing was done.
-pub(super) fn divided<C: Chain + Send>(
+/// one in the range it is given, at a place where `whole` is likely to come by.
+pub(super) fn divided<'scope, C: Chain + Send + 'scope>(
     length: usize,
     workers: usize,
     whole: C,
     start: impl Fn(Range<usize>) -> Option<C>,
-) -> Option<Vec<Chunk<Content>>>
+    scope: &'scope Scope<'scope, '_>,
+) -> Portions<'scope>
 where
     C::State: Send,
 {
-    let part = length.div_ceil(workers.max(1)).max(1);
+    let part = length.div_ceil(workers.max(1)).clamp(1, PART);
     let mut runs = vec![Run::new(whole)];
     // A chain that begins late leaves the wait to the one before it.
-    let starts = (1..workers).map(|nth| nth * part).filter(|from| *from < length);
+    let starts = (1..).map(|nth| nth * part).take_while(|from| *from < length);
     runs.extend(starts.filter_map(|from| start(from..length.min(from + part / 2))).map(Run::new));
-    if runs.len() == 1 {
-        return None;
-    }
     let firsts = runs.iter().skip(1).map(|run| run.first);
     let ends: Vec<usize> = firsts.chain([usize::MAX]).collect();
-    thread::scope(|scope| {
-        let mut own = None;
-        for (nth, (run, end)) in runs.iter_mut().zip(&ends).enumerate() {
-            if nth == 0 {
-                own = Some((run, end));
-                continue;
-            }
-            let work = move || run.go_to(*end, true);
-            // Without a thread the chain stays empty, and the one before it does its work.
-            drop(thread::Builder::new().spawn_scoped(scope, work));
-        }
-        if let Some((run, end)) = own {
-            run.go_to(*end, false);
-        }
+    let parts = Arc::new(Parts {
+        state: Mutex::new(State {
+            waiting: runs.into_iter().enumerate().collect(),
+            done: ends.iter().map(|_| None).collect(),
+        }),
+        changed: Condvar::new(),
+        ends,
     });
-    let mut runs = runs.into_iter();
-    let mut joined = runs.next()?;
-    for (next, end) in runs.zip(ends.iter().skip(1)) {
-        joined.join(next, *end);
+    for _ in 1..workers.min(parts.ends.len()) {
+        let parts = Arc::clone(&parts);
+        // Without a thread the others do its work.
+        drop(thread::Builder::new().spawn_scoped(scope, move || while parts.cut_one() {}));
     }
-    Some(joined.chunks)
+    Box::new(Divided { parts, joined: None, next: 0 })
+}
+
+/// The parts of one text.
+struct Parts<C: Chain> {
+    state: Mutex<State<C>>,
+    changed: Condvar,
+    /// Where the next part begins, of each.
+    ends: Vec<usize>,
+}
+
+struct State<C: Chain> {
+    waiting: VecDeque<(usize, Run<C>)>,
+    done: Vec<Option<thread::Result<Run<C>>>>,
+}
+
+impl<C: Chain> Parts<C> {
+    fn state(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cuts the first part that nobody took; `false` when all are taken.
+    fn cut_one(&self) -> bool {
+        let Some((nth, mut run)) = self.state().waiting.pop_front() else { return false };
+        let end = self.ends.get(nth).copied().unwrap_or(usize::MAX);
+        let cut = catch_unwind(AssertUnwindSafe(|| {
+            run.go_to(end, nth > 0);
+            run
+        }));
+        if let Some(place) = self.state().done.get_mut(nth) {
+            *place = Some(cut);
+        }
+        self.changed.notify_all();
+        true
+    }
+
+    /// Part number `nth` once it is cut; cuts others until then.
+    fn wait_for(&self, nth: usize) -> Option<thread::Result<Run<C>>> {
+        loop {
+            let mut state = self.state();
+            loop {
+                let place = state.done.get_mut(nth)?;
+                if let Some(done) = place.take() {
+                    return Some(done);
+                }
+                if !state.waiting.is_empty() {
+                    break;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(state);
+            self.cut_one();
+        }
+    }
+}
+
+struct Divided<C: Chain> {
+    parts: Arc<Parts<C>>,
+    /// The chain through all parts handed out so far.
+    joined: Option<Run<C>>,
+    next: usize,
+}
+
+impl<C: Chain> Iterator for Divided<C> {
+    type Item = Vec<Chunk<Content>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = self.parts.ends.get(self.next).copied()?;
+        let run = self.parts.wait_for(self.next)?.unwrap_or_else(|panic| resume_unwind(panic));
+        self.next += 1;
+        let joined = match self.joined.take() {
+            None => run,
+            Some(mut joined) => {
+                joined.join(run, end);
+                joined
+            }
+        };
+        Some(mem::take(&mut self.joined.insert(joined).chunks))
+    }
+}
+
+impl<C: Chain> Drop for Divided<C> {
+    fn drop(&mut self) {
+        // Nobody wants the rest.
+        let rest = mem::take(&mut self.parts.state().waiting);
+        drop(rest);
+    }
 }

@@ -1,8 +1,10 @@
 //! Windows of a fixed number of code points, cut after white space where there is some.
 
+use std::ops::ControlFlow;
+
 use super::chunk::{Chunk, Content};
 use super::measure::{CodePoints, slice, white_space_end};
-use super::{Source, Split, WIDE_OVERLAP, ZERO_SIZE, refused};
+use super::{Each, Source, Split, WIDE_OVERLAP, ZERO_SIZE, refused};
 use crate::error::Result;
 
 /// Splits by code points; no chunk is longer than `chunk_size` of them.
@@ -57,9 +59,9 @@ impl CharacterSplitter {
 }
 
 impl Split for CharacterSplitter {
-    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+    fn visit(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()> {
         let text = source.text();
-        let mut chunks = Vec::new();
+        let mut made = 0;
         let points = CodePoints::new(source);
         let mut blanks = Blanks::new(text);
         // Window start and unshortened window end, in bytes and in code points. Both only grow, and
@@ -82,7 +84,7 @@ impl Split for CharacterSplitter {
             if let Some((first, last)) = blanks.content(start, end) {
                 let (first, last) = if self.trim { (first, last) } else { (start, end) };
                 let first_char = start_char + points.count(start..first);
-                chunks.push(Chunk {
+                each(Chunk {
                     content: Content::Slice,
                     start_index: first,
                     end_index: last,
@@ -90,10 +92,11 @@ impl Split for CharacterSplitter {
                     end_byte: last,
                     start_char: first_char,
                     end_char: end_char - points.count(last..end),
-                    chunk_index: chunks.len(),
+                    chunk_index: made,
                     count: None,
                     headings: None,
-                });
+                })?;
+                made += 1;
             }
             // Stepping back behind the start would repeat this chunk's tail letter by letter.
             let back = end_char.saturating_sub(self.chunk_overlap);
@@ -109,7 +112,7 @@ impl Split for CharacterSplitter {
                 (start, start_char) = (end, end_char);
             }
         }
-        chunks
+        ControlFlow::Continue(())
     }
 }
 

@@ -20,6 +20,14 @@ pub enum Count {
 pub enum Content {
     /// `text[start_byte..end_byte]`.
     Slice,
+    /// `text[start_index..end_index]` between the first `head` and the last `tail` bytes of the span:
+    /// a piece with its neighbours' edges, from which separators were dropped.
+    Edges {
+        /// Bytes from `start_byte` on.
+        head: usize,
+        /// Bytes up to `end_byte`.
+        tail: usize,
+    },
     /// These byte ranges of the text, one after the other.
     Joined(Box<[Range<usize>]>),
     /// Many small pieces, whose ranges would take more memory than they themselves.
@@ -102,12 +110,29 @@ impl<C> Chunk<C> {
     }
 }
 
+impl<C> Chunk<C> {
+    /// The three parts of [`Content::Edges`].
+    pub(crate) const fn edges(&self, head: usize, tail: usize) -> [Range<usize>; 3] {
+        [
+            self.start_byte..self.start_byte + head,
+            self.start_index..self.end_index,
+            self.end_byte - tail..self.end_byte,
+        ]
+    }
+}
+
 impl Chunk<Content> {
     /// What the chunk holds; `text` is the text it was cut from.
     #[must_use]
     pub fn read<'text>(&self, text: &'text str) -> Cow<'text, str> {
         match &self.content {
             Content::Slice => Cow::Borrowed(slice(text, self.start_byte..self.end_byte)),
+            Content::Edges { head, tail } => {
+                let [first, middle, last] = self.edges(*head, *tail).map(|part| slice(text, part));
+                let mut content = String::with_capacity(first.len() + middle.len() + last.len());
+                content.extend([first, middle, last]);
+                Cow::Owned(content)
+            }
             Content::Joined(pieces) => {
                 let bytes = pieces.iter().map(ExactSizeIterator::len).sum();
                 let mut content = String::with_capacity(bytes);

@@ -1,7 +1,10 @@
 //! A splitter described by data: which strategy, its sizes, three flags.
 
+use std::ops::ControlFlow;
+use std::thread::Scope;
+
 use super::{
-    CharacterSplitter, Chunk, Content, DEFAULT_SEPARATORS, ExactSplitter, RecursiveSplitter,
+    CharacterSplitter, DEFAULT_SEPARATORS, Each, ExactSplitter, Portions, RecursiveSplitter,
     SentenceSplitter, Source, Split, TokenSplitter, Unit, WIDE_OVERLAP, ZERO_SIZE,
 };
 use crate::error::{Error, Kind, Result};
@@ -226,24 +229,29 @@ impl TextSplitter {
     }
 }
 
-impl Split for TextSplitter {
-    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
-        match &self.engine {
-            Engine::Character(splitter) => splitter.places(source),
-            Engine::Token(splitter) => splitter.places(source),
-            Engine::Sentence(splitter) => splitter.places(source),
-            Engine::Recursive(splitter) => splitter.places(source),
-            Engine::Exact(splitter) => splitter.places(source),
+impl Engine {
+    fn splitter(&self) -> &dyn Split {
+        match self {
+            Self::Character(splitter) => splitter,
+            Self::Token(splitter) => splitter,
+            Self::Sentence(splitter) => splitter,
+            Self::Recursive(splitter) => &**splitter,
+            Self::Exact(splitter) => splitter,
         }
     }
+}
 
-    fn places_divided(&self, source: Source<'_>, workers: usize) -> Option<Vec<Chunk<Content>>> {
-        match &self.engine {
-            Engine::Character(splitter) => splitter.places_divided(source, workers),
-            Engine::Token(splitter) => splitter.places_divided(source, workers),
-            Engine::Sentence(splitter) => splitter.places_divided(source, workers),
-            Engine::Recursive(splitter) => splitter.places_divided(source, workers),
-            Engine::Exact(splitter) => splitter.places_divided(source, workers),
-        }
+impl Split for TextSplitter {
+    fn visit(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()> {
+        self.engine.splitter().visit(source, each)
+    }
+
+    fn portions<'scope>(
+        &'scope self,
+        source: Source<'scope>,
+        workers: usize,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Portions<'scope> {
+        self.engine.splitter().portions(source, workers, scope)
     }
 }

@@ -20,8 +20,10 @@ mod chains;
 mod character;
 mod chunk;
 mod config;
+mod edges;
 mod exact;
 mod measure;
+mod packed;
 mod presence;
 #[cfg(test)]
 mod properties;
@@ -33,12 +35,16 @@ mod source;
 mod token;
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::thread::Scope;
 
 pub use batch::{split_each, split_texts};
+pub use chains::Portions;
 pub use character::CharacterSplitter;
 pub use chunk::{Chunk, Content, Count};
 pub use config::{Strategy, TextSplitter, TextSplitterConfig};
 pub use exact::{Boundary, ExactSplitter, SemanticPlan, Unit};
+pub use packed::Packed;
 use recursive::DEFAULT_SEPARATORS;
 pub use recursive::RecursiveSplitter;
 pub use sentence::SentenceSplitter;
@@ -47,15 +53,35 @@ pub use token::TokenSplitter;
 
 use crate::error::{Error, Kind, Result};
 
+/// Takes one chunk after the other; the cutting ends when it breaks.
+pub type Each<'each> = dyn FnMut(Chunk<Content>) -> ControlFlow<()> + 'each;
+
 /// Anything that cuts a text into chunks. Share it as `Arc<dyn Split>`.
 pub trait Split: Send + Sync {
-    /// The chunks of a text as places in it; [`Chunk::read`] makes the content.
-    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>>;
+    /// Hands the chunks of a text to `each`, in order, as places in it; [`Chunk::read`] makes the
+    /// content. Memory does not grow with the number of chunks.
+    fn visit(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()>;
 
-    /// The same chunks, made on up to `workers` threads; `None` where this splitter cannot divide
-    /// this text, and then nothing was done. By default it never can.
-    fn places_divided(&self, _source: Source<'_>, _workers: usize) -> Option<Vec<Chunk<Content>>> {
-        None
+    /// The same chunks, a portion at a time, made ahead by up to `workers` threads, of which the one
+    /// that asks is one. A splitter that cannot divide a text makes them on one other thread.
+    fn portions<'scope>(
+        &'scope self,
+        source: Source<'scope>,
+        workers: usize,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Portions<'scope> {
+        let _ = workers;
+        chains::ahead(scope, move |each| self.visit(source, each))
+    }
+
+    /// The chunks of a text as places in it.
+    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+        let mut chunks = Vec::new();
+        let _ = self.visit(source, &mut |chunk| {
+            chunks.push(chunk);
+            ControlFlow::Continue(())
+        });
+        chunks
     }
 
     /// The chunks of `text`, borrowing from it whatever is a slice of it.

@@ -217,10 +217,16 @@ proptest! {
         let recursive =
             RecursiveSplitter::new(size, overlap, Some(owned)).unwrap().with_trim(trim);
         let sentence = SentenceSplitter::new(size, overlap % 5, None).unwrap().with_trim(trim);
-        for splitter in [&recursive as &dyn Split, &sentence] {
-            if let Some(divided) = splitter.places_divided(source, workers) {
-                prop_assert_eq!(divided, splitter.places(source));
-            }
+        let strategy = crate::split::Strategy::Recursive { chunk_size: size, chunk_overlap: overlap.min(size - 1), separators: None };
+        let exact = ExactSplitter::new(&strategy, Unit::Chars).unwrap().with_trim(trim);
+        let strategy = crate::split::Strategy::Sentence { chunk_size: size, chunk_overlap: overlap.min(size - 1), sentence_endings: None };
+        let exact_sentence = ExactSplitter::new(&strategy, Unit::Bytes).unwrap().with_trim(trim);
+        let character = CharacterSplitter::new(size, overlap.min(size - 1)).unwrap();
+        for splitter in [&recursive as &dyn Split, &sentence, &exact, &exact_sentence, &character] {
+            let divided: Vec<_> = std::thread::scope(|scope| {
+                splitter.portions(source, workers, scope).flatten().collect()
+            });
+            prop_assert_eq!(divided, splitter.places(source));
         }
     }
 
@@ -280,7 +286,6 @@ fn one_long_text_among_short_ones_is_divided() {
     ];
     for splitter in splitters {
         let source = Source::new(&long);
-        assert!(splitter.places_divided(source, 2).is_some());
         let texts = [Source::new("First."), source, Source::new("Last.")];
         let one_by_one: Vec<_> = texts.iter().map(|text| splitter.places(*text)).collect();
         assert_eq!(split_texts(splitter, &texts), one_by_one);

@@ -3,22 +3,26 @@
 //! Works on byte ranges with an explicit stack: no part is ever copied to measure it, and neither
 //! the number of separators nor the depth can exhaust the thread's stack.
 
-use std::ops::Range;
-use std::sync::Mutex;
-use std::thread;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::thread::Scope;
 
 use memchr::memmem::{Finder, FinderRev};
 use memchr::memrchr;
 
-use super::chains::{Chain, divided};
+use super::chains::{Chain, ahead, divided};
 use super::chunk::{Chunk, Content};
+use super::edges::Edges;
 use super::measure::{CodePoints, boundary_after, boundary_before, slice, trimmed};
 use super::presence::Presence;
-use super::{Source, Split, ZERO_SIZE, refused};
+use super::{Each, Portions, Source, Split, ZERO_SIZE, refused};
 use crate::error::Result;
 
 pub(super) const DEFAULT_SEPARATORS: [&str; 10] =
     ["\n\n", "\n", ". ", "! ", "? ", "; ", ": ", " - ", " ", ""];
+
+/// The separators that a text needs, coarse to fine.
+type Levels<'text> = Arc<[&'text Separator]>;
 
 /// A text that needs more is not divided among threads: each state would hold them all.
 const MOST_LEVELS: usize = 32;
@@ -88,7 +92,7 @@ impl RecursiveSplitter {
     }
 
     /// The separators that a text needs, up to an empty one.
-    fn levels(&self, text: &str) -> Vec<&Separator> {
+    fn levels(&self, text: &str) -> Levels<'_> {
         let Some(presence) = &self.presence else { return self.separators.iter().collect() };
         presence.of(text).into_iter().filter_map(|at| self.separators.get(at)).collect()
     }
@@ -96,7 +100,7 @@ impl RecursiveSplitter {
     fn chain<'text>(
         &self,
         source: Source<'text>,
-        levels: &'text [&'text Separator],
+        levels: Levels<'text>,
         from: usize,
     ) -> RecursiveChain<'text> {
         RecursiveChain {
@@ -107,6 +111,7 @@ impl RecursiveSplitter {
                 stack: Vec::new(),
                 uncut: from..from,
             },
+            source,
             trim: self.trim,
             points: CodePoints::from_place(source, from),
             searched: from,
@@ -115,16 +120,13 @@ impl RecursiveSplitter {
     }
 
     /// A chain over all of the text.
-    fn whole<'text>(
-        &self,
-        source: Source<'text>,
-        levels: &'text [&'text Separator],
-    ) -> RecursiveChain<'text> {
+    fn whole<'text>(&self, source: Source<'text>, levels: Levels<'text>) -> RecursiveChain<'text> {
+        let none_left = levels.len();
         let mut chain = self.chain(source, levels, 0);
         let range = 0..source.text().len();
         if range.len() <= self.chunk_size {
             // Fits as it is, with the separators at its ends.
-            chain.pieces.stack.push(Level { rest: range, depth: levels.len() });
+            chain.pieces.stack.push(Level { rest: range, depth: none_left });
         } else {
             chain.pieces.enter(range, 0);
         }
@@ -136,7 +138,7 @@ impl RecursiveSplitter {
     fn inside<'text>(
         &self,
         source: Source<'text>,
-        levels: &'text [&'text Separator],
+        levels: &Levels<'text>,
         near: &Range<usize>,
     ) -> Option<RecursiveChain<'text>> {
         let text = source.text();
@@ -145,7 +147,7 @@ impl RecursiveSplitter {
         let (depth, start) = usable().enumerate().find_map(|(depth, separator)| {
             Some((depth, separator.first_in(text, near)? + separator.text.len()))
         })?;
-        let mut chain = self.chain(source, levels, start);
+        let mut chain = self.chain(source, Arc::clone(levels), start);
         let mut end = text.len();
         for (outer, separator) in usable().enumerate().take(depth) {
             if let Some(found) = separator.first_in(text, &(start..end)) {
@@ -157,92 +159,28 @@ impl RecursiveSplitter {
         chain.pieces.stack.push(Level { rest: start..end, depth });
         Some(chain)
     }
-
-    /// Adds the neighbours' edges to each content, on up to `workers` threads.
-    fn overlap(&self, source: Source<'_>, chunks: &mut [Chunk<Content>], workers: usize) {
-        if self.chunk_overlap == 0 || chunks.len() < 2 {
-            return;
-        }
-        let own: Vec<Range<usize>> =
-            chunks.iter().map(|chunk| chunk.start_byte..chunk.end_byte).collect();
-        if workers < 2 {
-            return self.overlap_part(source, &own, 0, chunks);
-        }
-        let share = chunks.len().div_ceil(workers);
-        let parts = Mutex::new(chunks.chunks_mut(share).enumerate());
-        let work = || {
-            let next = || parts.lock().ok().and_then(|mut parts| parts.next());
-            while let Some((nth, part)) = next() {
-                self.overlap_part(source, &own, nth * share, part);
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 1..workers {
-                // Without a thread this one does more.
-                drop(thread::Builder::new().spawn_scoped(scope, work));
-            }
-            work();
-        });
-    }
-
-    /// The same for those chunks that begin with number `first`. Edges are shortened to whole
-    /// characters.
-    fn overlap_part(
-        &self,
-        source: Source<'_>,
-        own: &[Range<usize>],
-        first: usize,
-        chunks: &mut [Chunk<Content>],
-    ) {
-        let text = source.text();
-        let Some((byte, code_point)) = chunks.first().map(|one| (one.start_byte, one.start_char))
-        else {
-            return;
-        };
-        let mut points = CodePoints::from_place(source, byte);
-        points.shift(code_point);
-        for (index, chunk) in (first..).zip(chunks) {
-            let middle = chunk.start_byte..chunk.end_byte;
-            let before = index.checked_sub(1).and_then(|at| own.get(at)).map(|previous| {
-                let wanted = previous.end.saturating_sub(self.chunk_overlap);
-                boundary_after(text, wanted.max(previous.start))..previous.end
-            });
-            let after = own.get(index + 1).map(|next| {
-                let wanted = next.start.saturating_add(self.chunk_overlap);
-                next.start..boundary_before(text, wanted.min(next.end))
-            });
-            let parts = [before, Some(middle), after];
-            let kept = || parts.iter().flatten().filter(|part| !part.is_empty());
-            let span = kept().next().map_or(0, |part| part.start)
-                ..kept().next_back().map_or(0, |part| part.end);
-            chunk.content = Content::of(text, &span, parts.iter().flatten().cloned());
-            let chars = points.span(&span);
-            (chunk.start_byte, chunk.end_byte) = (span.start, span.end);
-            (chunk.start_char, chunk.end_char) = (chars.start, chars.end);
-            chunk.chunk_index = index;
-        }
-    }
 }
 
 impl Split for RecursiveSplitter {
-    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+    fn visit(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()> {
         let levels = self.levels(source.text());
-        let mut chain = self.whole(source, &levels);
-        let mut chunks: Vec<_> = std::iter::from_fn(|| chain.next_chunk()).collect();
-        self.overlap(source, &mut chunks, 1);
-        chunks
+        Edges::new(self.whole(source, levels), self.chunk_overlap).run(each)
     }
 
-    fn places_divided(&self, source: Source<'_>, workers: usize) -> Option<Vec<Chunk<Content>>> {
+    fn portions<'scope>(
+        &'scope self,
+        source: Source<'scope>,
+        workers: usize,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Portions<'scope> {
         let levels = self.levels(source.text());
         if levels.len() > MOST_LEVELS {
-            return None;
+            return ahead(scope, move |each| self.visit(source, each));
         }
-        let whole = self.whole(source, &levels);
-        let start = |near: Range<usize>| self.inside(source, &levels, &near);
-        let mut chunks = divided(source.text().len(), workers, whole, start)?;
-        self.overlap(source, &mut chunks, workers);
-        Some(chunks)
+        let with_edges = |pieces| Edges::new(pieces, self.chunk_overlap);
+        let whole = with_edges(self.whole(source, Arc::clone(&levels)));
+        let start = |near| self.inside(source, &levels, &near).map(with_edges);
+        divided(source.text().len(), workers, whole, start, scope)
     }
 }
 
@@ -250,7 +188,7 @@ impl Split for RecursiveSplitter {
 struct Pieces<'text> {
     text: &'text str,
     chunk_size: usize,
-    levels: &'text [&'text Separator],
+    levels: Levels<'text>,
     stack: Vec<Level>,
     /// What the empty separator has still to cut.
     uncut: Range<usize>,
@@ -328,12 +266,19 @@ impl Pieces<'_> {
 
 /// The chunks of a text before the overlap is added.
 struct RecursiveChain<'text> {
+    source: Source<'text>,
     pieces: Pieces<'text>,
     trim: bool,
     points: CodePoints<'text>,
     /// Where the search for the next content begins.
     searched: usize,
     made: usize,
+}
+
+impl super::edges::Pieces for RecursiveChain<'_> {
+    fn source(&self) -> Source<'_> {
+        self.source
+    }
 }
 
 impl Chain for RecursiveChain<'_> {
@@ -493,7 +438,7 @@ mod tests {
         let source = Source::new(&text);
         let splitter = RecursiveSplitter::new(200, 0, None).unwrap();
         let levels = splitter.levels(&text);
-        let mut whole = splitter.whole(source, &levels);
+        let mut whole = splitter.whole(source, Arc::clone(&levels));
         let mut other = splitter.inside(source, &levels, &(text.len() / 2..text.len())).unwrap();
         while whole.place() < other.place() {
             whole.next_chunk();

@@ -1,14 +1,15 @@
 //! Whole sentences, gathered until a chunk holds enough bytes.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::thread::Scope;
 
 use regex::Regex;
 
-use super::chains::{Chain, divided};
+use super::chains::{Chain, ahead, divided};
 use super::chunk::{Chunk, Content, Count};
 use super::measure::{BLOCK, CodePoints, Marks, boundary_after, mask_of, slice, white_space_end};
 use super::segments::Segments;
-use super::{Source, Split, ZERO_SIZE, compile, refused};
+use super::{Each, Portions, Source, Split, ZERO_SIZE, compile, refused};
 use crate::error::Result;
 
 /// Splits by sentences. `chunk_size` counts UTF-8 bytes and is where a chunk stops growing, not a
@@ -88,43 +89,49 @@ impl SentenceSplitter {
         chain
     }
 
-    fn divided_by<F: Fn(&[u8; BLOCK]) -> u64 + Copy + Send>(
+    fn divided_by<'scope, F: Fn(&[u8; BLOCK]) -> u64 + Copy + Send + 'scope>(
         &self,
-        source: Source<'_>,
+        source: Source<'scope>,
         workers: usize,
         find: F,
-    ) -> Option<Vec<Chunk<Content>>> {
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Portions<'scope> {
         let text = source.text();
-        let endings = |at| Endings { text, marks: Marks::new(text, find), at };
+        let endings = move |at| Endings { text, marks: Marks::new(text, find), at };
         let start = |near: Range<usize>| {
             let near = boundary_after(text, near.start)..near.end;
             let from = endings(near.start).next().filter(|end| *end < near.end)?;
             Some(self.chain(source, from, endings(from)))
         };
-        divided(text.len(), workers, self.chain(source, 0, endings(0)), start)
+        divided(text.len(), workers, self.chain(source, 0, endings(0)), start, scope)
     }
 }
 
 impl Split for SentenceSplitter {
-    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+    fn visit(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()> {
         let text = source.text();
         match &self.endings {
             Some(endings) => {
-                self.chain(source, 0, endings.find_iter(text).map(|hit| hit.end())).all()
+                self.chain(source, 0, endings.find_iter(text).map(|hit| hit.end())).run(each)
             }
             None if source.is_ascii() => {
-                self.chain(source, 0, Endings::new(text, ascii_marks)).all()
+                self.chain(source, 0, Endings::new(text, ascii_marks)).run(each)
             }
-            None => self.chain(source, 0, Endings::new(text, marks)).all(),
+            None => self.chain(source, 0, Endings::new(text, marks)).run(each),
         }
     }
 
-    fn places_divided(&self, source: Source<'_>, workers: usize) -> Option<Vec<Chunk<Content>>> {
+    fn portions<'scope>(
+        &'scope self,
+        source: Source<'scope>,
+        workers: usize,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Portions<'scope> {
         match &self.endings {
             // A pattern may look at what stands before the place where it is asked to begin.
-            Some(_) => None,
-            None if source.is_ascii() => self.divided_by(source, workers, ascii_marks),
-            None => self.divided_by(source, workers, marks),
+            Some(_) => ahead(scope, move |each| self.visit(source, each)),
+            None if source.is_ascii() => self.divided_by(source, workers, ascii_marks, scope),
+            None => self.divided_by(source, workers, marks, scope),
         }
     }
 }
@@ -148,10 +155,6 @@ struct SentenceChain<'text, I> {
 }
 
 impl<I: Iterator<Item = usize>> SentenceChain<'_, I> {
-    fn all(mut self) -> Vec<Chunk<Content>> {
-        std::iter::from_fn(|| self.next_chunk()).collect()
-    }
-
     /// Looks for the next sentence; what follows the last end is one more.
     fn advance(&mut self) {
         self.next = loop {

@@ -1,7 +1,7 @@
 //! Runs of word characters, of white space and of anything else; or the matches of a pattern.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use regex::Regex;
 
@@ -9,7 +9,7 @@ use super::chunk::{Chunk, Content, Count};
 use super::measure::{CodePoints, trimmed};
 use super::runs::RunStarts;
 use super::segments::Segments;
-use super::{Source, Split, WIDE_OVERLAP, ZERO_SIZE, compile, refused};
+use super::{Each, Source, Split, WIDE_OVERLAP, ZERO_SIZE, compile, refused};
 use crate::error::Result;
 
 /// Splits by tokens, white space runs included: five tokens are about three words.
@@ -66,14 +66,15 @@ impl TokenSplitter {
 
     /// The default tokens leave nothing out, so a window is a slice, and only where the windows
     /// begin and end needs to be known: tokens are counted by the block, not met one by one.
-    fn cut_runs(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+    fn cut_runs(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()> {
         let text = source.text();
-        let mut chunks = Chunks::new(source);
+        let mut chunks = Chunks::new(source, each);
         let mut emit = |window: Range<usize>, tokens: usize| {
-            if let Some(inner) = trimmed(text, window.clone()) {
-                let span = if self.trim { inner } else { window.clone() };
-                chunks.push(Content::Slice, span, window, tokens);
-            }
+            let Some(inner) = trimmed(text, window.clone()) else {
+                return ControlFlow::Continue(());
+            };
+            let span = if self.trim { inner } else { window.clone() };
+            chunks.hand(Content::Slice, span, window, tokens)
         };
         let step = self.chunk_size - self.chunk_overlap;
         // Numbers of the tokens with which the next window begins and behind the next one's end.
@@ -89,20 +90,25 @@ impl TokenSplitter {
             }
             while next_end < until {
                 let end = base + nth_bit(starts, next_end - seen);
-                emit(open.pop_front().unwrap_or(end)..end, self.chunk_size);
+                emit(open.pop_front().unwrap_or(end)..end, self.chunk_size)?;
                 next_end = next_end.saturating_add(step);
             }
             seen = until;
         }
         if let Some(start) = open.pop_front() {
             let window_starts_at = next_end - self.chunk_size;
-            emit(start..text.len(), seen - window_starts_at);
+            emit(start..text.len(), seen - window_starts_at)?;
         }
-        chunks.done
+        ControlFlow::Continue(())
     }
 
-    fn cut_matches(&self, source: Source<'_>, pattern: &Regex) -> Vec<Chunk<Content>> {
-        let mut chunks = Chunks::new(source);
+    fn cut_matches(
+        &self,
+        source: Source<'_>,
+        pattern: &Regex,
+        each: &mut Each<'_>,
+    ) -> ControlFlow<()> {
+        let mut chunks = Chunks::new(source, each);
         let mut window = Segments::new(source.text());
         let mut tokens = pattern.find_iter(source.text()).map(|token| token.range()).peekable();
         while tokens.peek().is_some() {
@@ -113,13 +119,13 @@ impl TokenSplitter {
                 window.push(&token, solid);
             }
             if let Some((content, span)) = window.join(self.trim) {
-                chunks.push(content, span, window.span(), window.len());
+                chunks.hand(content, span, window.span(), window.len())?;
             }
             while window.len() > self.chunk_overlap {
                 window.pop();
             }
         }
-        chunks.done
+        ControlFlow::Continue(())
     }
 }
 
@@ -134,27 +140,37 @@ const fn nth_bit(mut mask: u64, number: usize) -> usize {
 }
 
 impl Split for TokenSplitter {
-    fn places(&self, source: Source<'_>) -> Vec<Chunk<Content>> {
+    fn visit(&self, source: Source<'_>, each: &mut Each<'_>) -> ControlFlow<()> {
         match &self.pattern {
-            None => self.cut_runs(source),
-            Some(pattern) => self.cut_matches(source, pattern),
+            None => self.cut_runs(source, each),
+            Some(pattern) => self.cut_matches(source, pattern, each),
         }
     }
 }
 
-struct Chunks<'text> {
+/// Numbers the chunks and finds their places in code points.
+struct Chunks<'text, 'each, 'call> {
     points: CodePoints<'text>,
-    done: Vec<Chunk<Content>>,
+    each: &'call mut Each<'each>,
+    made: usize,
 }
 
-impl<'text> Chunks<'text> {
-    const fn new(source: Source<'text>) -> Self {
-        Self { points: CodePoints::new(source), done: Vec::new() }
+impl<'text, 'each, 'call> Chunks<'text, 'each, 'call> {
+    const fn new(source: Source<'text>, each: &'call mut Each<'each>) -> Self {
+        Self { points: CodePoints::new(source), each, made: 0 }
     }
 
-    fn push(&mut self, content: Content, span: Range<usize>, window: Range<usize>, tokens: usize) {
+    fn hand(
+        &mut self,
+        content: Content,
+        span: Range<usize>,
+        window: Range<usize>,
+        tokens: usize,
+    ) -> ControlFlow<()> {
         let chars = self.points.span(&span);
-        self.done.push(Chunk {
+        let chunk_index = self.made;
+        self.made += 1;
+        (self.each)(Chunk {
             content,
             start_index: window.start,
             end_index: window.end,
@@ -162,9 +178,9 @@ impl<'text> Chunks<'text> {
             end_byte: span.end,
             start_char: chars.start,
             end_char: chars.end,
-            chunk_index: self.done.len(),
+            chunk_index,
             count: Some(Count::Tokens(tokens)),
             headings: None,
-        });
+        })
     }
 }

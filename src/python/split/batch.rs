@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -14,12 +16,19 @@ use super::chunk::TextChunk;
 use super::semantic;
 use crate::embeddings::SemanticSplitter;
 use crate::error::{Error, Kind};
-use crate::python::{bridge, cpython};
 use crate::python::errors::to_py_err;
-use crate::split::{self, Chunk, Content, Source, Split};
+use crate::python::{bridge, cpython};
+use crate::split::{self, Packed, Source, Split};
 
-/// Chunks made between two looks whether another thread wants the interpreter.
-const BREATH: usize = 4096;
+/// Chunks that are cut before the interpreter is asked for, to put them into a list.
+const PORTION: usize = 256;
+
+/// How long the interpreter is held at most before other threads get it for a moment. CPython itself
+/// lets a thread wait for five.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// Chunks made between two looks at the clock.
+const GLANCE: usize = 128;
 
 /// Bytes of text that an iterator draws before it splits what it has.
 const WINDOW_BYTES: usize = 32 << 20;
@@ -58,54 +67,81 @@ pub(in crate::python) enum Cutter {
 }
 
 impl Cutter {
-    /// The chunks of one document.
-    pub(super) fn places(
+    /// Hands the chunks of one document to `take`, in portions, with the interpreter.
+    pub(super) fn cut(
         &self,
         py: Python<'_>,
         document: &Document<'_>,
-    ) -> PyResult<Vec<Chunk<Content>>> {
+        mut take: impl FnMut(Python<'_>, &mut Vec<Packed>) -> PyResult<()> + Send,
+    ) -> PyResult<()> {
         let source = document.source();
-        match self {
-            Self::Pure(splitter) => bridge::detach(py, || Ok(splitter.places(source))),
+        let splitter = match self {
+            Self::Pure(splitter) => splitter,
             Self::Semantic(splitter) => {
                 let all = semantic::places_each(py, splitter, std::slice::from_ref(document))?;
-                Ok(all.into_iter().flatten().collect())
+                return take(py, &mut all.into_iter().flatten().map(Packed::from).collect());
             }
+        };
+        let mut portion = Vec::with_capacity(PORTION);
+        let mut failed = None;
+        bridge::detach(py, || {
+            let _ = splitter.visit(source, &mut |chunk| {
+                portion.push(Packed::from(chunk));
+                if portion.len() < PORTION {
+                    return ControlFlow::Continue(());
+                }
+                let taken = bridge::attach(|py| {
+                    py.check_signals()?;
+                    take(py, &mut portion)
+                });
+                failed = taken.err();
+                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            Ok(())
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None => take(py, &mut portion),
         }
     }
 }
 
-/// Makes lists of chunks, leaving the interpreter now and then.
+/// Puts chunks into lists, leaving the interpreter now and then.
 pub(super) struct Lists {
     with_metadata: bool,
     made: usize,
+    held_since: Instant,
 }
 
 impl Lists {
-    pub(super) const fn new(with_metadata: bool) -> Self {
-        Self { with_metadata, made: 0 }
+    pub(super) fn new(with_metadata: bool) -> Self {
+        Self { with_metadata, made: 0, held_since: Instant::now() }
     }
 
-    pub(super) fn make<'py>(
+    /// The interpreter was free just now.
+    fn breathed(&mut self) {
+        self.held_since = Instant::now();
+    }
+
+    pub(super) fn extend(
         &mut self,
-        text: &Bound<'py, PyString>,
-        chunks: Vec<Chunk<Content>>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let py = text.py();
-        let mut list = Vec::with_capacity(chunks.len());
+        list: &Bound<'_, PyList>,
+        text: &Bound<'_, PyString>,
+        chunks: impl IntoIterator<Item = Packed>,
+    ) -> PyResult<()> {
+        let py = list.py();
         for chunk in chunks {
             self.made += 1;
-            if self.made.is_multiple_of(BREATH) {
+            if self.made.is_multiple_of(GLANCE) && self.held_since.elapsed() > BREATH {
                 bridge::breathe(py);
+                self.breathed();
             }
-            let source = text.clone().unbind();
-            let with_metadata = self.with_metadata;
-            let chunk = Bound::new(py, TextChunk { source, chunk, with_metadata })?;
+            let chunk = TextChunk::new(text.clone().unbind(), chunk, self.with_metadata);
+            let chunk = Bound::new(py, chunk)?;
             cpython::untrack(&chunk);
-            list.push(chunk);
+            list.append(chunk)?;
         }
-        // At once: a list with holes in it must not be seen by anybody.
-        PyList::new(py, list)
+        Ok(())
     }
 }
 
@@ -114,8 +150,15 @@ pub(super) fn split_text<'py>(
     text: &Bound<'py, PyString>,
     with_metadata: bool,
 ) -> PyResult<Bound<'py, PyList>> {
-    let chunks = cutter.places(text.py(), &Document::new(text.clone())?)?;
-    Lists::new(with_metadata).make(text, chunks)
+    let py = text.py();
+    let list = PyList::empty(py);
+    let mut lists = Lists::new(with_metadata);
+    let (kept_text, kept_list) = (text.clone().unbind(), list.clone().unbind());
+    cutter.cut(py, &Document::new(text.clone())?, |py, chunks| {
+        lists.breathed();
+        lists.extend(kept_list.bind(py), kept_text.bind(py), chunks.drain(..))
+    })?;
+    Ok(list)
 }
 
 /// A list of chunks for each document. The cutting goes on while the lists are made.
@@ -133,7 +176,7 @@ fn split_documents<'py>(
         }
     };
     let sources: Vec<Source<'_>> = documents.iter().map(Document::source).collect();
-    let mut results: Vec<Option<Bound<'py, PyList>>> = vec![None; documents.len()];
+    let results: Vec<Bound<'py, PyList>> = documents.iter().map(|_| PyList::empty(py)).collect();
     let mut lists = Lists::new(with_metadata);
     let aside = |work: &mut (dyn FnMut() + Send)| {
         py.check_signals()?;
@@ -142,14 +185,14 @@ fn split_documents<'py>(
             Ok(())
         })
     };
-    let deliver = |index: usize, chunks| {
-        if let (Some(document), Some(result)) = (documents.get(index), results.get_mut(index)) {
-            *result = Some(lists.make(&document.text, chunks)?);
+    let deliver = |index: usize, chunks: Vec<_>| match (documents.get(index), results.get(index)) {
+        (Some(document), Some(list)) => {
+            lists.extend(list, &document.text, chunks.into_iter().map(Packed::from))
         }
-        Ok(())
+        _ => Ok(()),
     };
     split::split_each(splitter, &sources, workers, aside, deliver)?;
-    Ok(results.into_iter().flatten().collect())
+    Ok(results)
 }
 
 pub(super) fn split_texts<'py>(

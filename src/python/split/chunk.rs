@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::python::cpython::substring;
-use crate::split::{Chunk, Content, Count};
+use crate::split::{Chunk, Content, Count, Packed};
 
 /// Bytes of a content in several pieces from which on Python joins faster than it decodes UTF-8.
 const WORTH_JOINING: usize = 300;
@@ -18,14 +18,41 @@ const WORTH_JOINING: usize = 300;
 /// A piece of a text and its place there.
 #[pyclass(frozen, module = "graphbit")]
 pub(in crate::python) struct TextChunk {
-    pub(super) source: Py<PyString>,
-    pub(super) chunk: Chunk<Content>,
-    pub(super) with_metadata: bool,
+    source: Py<PyString>,
+    place: Packed,
+    with_metadata: bool,
 }
 
 impl TextChunk {
-    fn text<'chunk>(&'chunk self, py: Python<'_>) -> PyResult<Cow<'chunk, str>> {
-        Ok(self.chunk.read(self.source.to_str(py)?))
+    pub(super) const fn new(source: Py<PyString>, place: Packed, with_metadata: bool) -> Self {
+        Self { source, place, with_metadata }
+    }
+
+    fn chunk(&self) -> Cow<'_, Chunk<Content>> {
+        self.place.chunk()
+    }
+
+    fn text<'chunk>(&'chunk self, py: Python<'chunk>) -> PyResult<Cow<'chunk, str>> {
+        Ok(self.chunk().read(self.source.to_str(py)?))
+    }
+
+    /// The content, made of these parts of the source, which follow each other in it.
+    fn joined<'py>(
+        &self,
+        py: Python<'py>,
+        chunk: &Chunk<Content>,
+        parts: impl Iterator<Item = Range<usize>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let text = self.source.to_str(py)?;
+        let count = |range: Range<usize>| text.get(range).unwrap_or_default().chars().count();
+        let list = PyList::empty(py);
+        let (mut at, mut at_char) = (chunk.start_byte, chunk.start_char);
+        for part in parts {
+            let first = at_char + count(at..part.start);
+            (at, at_char) = (part.end, first + count(part));
+            list.append(substring(self.source.bind(py), first..at_char)?)?;
+        }
+        Ok(intern!(py, "").call_method1(intern!(py, "join"), (list,))?.cast_into()?)
     }
 }
 
@@ -34,68 +61,64 @@ impl TextChunk {
     /// The text of the chunk.
     #[getter]
     fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        let Chunk { content, start_byte, end_byte, start_char, end_char, .. } = &self.chunk;
-        let (bytes, chars) = (end_byte - start_byte, end_char - start_char);
-        match content {
-            Content::Slice => substring(self.source.bind(py), *start_char, *end_char),
-            Content::Joined(pieces) if bytes != chars && bytes > WORTH_JOINING => {
-                let text = self.source.to_str(py)?;
-                let count =
-                    |range: Range<usize>| text.get(range).unwrap_or_default().chars().count();
-                let parts = PyList::empty(py);
-                let (mut at, mut at_char) = (*start_byte, *start_char);
-                for piece in pieces {
-                    let first = at_char + count(at..piece.start);
-                    (at, at_char) = (piece.end, first + count(piece.clone()));
-                    parts.append(substring(self.source.bind(py), first, at_char)?)?;
-                }
-                let joined = intern!(py, "").call_method1(intern!(py, "join"), (parts,))?;
-                Ok(joined.cast_into()?)
+        if let Some(slice) = self.place.slice() {
+            return substring(self.source.bind(py), slice);
+        }
+        let chunk = self.chunk();
+        let (bytes, chars) = (chunk.end_byte - chunk.start_byte, chunk.end_char - chunk.start_char);
+        // Python copies what it has faster than it decodes UTF-8, except for short pieces and ASCII.
+        let worth_joining = bytes != chars && bytes > WORTH_JOINING;
+        match &chunk.content {
+            Content::Joined(parts) if worth_joining => {
+                self.joined(py, &chunk, parts.iter().cloned())
             }
-            _ => Ok(PyString::new(py, &self.text(py)?)),
+            Content::Edges { head, tail } if worth_joining => {
+                self.joined(py, &chunk, chunk.edges(*head, *tail).into_iter())
+            }
+            _ => Ok(PyString::new(py, &chunk.read(self.source.to_str(py)?))),
         }
     }
 
     /// First byte in the UTF-8 form of the source, as GraphBit counts.
     #[getter]
     fn start_index(&self) -> usize {
-        self.chunk.start_index
+        self.chunk().start_index
     }
 
     /// One past the last byte in the UTF-8 form of the source, as GraphBit counts.
     #[getter]
     fn end_index(&self) -> usize {
-        self.chunk.end_index
+        self.chunk().end_index
     }
 
     /// First byte of the content in the UTF-8 form of the source.
     #[getter]
     fn start_byte(&self) -> usize {
-        self.chunk.start_byte
+        self.chunk().start_byte
     }
 
     /// One past the last byte of the content in the UTF-8 form of the source.
     #[getter]
     fn end_byte(&self) -> usize {
-        self.chunk.end_byte
+        self.chunk().end_byte
     }
 
     /// `text[start_char:end_char]` is the content whenever the content is a slice of the text.
     #[getter]
     fn start_char(&self) -> usize {
-        self.chunk.start_char
+        self.chunk().start_char
     }
 
     /// See `start_char`.
     #[getter]
     fn end_char(&self) -> usize {
-        self.chunk.end_char
+        self.chunk().end_char
     }
 
     /// Position in the result.
     #[getter]
     fn chunk_index(&self) -> usize {
-        self.chunk.chunk_index
+        self.chunk().chunk_index
     }
 
     /// `length` in code points, `token_count` or `sentence_count`, `headings`; all of them strings.
@@ -105,26 +128,27 @@ impl TextChunk {
         if !self.with_metadata {
             return Ok(metadata);
         }
-        let length = match &self.chunk.content {
-            Content::Slice => self.chunk.end_char - self.chunk.start_char,
-            _ => self.text(py)?.chars().count(),
+        let chunk = self.chunk();
+        let length = match self.place.slice() {
+            Some(slice) => slice.len(),
+            None => self.text(py)?.chars().count(),
         };
         metadata.set_item("length", length.to_string())?;
-        match self.chunk.count {
+        match chunk.count {
             Some(Count::Tokens(count)) => metadata.set_item("token_count", count.to_string())?,
             Some(Count::Sentences(count)) => {
                 metadata.set_item("sentence_count", count.to_string())?;
             }
             None => {}
         }
-        if let Some(headings) = &self.chunk.headings {
+        if let Some(headings) = &chunk.headings {
             metadata.set_item("headings", &**headings)?;
         }
         Ok(metadata)
     }
 
     fn __str__(&self, py: Python<'_>) -> PyResult<String> {
-        let Chunk { chunk_index, start_index, end_index, .. } = &self.chunk;
+        let Chunk { chunk_index, start_index, end_index, .. } = *self.chunk();
         let length = self.text(py)?.len();
         Ok(format!(
             "TextChunk(index={chunk_index}, start={start_index}, end={end_index}, length={length})"
@@ -132,7 +156,7 @@ impl TextChunk {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let Chunk { chunk_index, start_index, end_index, .. } = &self.chunk;
+        let Chunk { chunk_index, start_index, end_index, .. } = *self.chunk();
         let head: String = self.text(py)?.chars().take(50).collect();
         Ok(format!(
             "TextChunk(content='{head}...', index={chunk_index}, start={start_index}, end={end_index})"
@@ -140,15 +164,16 @@ impl TextChunk {
     }
 
     fn __eq__(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
-        let place = |chunk: &Chunk<Content>| chunk.clone().map(|_| ());
-        Ok(place(&self.chunk) == place(&other.chunk)
+        let place = |one: &Self| one.chunk().into_owned().map(|_| ());
+        Ok(place(self) == place(other)
             && self.with_metadata == other.with_metadata
             && self.text(py)? == other.text(py)?)
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<u64> {
         let mut hasher = DefaultHasher::new();
-        (self.chunk.start_index, self.chunk.chunk_index, self.text(py)?).hash(&mut hasher);
+        let Chunk { start_index, chunk_index, .. } = *self.chunk();
+        (start_index, chunk_index, self.text(py)?).hash(&mut hasher);
         Ok(hasher.finish())
     }
 }

@@ -9,7 +9,7 @@ use crate::embeddings::SemanticSplitter;
 use crate::python::bridge;
 use crate::python::documents::wrong_type;
 use crate::python::embeddings::EmbeddingClient;
-use crate::split::{Boundary, Chunk, Content, SemanticPlan, Strategy, Unit};
+use crate::split::{Boundary, Chunk, Content, Packed, SemanticPlan, Strategy, Unit};
 
 /// Bytes of text whose sentences are embedded together: each is copied with its neighbours.
 const PORTION_BYTES: usize = 8 << 20;
@@ -97,7 +97,9 @@ pub(super) fn split_documents<'py>(
         };
         let (portion, later) = rest.split_at(rest.iter().take_while(fits).count());
         for (document, chunks) in portion.iter().zip(places_each(py, splitter, portion)?) {
-            results.push(lists.make(document.text(), chunks)?);
+            let list = PyList::empty(py);
+            lists.extend(&list, document.text(), chunks.into_iter().map(Packed::from))?;
+            results.push(list);
         }
         rest = later;
     }

@@ -63,17 +63,22 @@ impl TextSplitter {
     fn create_documents<'py>(&self, text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyList>> {
         let py = text.py();
         let document = Document::new(text.clone())?;
-        let chunks = self.cutter.places(py, &document)?;
         let documents = PyList::empty(py);
-        for chunk in chunks {
-            let content = chunk.read(document.source().text());
-            let document = PyDict::new(py);
-            document.set_item("content", &*content)?;
-            document.set_item("start_index", chunk.start_index.to_string())?;
-            document.set_item("end_index", chunk.end_index.to_string())?;
-            document.set_item("chunk_index", chunk.chunk_index.to_string())?;
-            documents.append(document)?;
-        }
+        let kept = documents.clone().unbind();
+        let source = document.source();
+        self.cutter.cut(py, &document, |py, chunks| {
+            for chunk in chunks.drain(..) {
+                let chunk = chunk.chunk();
+                let content = chunk.read(source.text());
+                let document = PyDict::new(py);
+                document.set_item("content", &*content)?;
+                document.set_item("start_index", chunk.start_index.to_string())?;
+                document.set_item("end_index", chunk.end_index.to_string())?;
+                document.set_item("chunk_index", chunk.chunk_index.to_string())?;
+                kept.bind(py).append(document)?;
+            }
+            Ok(())
+        })?;
         Ok(documents)
     }
 }

@@ -9,7 +9,7 @@ use super::super::measure::{slice, white_space_end};
 use super::seams::Seams;
 
 /// Yields offsets of one text in rising order.
-pub(super) type Offsets<'text> = Box<dyn Iterator<Item = usize> + 'text>;
+pub(super) type Offsets<'text> = Box<dyn Iterator<Item = usize> + Send + 'text>;
 
 /// One kind of seam, looked for no further than somebody asked.
 struct Layer<'text> {

@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
-use super::{Count, ExactSplitter, Measure, Split, UnicodeSegmentation, Unit};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::super::Count;
+use super::ruler::Measure;
+use super::{ExactSplitter, Split, Unit};
 use crate::split;
 use crate::tokens::Encoding;
 

@@ -38,6 +38,32 @@ pub(in crate::split) trait Seams {
     fn forget(&mut self, _before: usize) {}
 }
 
+impl<S: Seams + ?Sized> Seams for Box<S> {
+    fn best(&mut self, after: usize, upto: usize) -> Option<usize> {
+        (**self).best(after, upto)
+    }
+
+    fn resume(&mut self, from: usize, before: usize) -> Option<usize> {
+        (**self).resume(from, before)
+    }
+
+    fn wall(&mut self, after: usize) -> Option<usize> {
+        (**self).wall(after)
+    }
+
+    fn whole(&mut self, at: usize) -> Option<Range<usize>> {
+        (**self).whole(at)
+    }
+
+    fn headings(&mut self, at: usize) -> Option<Arc<str>> {
+        (**self).headings(at)
+    }
+
+    fn forget(&mut self, before: usize) {
+        (**self).forget(before);
+    }
+}
+
 /// Any place will do: windows of characters, or of tokens, which end where their measure ends.
 pub(super) struct Anywhere {
     pub(super) accept: bool,

@@ -11,8 +11,11 @@
 use std::ops::Range;
 
 use super::ranked::Ranked;
+use super::ruler::Measure;
+use super::windows::Windows;
 use super::{ExactSplitter, Unit, sentences};
 use crate::error::Result;
+use crate::split::chains::Chain;
 use crate::split::chunk::{Chunk, Content};
 use crate::split::measure::slice;
 use crate::split::{Source, Strategy, refused};
@@ -231,14 +234,15 @@ impl SemanticPlan {
         for wall in self.walls(source, breaks) {
             seams.wall_at(wall);
         }
-        self.exact.places_along(source, &mut seams)
+        let mut windows = Windows::new(&self.exact, source, seams, 0);
+        std::iter::from_fn(|| windows.next_chunk()).collect()
     }
 
     /// The breaks that no chunk may span: those with enough text on both sides.
     fn walls(&self, source: Source<'_>, breaks: &[usize]) -> Vec<usize> {
         let Some(too_few) = self.min_chunk_size.checked_sub(1) else { return breaks.to_vec() };
         let text = source.text();
-        let mut measure = super::Measure::new(source, &self.exact.ruler);
+        let mut measure = Measure::new(source, &self.exact.ruler);
         let mut walls = Vec::new();
         let mut start = 0;
         // Measured once a stretch, so that joining many short ones stays linear.

@@ -63,14 +63,23 @@ const LONGEST_WORD: usize = 12;
 
 /// The ends of the sentences of `text`, the last one being that of the text.
 pub(in crate::split) fn sentences(text: &str) -> Sentences<'_> {
-    let breaks = SentenceSegmenter::new(Default::default()).segment_str(text);
-    Sentences { text, breaks, settled: 0 }
+    sentences_from(text, 0)
+}
+
+/// Those behind `from`, the start of the text or the end of a blank line: Unicode's rules, and the ones
+/// here, know nothing of what stands before that.
+fn sentences_from(text: &str, from: usize) -> Sentences<'_> {
+    let rest = slice(text, from..text.len());
+    let breaks = SentenceSegmenter::new(Default::default()).segment_str(rest);
+    Sentences { text, from, breaks, settled: from }
 }
 
 /// Iterator over sentence ends, strictly increasing. Reads no further than it is asked to.
 #[derive(Debug)]
 pub(in crate::split) struct Sentences<'text> {
     text: &'text str,
+    /// Where the text begins in which `breaks` are counted.
+    from: usize,
     breaks: SentenceBreakIterator<'static, 'text, Utf8>,
     /// Everything up to here has been decided.
     settled: usize,
@@ -81,7 +90,7 @@ impl Iterator for Sentences<'_> {
 
     fn next(&mut self) -> Option<usize> {
         loop {
-            let at = self.breaks.next()?;
+            let at = self.from + self.breaks.next()?;
             // White space is judged once, at its first break: there is one at every line end in it.
             if at <= self.settled {
                 continue;
@@ -295,6 +304,13 @@ impl<'text> SentenceSeams<'text> {
     /// Ends by the rules above.
     pub(in crate::split) fn new(text: &'text str) -> Self {
         Self::over(text, Ends::Unicode(sentences(text)))
+    }
+
+    /// The same ones, but only those from `from` on, the end of a blank line.
+    pub(in crate::split) fn behind_blank_line(text: &'text str, from: usize) -> Self {
+        let mut seams = Self::over(text, Ends::Unicode(sentences_from(text, from)));
+        seams.found.push(from);
+        seams
     }
 
     /// A sentence ends where a match of `endings` does, and behind the white space there.

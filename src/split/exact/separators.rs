@@ -1,6 +1,8 @@
 //! The seams of the recursive strategy: behind literal separators, coarse to fine.
 
-use memchr::memmem::FinderRev;
+use std::ops::Range;
+
+use memchr::memmem::{self, FinderRev};
 
 use super::super::presence::Presence;
 use super::seams::Seams;
@@ -21,6 +23,16 @@ impl Separators {
             finders: used.iter().map(|one| FinderRev::new(one.as_bytes()).into_owned()).collect(),
             presence: Presence::new(used.iter().map(String::as_str)),
         }
+    }
+
+    /// Behind the first occurrence, in `near`, of the coarsest separator that occurs there.
+    pub(super) fn first_in(&self, text: &str, near: &Range<usize>) -> Option<usize> {
+        let bytes = text.as_bytes().get(near.clone())?;
+        let behind = |finder: &FinderRev<'_>| {
+            let separator = finder.needle();
+            Some(near.start + memmem::find(bytes, separator)? + separator.len())
+        };
+        self.finders.iter().find_map(behind)
     }
 
     pub(super) fn over<'text>(&'text self, text: &'text str) -> SeparatorSeams<'text> {
