@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use wide::u8x16;
+
 use super::source::Source;
 
 /// `text[range]`, or nothing where the range is not one of `text`.
@@ -9,12 +11,31 @@ pub(super) fn slice(text: &str, range: Range<usize>) -> &str {
     text.get(range).unwrap_or_default()
 }
 
+/// Whether a byte is a character that is not white space. Mostly that settles it.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0..=8 | 14..=31 | 33..=127)
+}
+
 /// `range` without white space at its ends; `None` when nothing is left.
 pub(super) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
-    let without_tail = slice(text, range.clone()).trim_end();
+    let part = slice(text, range.clone());
+    if let [first, .., last] = part.as_bytes()
+        && is_plain(*first)
+        && is_plain(*last)
+    {
+        return Some(range);
+    }
+    let without_tail = part.trim_end();
     let content = without_tail.trim_start();
     let end = range.start + without_tail.len();
     (!content.is_empty()).then_some(end - content.len()..end)
+}
+
+/// Whether `text[range]` is nothing but white space.
+pub(super) fn is_blank(text: &str, range: &Range<usize>) -> bool {
+    let first = text.as_bytes().get(range.start);
+    let plain = !range.is_empty() && first.is_some_and(|first| is_plain(*first));
+    !plain && slice(text, range.clone()).trim_start().is_empty()
 }
 
 /// The nearest character boundary at or before `at`.
@@ -48,15 +69,15 @@ fn starts_in(block: &[u8; BLOCK]) -> usize {
 /// One bit a byte, the lowest for the first: where `wanted` holds.
 #[inline]
 pub(super) fn mask_of(block: &[u8; BLOCK], wanted: impl Fn(u8) -> bool) -> u64 {
-    // Eight bytes of 0 or 1 times this: byte i ends up as bit 56 + i, and nothing carries.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
     let mut flags = [0_u8; BLOCK];
     for (flag, byte) in flags.iter_mut().zip(block) {
-        *flag = u8::from(wanted(*byte));
+        // All bits, so that the top one is what is gathered.
+        *flag = u8::from(wanted(*byte)).wrapping_neg();
     }
-    let (words, _) = flags.as_chunks::<8>();
-    let bits = |word: &[u8; 8]| u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56;
-    words.iter().rev().fold(0, |mask, word| mask << 8 | bits(word))
+    // Compilers make vectors of the loop above, but no mask of them.
+    let (quarters, _) = flags.as_chunks::<16>();
+    let bits = |quarter: &[u8; 16]| u64::from(u8x16::from(*quarter).to_bitmask());
+    quarters.iter().rev().fold(0, |mask, quarter| mask << 16 | bits(quarter))
 }
 
 /// Translates byte offsets to code point offsets; cheap as long as the offsets stay close together.
@@ -219,7 +240,15 @@ pub(super) fn block_at(bytes: &[u8], at: usize) -> Option<[u8; BLOCK]> {
 
 /// Where white space that starts at `at` ends.
 pub(super) fn white_space_end(text: &str, at: usize) -> usize {
-    text.len() - slice(text, at..text.len()).trim_start().len()
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    let end = at + blanks;
+    match rest.get(blanks) {
+        Some(byte) if !byte.is_ascii() => {
+            text.len() - slice(text, end..text.len()).trim_start().len()
+        }
+        _ => end,
+    }
 }
 
 #[cfg(test)]
@@ -228,6 +257,17 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_mask_has_a_bit_for_each_byte(block in prop::array::uniform32(0_u8..4), other in prop::array::uniform32(0_u8..4)) {
+            let mut both = [0; BLOCK];
+            both[..32].copy_from_slice(&block);
+            both[32..].copy_from_slice(&other);
+            let mask = mask_of(&both, |byte| byte == 3);
+            for (at, byte) in both.iter().enumerate() {
+                prop_assert_eq!(mask >> at & 1 == 1, *byte == 3);
+            }
+        }
+
         #[test]
         fn advance_and_offset_agree_with_char_indices(text in "[a-zé世🚀\u{301} ]{0,300}", steps in 0_usize..320, skip in 0_usize..40) {
             let mut points = CodePoints::new(Source::new(&text));
@@ -245,8 +285,14 @@ mod tests {
 
         #[test]
         fn trimmed_is_what_trim_says(text in "[ \u{3000}\n\u{1c}a世]{0,12}") {
-            let range = trimmed(&text, 0..text.len());
-            prop_assert_eq!(range.map_or("", |range| &text[range]), text.trim());
+            let whole = 0..text.len();
+            prop_assert_eq!(is_blank(&text, &whole), text.trim().is_empty());
+            for start in text.char_indices().map(|(at, _)| at).chain([text.len()]) {
+                let blank = text[start..].len() - text[start..].trim_start().len();
+                prop_assert_eq!(white_space_end(&text, start), start + blank);
+                let range = trimmed(&text, start..text.len());
+                prop_assert_eq!(range.map_or("", |range| &text[range]), text[start..].trim());
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::chunk::Content;
-use super::measure::{slice, trimmed};
+use super::measure::{is_blank, trimmed};
 
 struct Segment {
     start: usize,
@@ -20,13 +20,14 @@ pub(super) struct Segments<'text> {
     window: VecDeque<Segment>,
     /// Segments that left the window.
     gone: usize,
-    /// Numbers, from the first of the text, of those in the window that are more than white space.
-    solid: VecDeque<usize>,
+    /// Runs of segments that are only white space, by their numbers from the first of the text. The
+    /// first may reach back to some that left the window.
+    blank: VecDeque<Range<usize>>,
 }
 
 impl<'text> Segments<'text> {
     pub(super) const fn new(text: &'text str) -> Self {
-        Self { text, window: VecDeque::new(), gone: 0, solid: VecDeque::new() }
+        Self { text, window: VecDeque::new(), gone: 0, blank: VecDeque::new() }
     }
 
     /// Adds a segment at the end of the window; `solid` says that it is more than white space.
@@ -35,8 +36,12 @@ impl<'text> Segments<'text> {
             Some(last) => last.gaps + usize::from(last.end != segment.start),
             None => 0,
         };
-        if solid {
-            self.solid.push_back(self.gone + self.window.len());
+        if !solid {
+            let number = self.gone + self.window.len();
+            match self.blank.back_mut() {
+                Some(run) if run.end == number => run.end += 1,
+                _ => self.blank.push_back(number..number + 1),
+            }
         }
         self.window.push_back(Segment { start: segment.start, end: segment.end, gaps });
     }
@@ -44,10 +49,10 @@ impl<'text> Segments<'text> {
     /// Takes the first segment out; its bytes.
     pub(super) fn pop(&mut self) -> usize {
         let Some(segment) = self.window.pop_front() else { return 0 };
-        if self.solid.front() == Some(&self.gone) {
-            self.solid.pop_front();
-        }
         self.gone += 1;
+        if self.blank.front().is_some_and(|run| run.end <= self.gone) {
+            self.blank.pop_front();
+        }
         segment.end - segment.start
     }
 
@@ -68,8 +73,20 @@ impl<'text> Segments<'text> {
     /// that is nothing but white space.
     pub(super) fn join(&self, trim: bool) -> Option<(Content, Range<usize>)> {
         // Only white space lies outside the first and the last solid segment.
-        let first = self.window.get(self.solid.front()? - self.gone)?;
-        let last = self.window.get(self.solid.back()? - self.gone)?;
+        let behind = self.gone + self.window.len();
+        let first = match self.blank.front() {
+            Some(run) if run.start <= self.gone => run.end,
+            _ => self.gone,
+        };
+        let last = match self.blank.back() {
+            Some(run) if run.end == behind => run.start.checked_sub(1)?,
+            _ => behind.checked_sub(1)?,
+        };
+        if first > last {
+            return None;
+        }
+        let first = self.window.get(first - self.gone)?;
+        let last = self.window.get(last.checked_sub(self.gone)?)?;
         let (span, contiguous) = if trim {
             let start = trimmed(self.text, first.start..first.end)?.start;
             let end = trimmed(self.text, last.start..last.end)?.end;
@@ -88,6 +105,6 @@ impl<'text> Segments<'text> {
 
     /// Whether `segment` is more than white space.
     pub(super) fn is_solid(&self, segment: &Range<usize>) -> bool {
-        !slice(self.text, segment.clone()).trim_start().is_empty()
+        !is_blank(self.text, segment)
     }
 }

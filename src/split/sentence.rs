@@ -7,7 +7,9 @@ use regex::Regex;
 
 use super::chains::{Chain, ahead, divided};
 use super::chunk::{Chunk, Content, Count};
-use super::measure::{BLOCK, CodePoints, Marks, boundary_after, mask_of, slice, white_space_end};
+use super::measure::{
+    BLOCK, CodePoints, Marks, boundary_after, is_blank, mask_of, slice, white_space_end,
+};
 use super::segments::Segments;
 use super::{Each, Portions, Source, Split, ZERO_SIZE, compile, refused};
 use crate::error::Result;
@@ -162,7 +164,7 @@ impl<I: Iterator<Item = usize>> SentenceChain<'_, I> {
             let end = self.ends.next();
             self.end = end.unwrap_or(self.text.len());
             let sentence = start..self.end;
-            if !slice(self.text, sentence.clone()).trim_start().is_empty() {
+            if !is_blank(self.text, &sentence) {
                 break Some(sentence);
             }
             if end.is_none() {
