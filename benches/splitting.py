@@ -35,7 +35,7 @@ from corpora import gather
 
 WORKLOADS = Path(__file__).parent / "workloads"
 OURS, EXACT, PEER = "ours", "ours, exact", "0.6.8"
-FLOORS = ("slices alone", "slices, objects")
+FLOORS = ("slices alone", "UTF-8, slices", "slices, objects")
 RECURSIVE_RIVALS = ("langchain", "semantic-text-splitter", "chonkie", "chunkr-rs", "semchunk")
 DISTRIBUTIONS = {
     "langchain": "langchain-text-splitters", "semantic-text-splitter": "semantic-text-splitter",
@@ -60,7 +60,8 @@ chunkr-rs and semchunk count characters. chonkie has no overlap in its Recursive
 semantic-text-splitter look for Unicode boundaries rather than for a list of separators; langchain is
 asked for strings alone, its offsets (`add_start_index`) cost extra. "Without overlap" is 0.6.8's own
 splitter with a list of separators that cannot cut inside a character, so that it survives texts
-beyond ASCII. `slices` is CPython's part: our own spans cut out of the `str` in a list comprehension.
+beyond ASCII. `slices` is CPython's part: our own spans cut out of the `str` in a list comprehension,
+`UTF-8, slices` the same after encoding the `str`, as every splitter outside CPython reads UTF-8.
 """
 
 

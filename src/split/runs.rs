@@ -66,11 +66,26 @@ fn class_of(character: char) -> u8 {
 
 /// Where the run that begins at `at` ends.
 pub(super) fn run_end(text: &str, at: usize) -> usize {
-    let mut rest = text.get(at..).unwrap_or_default().char_indices();
-    let Some((_, first)) = rest.next() else { return text.len() };
+    let Some(first) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+        return text.len();
+    };
     let class = class_of(first);
-    let other = rest.find(|(_, character)| class_of(*character) != class);
-    other.map_or(text.len(), |(length, _)| at + length)
+    let mut end = at + first.len_utf8();
+    let bytes = text.as_bytes();
+    loop {
+        let plain = bytes.get(end..).unwrap_or_default();
+        let is_like = |byte: &&u8| ASCII_CLASS.get(usize::from(**byte)) == Some(&class);
+        end += plain.iter().take_while(is_like).count();
+        // Where a byte of a longer character stopped it, the character decides.
+        let next = match bytes.get(end) {
+            Some(byte) if !byte.is_ascii() => text.get(end..).and_then(|rest| rest.chars().next()),
+            _ => None,
+        };
+        match next {
+            Some(next) if class_of(next) == class => end += next.len_utf8(),
+            _ => return end,
+        }
+    }
 }
 
 /// The starts of runs, as one bit a byte of each block of the text in turn.
@@ -178,6 +193,9 @@ mod tests {
             }
             let theirs: Vec<usize> = pattern.find_iter(&text).map(|hit| hit.start()).collect();
             assert_eq!(ours, theirs, "{character:?}");
+            for hit in pattern.find_iter(&text) {
+                assert_eq!(run_end(&text, hit.start()), hit.end(), "{character:?}");
+            }
         }
     }
 }

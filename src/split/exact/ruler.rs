@@ -46,7 +46,7 @@ pub(super) struct Measure<'text> {
     text: &'text str,
     ruler: &'text Ruler,
     points: CodePoints<'text>,
-    /// The pre-tokens of the last window: where each ends, and the tokens up to there.
+    /// The pre-tokens or runs of the last window: where each ends, and the tokens up to there.
     marks: Vec<(usize, usize)>,
     marked_from: usize,
     /// Where the word begins that the last window can hold a part of only.
@@ -95,12 +95,15 @@ impl<'text> Measure<'text> {
                 words.nth(limit).map_or(self.text.len(), |(at, _)| start + at)
             }
             Ruler::Runs => {
+                self.marks.clear();
+                self.marked_from = start;
                 let mut at = start;
-                for _ in 0..limit {
+                for run in 1..=limit {
                     if at == self.text.len() {
                         break;
                     }
                     at = run_end(self.text, at);
+                    self.marks.push((at, run));
                 }
                 at
             }
@@ -158,6 +161,9 @@ impl<'text> Measure<'text> {
                 // Up to the end of the first word that is too many.
                 floor + words.nth(limit).map_or(0, |(at, word)| at + word.len())
             }
+            Ruler::Runs if self.marked(floor..end).is_some() => {
+                self.retreat_tokens(floor, end, limit)
+            }
             Ruler::Runs => {
                 let starts = std::iter::successors(Some(floor), |at| {
                     Some(run_end(self.text, *at)).filter(|next| *next < end)
@@ -190,7 +196,7 @@ impl<'text> Measure<'text> {
             Ruler::Chars => self.points.count(range),
             Ruler::Graphemes => part.graphemes(true).count(),
             Ruler::Words => part.split_word_bounds().filter(|part| is_word(part)).count(),
-            Ruler::Runs => {
+            Ruler::Runs => self.marked(range).unwrap_or_else(|| {
                 let mut at = 0;
                 let mut runs = 0;
                 while at < part.len() {
@@ -198,7 +204,7 @@ impl<'text> Measure<'text> {
                     runs += 1;
                 }
                 runs
-            }
+            }),
             Ruler::Matches(pattern) => matches(pattern, part).count(),
             Ruler::Bpe(_) => self.count_tokens(range),
         }
@@ -206,14 +212,19 @@ impl<'text> Measure<'text> {
 
     fn count_tokens(&self, range: Range<usize>) -> usize {
         // A window that ends where a pre-token ends, and not in white space, was counted already.
-        if range.start == self.marked_from
-            && !slice(self.text, range.clone()).ends_with(char::is_whitespace)
-            && let Ok(known) = self.marks.binary_search_by_key(&range.end, |(at, _)| *at)
-            && let Some((_, sum)) = self.marks.get(known)
+        if !slice(self.text, range.clone()).ends_with(char::is_whitespace)
+            && let Some(known) = self.marked(range.clone())
         {
-            return *sum;
+            return known;
         }
         self.bpe.map_or(0, |tokenizer| tokenizer.count(slice(self.text, range)))
+    }
+
+    /// What `range` was found to hold when the last window was measured.
+    fn marked(&self, range: Range<usize>) -> Option<usize> {
+        let known = self.marks.binary_search_by_key(&range.end, |(at, _)| *at).ok()?;
+        let (_, sum) = self.marks.get(known)?;
+        (range.start == self.marked_from).then_some(*sum)
     }
 }
 
