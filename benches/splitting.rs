@@ -7,6 +7,8 @@
 #![allow(clippy::expect_used, reason = "a benchmark that cannot build its splitter cannot run")]
 
 use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -177,4 +179,51 @@ fn count_tokens(bencher: Bencher<'_, '_>, letters: Letters) {
     let tokenizer = Encoding::Cl100kBase.tokenizer();
     let bytes = BytesCount::new(text.len());
     bencher.counter(bytes).bench_local(|| tokenizer.count(black_box(&text)));
+}
+
+/// The same 50 MB in documents of so many megabytes: time grows with the text alone.
+const GROWTH: [usize; 3] = [1, 10, 50];
+
+fn grow(bencher: Bencher<'_, '_>, splitter: &impl Split, megabytes: usize) {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| {
+        let part = Letters::English.text(SIZE);
+        part.get(..SIZE).unwrap_or(&part).repeat(50)
+    });
+    let size = megabytes * SIZE;
+    bencher.counter(BytesCount::of_str(text)).bench_local(|| {
+        for start in (0..text.len()).step_by(size) {
+            let document = text.get(start..start + size).unwrap_or_default();
+            let _ = splitter.visit(Source::with_length(document, size), &mut |chunk| {
+                black_box(chunk);
+                ControlFlow::Continue(())
+            });
+        }
+    });
+}
+
+#[divan::bench(args = GROWTH, sample_count = 10)]
+fn growth_character(bencher: Bencher<'_, '_>, megabytes: usize) {
+    grow(bencher, &CharacterSplitter::new(1000, 100).expect("sizes"), megabytes);
+}
+
+#[divan::bench(args = GROWTH, sample_count = 10)]
+fn growth_token(bencher: Bencher<'_, '_>, megabytes: usize) {
+    grow(bencher, &TokenSplitter::new(200, 20, None).expect("sizes"), megabytes);
+}
+
+#[divan::bench(args = GROWTH, sample_count = 10)]
+fn growth_sentence(bencher: Bencher<'_, '_>, megabytes: usize) {
+    grow(bencher, &SentenceSplitter::new(1000, 1, None).expect("sizes"), megabytes);
+}
+
+#[divan::bench(args = GROWTH, sample_count = 10)]
+fn growth_recursive(bencher: Bencher<'_, '_>, megabytes: usize) {
+    grow(bencher, &RecursiveSplitter::new(1000, 100, None).expect("sizes"), megabytes);
+}
+
+#[divan::bench(args = GROWTH, sample_count = 10)]
+fn growth_exact_recursive(bencher: Bencher<'_, '_>, megabytes: usize) {
+    let strategy = Strategy::Recursive { chunk_size: 1000, chunk_overlap: 100, separators: None };
+    grow(bencher, &ExactSplitter::new(&strategy, Unit::Chars).expect("sizes"), megabytes);
 }

@@ -266,9 +266,7 @@ def measure(read: Read, documents: Documents, request: dict[str, Any]) -> dict[s
     threads = request.get("threads", 1)
     total = spent = megabytes = wanted = 0.0
     while True:
-        texts = documents.fresh(
-            request["path"], request["size"], request.get("together", 500_000)
-        )
+        texts = documents.fresh(request["path"], request["size"], request.get("together", 500_000))
         if prepare := getattr(read, "prepare", None):
             for text in texts:
                 prepare(text)
