@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use tree_sitter::{LogType, Node, ParseOptions, ParseState, Parser, Point, Tree};
 
@@ -50,12 +51,24 @@ const DEEPEST_BRACKETS: usize = 200;
 /// arguments: as many readings of the text as there are brackets.
 const DEEPEST_ANGLES: usize = 50;
 
+/// Stack of the thread that parses. The parser is C that calls itself, and a stack that overflows ends
+/// the process; half a megabyte was enough for thirty thousand texts made to be hard.
+const STACK: usize = 32 << 20;
+
 /// The syntax tree of `source`; `None` when nothing in it makes sense, or it takes more work than any
 /// program needs.
 pub(super) fn parse(source: &str, language: Language) -> Option<Tree> {
     if nests_deeply(source) {
         return None;
     }
+    // Callers' stacks may be small: threads of Python's have half a megabyte on some systems.
+    thread::scope(|scope| {
+        let parser = thread::Builder::new().stack_size(STACK);
+        parser.spawn_scoped(scope, || parse_here(source, language)).ok()?.join().ok()?
+    })
+}
+
+fn parse_here(source: &str, language: Language) -> Option<Tree> {
     let mut work = Work::new(source);
     let mut parser = Parser::new();
     parser.set_language(&language.grammar()).ok()?;
