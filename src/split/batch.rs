@@ -2,9 +2,12 @@
 
 use std::convert::Infallible;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::{Chunk, Content, Source, Split};
 
@@ -13,6 +16,9 @@ const WORTH_A_THREAD: usize = 256 * 1024;
 
 /// Bytes of small texts that the calling thread cuts before it looks what the others did.
 const PORTION: usize = 64 * 1024;
+
+/// How often `aside` is asked for while only other threads have work.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// From this many bytes on a text that is more than its share is divided among the threads.
 const WORTH_DIVIDING: usize = 4 * 1024 * 1024;
@@ -66,14 +72,18 @@ pub fn split_each<S: Split + ?Sized, E>(
     };
     let mut queue = Queue::new(splitter, texts, workers > 1);
     // All threads together take these, so that none of them is left with one at the end.
-    let is_long = |index: &usize| {
-        let length = texts.get(*index).map_or(0, |text| text.text().len());
-        workers > 1 && length >= WORTH_DIVIDING && length.saturating_mul(2 * workers) > bytes
+    let is_shared = |index: &usize| {
+        let length = queue.length(*index);
+        let more_than_a_share = workers == 1 || length.saturating_mul(2 * workers) > bytes;
+        length >= WORTH_DIVIDING && more_than_a_share
     };
-    let (long, others) = queue.order.iter().partition::<Vec<_>, _>(|index| is_long(index));
+    let (shared, others) = queue.order.iter().partition::<Vec<_>, _>(|index| is_shared(index));
     queue.order = others;
+    // This thread takes no long text: it has to be there for what `aside` looks for, a Ctrl-C say.
+    let any_long = queue.order.iter().any(|index| queue.length(*index) >= WORTH_DIVIDING);
+    let helping = if any_long { workers } else { workers - 1 };
     thread::scope(|scope| {
-        for index in long {
+        for index in shared {
             let Some(text) = texts.get(index) else { continue };
             let mut portions = splitter.portions(*text, workers, scope);
             loop {
@@ -86,12 +96,12 @@ pub fn split_each<S: Split + ?Sized, E>(
             }
         }
         let (sender, receiver) = mpsc::channel();
-        let helpers: Vec<_> = (1..workers.min(queue.order.len()))
+        let helpers: Vec<_> = (0..helping.min(queue.order.len()))
             // A thread that cannot be had is one worker fewer, not an error.
             .map_while(|_| {
                 let (sender, queue) = (sender.clone(), &queue);
                 let work = move || {
-                    while let Some(done) = queue.cut_next() {
+                    while let Some(done) = queue.cut_next(usize::MAX) {
                         if sender.send(done).is_err() {
                             return;
                         }
@@ -101,33 +111,35 @@ pub fn split_each<S: Split + ?Sized, E>(
             })
             .collect();
         drop(sender);
+        let longest = if helpers.is_empty() { usize::MAX } else { WORTH_DIVIDING };
         // Nobody else asks for it; only the lock lets `aside` move the work to another thread.
         let receiver = Mutex::new(receiver);
         let mut run = || {
-            loop {
+            let mut finished = false;
+            while !finished {
                 let mut done = Vec::new();
                 aside(&mut || {
                     let mut cut = 0;
                     while cut < PORTION
-                        && let Some((index, chunks)) = queue.cut_next()
+                        && let Some((index, chunks)) = queue.cut_next(longest)
                     {
-                        cut += texts.get(index).map_or(0, |text| text.text().len());
+                        cut += queue.length(index);
                         done.push((index, chunks));
                     }
                     if let Ok(receiver) = receiver.lock() {
                         if done.is_empty() {
-                            done.extend(receiver.recv());
+                            let next = receiver.recv_timeout(LOOK);
+                            finished = matches!(next, Err(RecvTimeoutError::Disconnected));
+                            done.extend(next);
                         }
                         done.extend(receiver.try_iter());
                     }
                 })?;
-                if done.is_empty() {
-                    return Ok(());
-                }
                 for (index, chunks) in done {
                     deliver(index, chunks)?;
                 }
             }
+            Ok(())
         };
         let result = run();
         queue.stop();
@@ -152,6 +164,8 @@ struct Queue<'batch, S: ?Sized> {
     /// Numbers of the texts, in the order in which they are to be taken.
     order: Vec<usize>,
     next: AtomicUsize,
+    /// Nobody wants what is being cut.
+    stopped: AtomicBool,
 }
 
 impl<'batch, S: Split + ?Sized> Queue<'batch, S> {
@@ -163,16 +177,32 @@ impl<'batch, S: Split + ?Sized> Queue<'batch, S> {
                 std::cmp::Reverse(texts.get(*index).map_or(0, |text| text.text().len()))
             });
         }
-        Self { splitter, texts, order, next: AtomicUsize::new(0) }
+        Self { splitter, texts, order, next: AtomicUsize::new(0), stopped: AtomicBool::new(false) }
     }
 
-    fn cut_next(&self) -> Option<(usize, Vec<Chunk<Content>>)> {
-        let index = *self.order.get(self.next.fetch_add(1, Ordering::Relaxed))?;
-        let text = self.texts.get(index)?;
-        Some((index, self.splitter.places(*text)))
+    fn length(&self, index: usize) -> usize {
+        self.texts.get(index).map_or(0, |text| text.text().len())
+    }
+
+    /// Cuts the next text, if that is shorter than `longest`.
+    fn cut_next(&self, longest: usize) -> Option<(usize, Vec<Chunk<Content>>)> {
+        let is_wanted =
+            |at: usize| self.length(*self.order.get(at)?).lt(&longest).then_some(at + 1);
+        let at = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_wanted).ok()?;
+        let index = *self.order.get(at)?;
+        let mut chunks = Vec::new();
+        let _ = self.splitter.visit(*self.texts.get(index)?, &mut |chunk| {
+            chunks.push(chunk);
+            if self.stopped.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        Some((index, chunks))
     }
 
     fn stop(&self) {
         self.next.store(self.order.len(), Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import Child
 from graphbit import (
     CharacterSplitter,
     RecursiveSplitter,
@@ -45,6 +46,27 @@ def test_order_and_chunks_are_those_of_one_by_one(splitter: Any, workers: int | 
     assert splitter.split_texts_parallel((text for text in texts), workers) == expected
     assert splitter.split_texts(texts) == expected
     assert list(splitter.split_iter(iter(texts), batch_size=5)) == expected
+
+
+@pytest.mark.parametrize(
+    "long_splitter",
+    [
+        CharacterSplitter(1000, 100),
+        RecursiveSplitter(1000, 100),
+        SentenceSplitter(1000, 1),
+        RecursiveSplitter(1000, 100, exact=True),
+        SentenceSplitter(1000, 100, exact=True),
+        TokenSplitter(200, 20, encoding="cl100k_base"),
+    ],
+    ids=lambda splitter: f"{type(splitter).__name__}",
+)
+def test_a_text_divided_among_threads_has_the_same_chunks(long_splitter: Any) -> None:
+    # More than four megabytes, which one thread is not left alone with.
+    text = "".join(f"{WORDS}{number} " + "\n\n" * (number % 3) for number in range(70_000))
+    expected = long_splitter.split_text(text)
+    [chunks] = long_splitter.split_texts_parallel([text])
+    assert chunks == expected
+    assert [chunk.chunk_index for chunk in chunks] == list(range(len(chunks)))
 
 
 def test_nothing_is_nothing(splitter: Any) -> None:
@@ -177,3 +199,32 @@ def test_batches_in_many_threads() -> None:
     for thread in work:
         thread.join()
     assert right == [True] * 4
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import graphbit
+
+splitter = graphbit.SentenceSplitter(1000, 100, exact=True)
+text = "One sentence of many, of no great length. " * 1_000_000
+start = time.perf_counter()
+splitter.split_text(text)
+whole = time.perf_counter() - start
+
+for call in (lambda: splitter.split_text(text), lambda: splitter.split_texts_parallel([text] * 4)):
+    threading.Timer(whole / 10, os.kill, (os.getpid(), signal.SIGINT)).start()
+    start = time.perf_counter()
+    try:
+        call()
+    except KeyboardInterrupt:
+        took = time.perf_counter() - start
+        assert took < whole * 0.7, (took, whole)
+    else:
+        raise SystemExit("not interrupted")
+print("interrupted twice of two")
+"""
+
+
+def test_ctrl_c_ends_the_splitting_of_a_long_text(run_child: Callable[..., Child]) -> None:
+    child = run_child(INTERRUPTED, timeout=60)
+    assert (child.returncode, child.stdout.strip()) == (0, "interrupted twice of two"), child.stderr
