@@ -22,6 +22,7 @@
 //! ```
 
 mod batch;
+mod blocks;
 mod classes;
 mod data;
 mod encoding;

@@ -235,7 +235,7 @@ fn suffix(bytes: &[u8], at: usize) -> usize {
 }
 
 /// `'(?:[sdmt]|ll|ve|re)`: where it ends, if it stands at `at`.
-fn contraction(bytes: &[u8], at: usize, fold: bool) -> Option<usize> {
+pub(super) fn contraction(bytes: &[u8], at: usize, fold: bool) -> Option<usize> {
     if bytes.get(at) != Some(&b'\'') {
         return None;
     }

@@ -1,5 +1,6 @@
 //! Counting, encoding, decoding and cutting text by the tokens of one encoding.
 
+use super::blocks::{self, BLOCK};
 use super::classes::{Classes, decode};
 use super::data::Packed;
 use super::encoding::Encoding;
@@ -35,13 +36,49 @@ fn window(bytes: &[u8], at: usize) -> Option<(u64, u64)> {
     Some((u64::from_le_bytes(*low), u64::from_le_bytes(*high)))
 }
 
+/// A block and what may be read behind it.
+const WINDOW: usize = BLOCK + 16;
+
+/// By the length of a piece: which bits of its sixteen bytes are its own.
+const KEEP: [[u64; 2]; memo::COMMON + 1] = {
+    let mut masks = [[0; 2]; memo::COMMON + 1];
+    let mut length = 0;
+    while length <= memo::COMMON {
+        let own = (1_u128 << (8 * length)) - 1;
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+        {
+            masks[length] = [own as u64, (own >> 64) as u64];
+        }
+        length += 1;
+    }
+    masks
+};
+
+/// The end of a text with spaces behind it: it is cut as it would be alone, but for white space.
+#[inline(never)]
+fn pad(rest: &[u8]) -> [u8; WINDOW] {
+    let mut padded = [b' '; WINDOW];
+    padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    padded
+}
+
+#[inline(always)]
+fn at_place(window: &[u8; WINDOW], place: usize) -> (u64, u64) {
+    let bytes = window.get(place % BLOCK..).and_then(<[u8]>::first_chunk::<16>);
+    let wide = bytes.map_or(0, |bytes| u128::from_le_bytes(*bytes));
+    (wide as u64, (wide >> 64) as u64)
+}
+
 /// Calls a method compiled for the encoding's pattern.
 macro_rules! by_pattern {
-    ($self:ident.$method:ident($($argument:expr),*)) => {
+    ($self:ident.$method:ident $(::<$flag:literal>)? ($($argument:expr),*)) => {
         match $self.encoding {
-            Encoding::Cl100kBase => $self.$method::<Cl100k>($($argument),*),
-            Encoding::O200kBase => $self.$method::<O200k>($($argument),*),
-            Encoding::P50kBase | Encoding::R50kBase => $self.$method::<Gpt2>($($argument),*),
+            Encoding::Cl100kBase => $self.$method::<Cl100k $(, $flag)?>($($argument),*),
+            Encoding::O200kBase => $self.$method::<O200k $(, $flag)?>($($argument),*),
+            Encoding::P50kBase | Encoding::R50kBase => {
+                $self.$method::<Gpt2 $(, $flag)?>($($argument),*)
+            }
         }
     };
 }
@@ -61,7 +98,12 @@ impl Tokenizer {
     /// How many tokens `text` has.
     #[must_use]
     pub fn count(&self, text: &str) -> usize {
-        self.advance(text, 0, usize::MAX, |_, _| {}).1
+        let bytes = text.as_bytes();
+        let each = |_, _| {};
+        let (_, tokens) = memo::with(self.encoding, |memo| {
+            by_pattern!(self.walk::<false>(bytes, 0, usize::MAX, memo, each))
+        });
+        tokens
     }
 
     /// The ids of the tokens of `text`.
@@ -190,7 +232,7 @@ impl Tokenizer {
         each: impl FnMut(usize, usize),
     ) -> (usize, usize) {
         let bytes = text.as_bytes();
-        memo::with(self.encoding, |memo| by_pattern!(self.walk(bytes, from, limit, memo, each)))
+        memo::with(self.encoding, |memo| by_pattern!(self.walk::<true>(bytes, from, limit, memo, each)))
     }
 
     fn end_of_piece<S: Scan>(&self, bytes: &[u8], at: usize) -> usize {
@@ -203,7 +245,7 @@ impl Tokenizer {
         scan::piece_end::<S>(self.classes, bytes, at)
     }
 
-    fn walk<S: Scan>(
+    fn walk<S: Scan, const LIMITED: bool>(
         &self,
         bytes: &[u8],
         from: usize,
@@ -213,35 +255,72 @@ impl Tokenizer {
     ) -> (usize, usize) {
         let (mut at, mut total) = (from, 0_usize);
         while at < bytes.len() {
-            let mut end = 0;
-            let mut known = false;
-            if let Some((low, high)) = window(bytes, at) {
-                let length = scan::word::<S>(low, high);
-                if length != 0 {
-                    end = at + length;
-                    known = if length <= 8 {
-                        self.vocabulary.is_short(low & u64::MAX >> (64 - 8 * length))
-                    } else {
-                        self.vocabulary.is_medium(low, high & u64::MAX >> (128 - 8 * length))
-                    };
+            let rest = bytes.get(at..).unwrap_or_default();
+            let padded;
+            let window = match rest.first_chunk::<WINDOW>() {
+                Some(window) => window,
+                None => {
+                    padded = pad(rest);
+                    &padded
                 }
-            }
-            let tokens = if known {
-                1
-            } else {
-                if end == 0 {
-                    end = scan::piece_end::<S>(self.classes, bytes, at);
-                }
-                self.count_span(bytes, at, end, memo)
             };
-            if tokens > limit - total {
-                break;
+            let mut starts = match window.first_chunk::<BLOCK>() {
+                Some(block) if !blocks::begins_beyond(block) => {
+                    blocks::starts::<S>(self.classes, block)
+                }
+                _ => 0,
+            };
+            if starts == 0 {
+                let end = scan::piece_end::<S>(self.classes, bytes, at);
+                let tokens = self.count_span(bytes, at, end, memo);
+                if LIMITED && tokens > limit - total {
+                    break;
+                }
+                total += tokens;
+                at = end;
+                each(at, total);
+                continue;
             }
-            total += tokens;
-            at = end;
-            each(at, total);
+            let mut start = 0;
+            while starts != 0 {
+                let stop = starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                let tokens = match KEEP.get(stop - start) {
+                    Some([keep_low, keep_high]) => {
+                        let (low, high) = at_place(window, start);
+                        let (low, high) = (low & keep_low, high & keep_high);
+                        match memo.common(low, high) {
+                            0 => self.count_uncommon(bytes, at + start, at + stop, low, high, memo),
+                            tokens => tokens,
+                        }
+                    }
+                    None => self.count_span(bytes, at + start, at + stop, memo),
+                };
+                if LIMITED && tokens > limit - total {
+                    return (at + start, total);
+                }
+                total += tokens;
+                each(at + stop, total);
+                start = stop;
+            }
+            at += start;
         }
         (at, total)
+    }
+
+    #[inline(never)]
+    fn count_uncommon(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        end: usize,
+        low: u64,
+        high: u64,
+        memo: &mut Memo,
+    ) -> usize {
+        let tokens = self.count_span(bytes, at, end, memo);
+        memo.put_common(low, high, tokens);
+        tokens
     }
 
     /// The tokens of `bytes[at..end]`, a piece or a part of one between seams.

@@ -152,18 +152,6 @@ impl Vocabulary {
         self.long.candidates(wanted).find(|id| self.token(*id) == Some(wanted)).unwrap_or(NONE)
     }
 
-    /// Whether a key of at most eight bytes that does not end in zero is a token.
-    #[inline(always)]
-    pub(super) fn is_short(&self, key: u64) -> bool {
-        self.short.slot(key).is_some()
-    }
-
-    /// The same for 9 to 16 bytes.
-    #[inline(always)]
-    pub(super) fn is_medium(&self, low: u64, high: u64) -> bool {
-        self.medium.slot(low, high).is_some()
-    }
-
     #[inline(always)]
     pub(super) fn pair(&self, first: u8, second: u8) -> u32 {
         let pair = usize::from(u16::from_be_bytes([first, second]));
