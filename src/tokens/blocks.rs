@@ -112,6 +112,7 @@ impl Kinds {
                     Class::Other => &mut self.symbol,
                     Class::Caseless if S::PATTERN != Pattern::O200k => &mut self.caseless,
                     Class::Mark if S::PATTERN != Pattern::O200k => &mut self.symbol,
+                    Class::Space => &mut self.blank,
                     _ => {
                         self.cut = place;
                         return;
@@ -143,12 +144,21 @@ pub(super) fn starts<S: Scan>(classes: &Classes, block: &[u8; BLOCK]) -> u64 {
     // Starts at a bit below this one hold.
     let mut limit = u64::MAX;
 
+    // The last of white space, by its first byte.
+    let mut last = white & !(white >> 1);
+    if inner != 0 {
+        for _ in 0..2 {
+            let late = last & inner;
+            last ^= late | late >> 1;
+        }
+    }
+
     let symbols = symbol & !((symbol | space) << 1);
     let mut starts = match S::PATTERN {
         Pattern::Gpt2 => {
             let letters = letter & !((letter | space) << 1);
             let numbers = number & !((number | space) << 1);
-            letters | numbers | symbols | white & !(white << 1) | white & !(white >> 1)
+            letters | numbers | symbols | white & !(white << 1) | last
         }
         Pattern::Cl100k | Pattern::O200k => {
             // A symbol is a prefix if it is the only one and no space stands before it.
@@ -172,9 +182,10 @@ pub(super) fn starts<S: Scan>(classes: &Classes, block: &[u8; BLOCK]) -> u64 {
             }
             // `\s*[\r\n]` goes on to the last line end, so what follows one must not lead to another.
             let indent = gap & newline << 1;
-            let more = indent.wrapping_add(gap) & !gap & newline;
+            let within = indent & !(taken << 1);
+            let more = within.wrapping_add(gap) & !gap & newline;
             if more != 0 {
-                let before = indent & ((more & more.wrapping_neg()) - 1);
+                let before = within & ((more & more.wrapping_neg()) - 1);
                 limit &= (u64::MAX >> 1) >> before.leading_zeros();
             }
             letters
@@ -182,7 +193,7 @@ pub(super) fn starts<S: Scan>(classes: &Classes, block: &[u8; BLOCK]) -> u64 {
                 | by_threes(number)
                 | white & !(white << 1) & !taken
                 | indent
-                | gap & !(white >> 1)
+                | last & gap
         }
     };
     // White space at the end may go on behind the block, and so may anything before the cut.

@@ -22,13 +22,19 @@ struct Entry {
 }
 
 const COMMON_BITS: u32 = 15;
+
+/// Two pieces whose keys fall together, the one asked for last first.
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+struct Pair([[u64; 2]; 2]);
+
 /// Bytes a common piece can have at most.
 pub(super) const COMMON: usize = 15;
 
 /// 16,384 words and 64 runs, 650 KB, and 32,768 common pieces, 512 KB.
 pub(super) struct Memo {
     /// A piece, padded with zeros, and how many tokens it has in the last byte.
-    common: Vec<[u64; 2]>,
+    common: Vec<Pair>,
     entries: Vec<Entry>,
     runs: Vec<(Vec<u8>, usize)>,
 }
@@ -85,7 +91,7 @@ fn common_slot(low: u64, high: u64) -> usize {
 impl Memo {
     fn new() -> Self {
         Self {
-            common: vec![[0; 2]; 1 << COMMON_BITS],
+            common: vec![Pair::default(); 1 << COMMON_BITS],
             entries: vec![Entry::default(); 1 << SLOT_BITS],
             runs: vec![(Vec::new(), 0); 1 << RUN_BITS],
         }
@@ -94,17 +100,28 @@ impl Memo {
     /// The tokens of a piece of at most [`COMMON`] bytes, none of them zero, given as two little-endian
     /// numbers padded with zeros; 0 if the memory does not know.
     #[inline(always)]
-    pub(super) fn common(&self, low: u64, high: u64) -> usize {
-        let Some([known, rest]) = self.common.get(common_slot(low, high)) else { return 0 };
-        let rest = rest ^ high;
-        if (known ^ low) | rest << 8 == 0 { (rest >> 56) as usize } else { 0 }
+    pub(super) fn common(&mut self, low: u64, high: u64) -> usize {
+        let Some(Pair([first, second])) = self.common.get_mut(common_slot(low, high)) else {
+            return 0;
+        };
+        let tokens = |[known, rest]: [u64; 2]| {
+            let rest = rest ^ high;
+            if (known ^ low) | rest << 8 == 0 { (rest >> 56) as usize } else { 0 }
+        };
+        match tokens(*first) {
+            0 => {
+                std::mem::swap(first, second);
+                tokens(*first)
+            }
+            found => found,
+        }
     }
 
-    /// Makes a piece known to [`Memo::common`].
+    /// Makes a piece known to [`Memo::common`], which has just been asked for it in vain.
     #[inline(always)]
     pub(super) fn put_common(&mut self, low: u64, high: u64, tokens: usize) {
-        if let Some(entry) = self.common.get_mut(common_slot(low, high)) {
-            *entry = [low, high | (tokens as u64) << 56];
+        if let Some(Pair([first, _])) = self.common.get_mut(common_slot(low, high)) {
+            *first = [low, high | (tokens as u64) << 56];
         }
     }
 
