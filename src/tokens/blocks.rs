@@ -98,7 +98,10 @@ impl Kinds {
             let bits = (1_u64 << width).wrapping_sub(1) << place;
             // Behind an apostrophe up to two more letters matter.
             if lead == b'\'' {
-                if place > 60 { self.cut = place; return }
+                if place > 60 {
+                    self.cut = place;
+                    return;
+                }
                 self.symbol |= bits;
                 self.apostrophe |= bits;
             } else if lead == 0 || lead >= IDEOGRAPHS || end > 64 {
@@ -236,5 +239,91 @@ fn by_threes(number: u64) -> u64 {
             return starts;
         }
         starts |= more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Encoding;
+
+    /// The pieces that are walked over are those of the scanner, and so are their numbers of tokens.
+    fn check(text: &str) {
+        for encoding in Encoding::ALL {
+            let ours = encoding.tokenizer();
+            let mut walked = Vec::new();
+            ours.advance(text, 0, usize::MAX, |end, tokens| walked.push((end, tokens)));
+            let (mut scanned, mut at, mut tokens) = (Vec::new(), 0, 0);
+            while at < text.len() {
+                let end = ours.piece_end(text, at);
+                tokens += ours.count_piece(&text[at..end]);
+                scanned.push((end, tokens));
+                at = end;
+            }
+            assert_eq!(walked, scanned, "{encoding} {text:?}");
+            assert_eq!(ours.count(text), tokens);
+        }
+    }
+
+    /// What the bitmaps tell apart, and what they leave to the scanner.
+    const PARTS: [&str; 64] = [
+        "a", "b", "the", "A", "B", "HTML", "aB", "s", "S", "T", "t", "re", "VE", "ll", "d", "m",
+        " ", " ", "  ", "    ", "\n", "\n\n", "\r\n", "\r", "\t", "\u{b}", "\0", "1", "23", "4567",
+        "'", "'s", "'S", "''", "'re", "'L", "'\u{17f}", "\u{17f}", ".", "//", "/", "!", "(", "_",
+        "é", "É", "ß", "ǅ", "ª", "ж", "Ж", "ς", "\u{301}", "²", "\u{a0}", "\u{2028}", "\u{85}",
+        "’", "“", "中", "の", "\u{3000}", "🚀", "\u{200d}",
+    ];
+
+    proptest! {
+        #[test]
+        fn blocks_agree_with_the_scanner(
+            parts in proptest::collection::vec(proptest::sample::select(&PARTS[..]), 0..120),
+        ) {
+            check(&parts.concat());
+        }
+
+        #[test]
+        fn blocks_of_plain_text_agree_with_the_scanner(
+            parts in proptest::collection::vec(proptest::sample::select(&PARTS[..44]), 0..200),
+        ) {
+            check(&parts.concat());
+        }
+
+        #[test]
+        fn blocks_of_few_kinds_agree_with_the_scanner(
+            few in proptest::collection::vec(proptest::sample::select(&PARTS[..]), 2..5),
+            order in proptest::collection::vec(0_usize..5, 0..150),
+        ) {
+            let text: String = order.iter().filter_map(|place| few.get(*place)).copied().collect();
+            check(&text);
+        }
+    }
+
+    #[test]
+    fn whatever_stands_at_the_edge_of_a_block() {
+        let tails = ["", "a", " ", "\n", "'s", "é", "中", "/", "1", "A", "!", "\t", "\u{a0}x"];
+        for part in PARTS {
+            for place in (0..4).chain(54..84) {
+                for filler in ["a", " ", "ab ", "1", "!", "\n", "é"] {
+                    let mut text: String = filler.chars().cycle().take(place).collect();
+                    text.push_str(part);
+                    for tail in tails {
+                        check(&format!("{text}{tail}"));
+                        check(&format!("{text}{tail}word, and so on"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_of_every_length() {
+        let text = "It's Émile’s naïve “Übergröße”:\r\n\t// x_1 = 3.14159;\n\n   日本語 don't  ";
+        for (end, _) in text.char_indices().chain([(text.len(), ' ')]) {
+            check(&text[..end]);
+            check(&text[end..]);
+            check(&format!("{0}{0}", &text[..end]));
+        }
     }
 }

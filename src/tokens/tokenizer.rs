@@ -232,7 +232,9 @@ impl Tokenizer {
         each: impl FnMut(usize, usize),
     ) -> (usize, usize) {
         let bytes = text.as_bytes();
-        memo::with(self.encoding, |memo| by_pattern!(self.walk::<true>(bytes, from, limit, memo, each)))
+        memo::with(self.encoding, |memo| {
+            by_pattern!(self.walk::<true>(bytes, from, limit, memo, each))
+        })
     }
 
     fn end_of_piece<S: Scan>(&self, bytes: &[u8], at: usize) -> usize {
