@@ -1,41 +1,43 @@
 //! A small memory of how many tokens recent pieces had, one a thread and encoding.
 //!
-//! Words that are several tokens come back again and again; merging one takes as long as finding ten.
-//! The memory is of fixed size: a new piece takes the place of the one that shares its slot.
+//! Words come back again and again. Those of up to fifteen bytes are found by one look at one cache
+//! line, be they one token or several; longer ones are compared with what is remembered. Merging takes
+//! as long as finding twenty. The memory is of fixed size, 1.7 MB: a new piece takes the place of one
+//! that has its key.
 
 use std::cell::Cell;
+use std::mem;
 
 use super::encoding::Encoding;
-use super::vocabulary::{ends_in_zero, low_word, spread};
+use super::vocabulary::{low_word, spread};
 
+/// Bytes a common piece has at most: as a number of 128 bits it leaves one for the number of tokens.
+pub(super) const COMMON: usize = 15;
+const COMMON_BITS: u32 = 15;
 /// The longest words remembered, in bytes.
-const LONGEST: usize = 32;
-const SLOT_BITS: u32 = 14;
+const LONGEST: usize = 64;
+const LONG_BITS: u32 = 13;
 /// Longer pieces up to this length are mostly rules and indentation, few and often the same.
 const LONGEST_RUN: usize = 128;
 const RUN_BITS: u32 = 6;
 
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    key: [u64; LONGEST / 8],
-    tokens: u32,
-}
-
-const COMMON_BITS: u32 = 15;
-
-/// Two pieces whose keys fall together, the one asked for last first.
+/// Two pieces whose keys fall together, the one asked for last first. A piece is two little-endian
+/// numbers, padded with zeros, the last byte of which is how many tokens it has.
 #[derive(Clone, Copy, Default)]
 #[repr(align(32))]
 struct Pair([[u64; 2]; 2]);
 
-/// Bytes a common piece can have at most.
-pub(super) const COMMON: usize = 15;
+#[derive(Clone, Copy)]
+struct Long {
+    piece: [u8; LONGEST],
+    length: u32,
+    tokens: u32,
+}
 
-/// 16,384 words and 64 runs, 650 KB, and 32,768 common pieces, 512 KB.
+/// 65,536 common pieces, 8,192 longer ones and 64 runs.
 pub(super) struct Memo {
-    /// A piece, padded with zeros, and how many tokens it has in the last byte.
     common: Vec<Pair>,
-    entries: Vec<Entry>,
+    long: Vec<Long>,
     runs: Vec<(Vec<u8>, usize)>,
 }
 
@@ -58,47 +60,19 @@ pub(super) fn with<T>(encoding: Encoding, work: impl FnOnce(&mut Memo) -> T) -> 
     result
 }
 
-/// A piece as the memory knows it.
-#[derive(Clone, Copy)]
-pub(super) struct Key {
-    words: [u64; LONGEST / 8],
-    slot: usize,
-}
-
-impl Key {
-    /// `None` for pieces that are not remembered: long ones, and those whose padded form is that of a
-    /// shorter piece.
-    #[inline(always)]
-    pub(super) fn of(bytes: &[u8], at: usize, length: usize) -> Option<Self> {
-        if length == 0 || length > LONGEST || ends_in_zero(bytes, at, length) {
-            return None;
-        }
-        let mut words = [0; LONGEST / 8];
-        for (place, word) in (0..length).step_by(8).zip(&mut words) {
-            *word = low_word(bytes, at + place, (length - place).min(8));
-        }
-        let [first, second, third, fourth] = words;
-        let hash = spread(first ^ third.rotate_left(17), second ^ fourth.rotate_left(43));
-        Some(Self { words, slot: (hash >> (64 - SLOT_BITS)) as usize })
-    }
-}
-
-#[inline(always)]
-fn common_slot(low: u64, high: u64) -> usize {
-    (spread(low, high) >> (64 - COMMON_BITS)) as usize
-}
-
 impl Memo {
     fn new() -> Self {
+        // All zeros, so that the system hands out pages only when they are first written to.
+        let nothing = Long { piece: [0; LONGEST], length: 0, tokens: 0 };
         Self {
             common: vec![Pair::default(); 1 << COMMON_BITS],
-            entries: vec![Entry::default(); 1 << SLOT_BITS],
+            long: vec![nothing; 1 << LONG_BITS],
             runs: vec![(Vec::new(), 0); 1 << RUN_BITS],
         }
     }
 
-    /// The tokens of a piece of at most [`COMMON`] bytes, none of them zero, given as two little-endian
-    /// numbers padded with zeros; 0 if the memory does not know.
+    /// The tokens of a piece of at most [`COMMON`] bytes, the last not zero, given as two numbers
+    /// padded with zeros; 0 if the memory does not know. Then it must be told by [`Memo::learn`].
     #[inline(always)]
     pub(super) fn common(&mut self, low: u64, high: u64) -> usize {
         let Some(Pair([first, second])) = self.common.get_mut(common_slot(low, high)) else {
@@ -108,49 +82,65 @@ impl Memo {
             let rest = rest ^ high;
             if (known ^ low) | rest << 8 == 0 { (rest >> 56) as usize } else { 0 }
         };
-        match tokens(*first) {
-            0 => {
-                std::mem::swap(first, second);
-                tokens(*first)
-            }
-            found => found,
+        let found = tokens(*first);
+        if found != 0 {
+            return found;
         }
+        mem::swap(first, second);
+        tokens(*first)
     }
 
-    /// Makes a piece known to [`Memo::common`], which has just been asked for it in vain.
+    /// Remembers a piece that [`Memo::common`] has just been asked for in vain.
     #[inline(always)]
-    pub(super) fn put_common(&mut self, low: u64, high: u64, tokens: usize) {
+    pub(super) fn learn(&mut self, low: u64, high: u64, tokens: usize) {
         if let Some(Pair([first, _])) = self.common.get_mut(common_slot(low, high)) {
             *first = [low, high | (tokens as u64) << 56];
         }
     }
 
-    /// The tokens of a piece too long to be a [`Key`], from memory or from `count`.
-    pub(super) fn of_run(&mut self, piece: &[u8], count: impl FnOnce() -> usize) -> usize {
-        if !(LONGEST + 1..=LONGEST_RUN).contains(&piece.len()) {
-            return count();
+    /// The tokens of a longer piece, from memory.
+    #[inline(always)]
+    pub(super) fn long(&self, piece: &[u8]) -> Option<usize> {
+        if piece.len() <= LONGEST {
+            let entry = self.long.get(long_slot(piece, LONG_BITS))?;
+            let known = entry.piece.get(..entry.length as usize)?;
+            return (known == piece).then_some(entry.tokens as usize);
         }
-        let ends = low_word(piece, 0, 8) ^ low_word(piece, piece.len() - 8, 8).rotate_left(23);
-        let slot = (spread(ends, piece.len() as u64) >> (64 - RUN_BITS)) as usize;
-        let Some((known, tokens)) = self.runs.get_mut(slot) else { return count() };
-        if known != piece {
-            *tokens = count();
+        if piece.len() > LONGEST_RUN {
+            return None;
+        }
+        let (known, tokens) = self.runs.get(long_slot(piece, RUN_BITS))?;
+        (known == piece).then_some(*tokens)
+    }
+
+    /// Remembers a piece for [`Memo::long`].
+    pub(super) fn learn_long(&mut self, piece: &[u8], tokens: usize) {
+        if piece.len() <= LONGEST {
+            let Some(entry) = self.long.get_mut(long_slot(piece, LONG_BITS)) else { return };
+            entry.piece.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+            // Neither can be more than the bytes.
+            entry.length = u32::try_from(piece.len()).unwrap_or_default();
+            entry.tokens = u32::try_from(tokens).unwrap_or_default();
+        } else if piece.len() <= LONGEST_RUN
+            && let Some((known, found)) = self.runs.get_mut(long_slot(piece, RUN_BITS))
+        {
+            *found = tokens;
             known.clear();
             known.extend_from_slice(piece);
         }
-        *tokens
     }
+}
 
-    #[inline(always)]
-    pub(super) fn get(&self, key: &Key) -> Option<usize> {
-        let entry = self.entries.get(key.slot).filter(|entry| entry.key == key.words)?;
-        Some(entry.tokens as usize)
-    }
+#[inline(always)]
+fn common_slot(low: u64, high: u64) -> usize {
+    (spread(low, high) >> (64 - COMMON_BITS)) as usize
+}
 
-    #[inline(always)]
-    pub(super) fn put(&mut self, key: &Key, tokens: usize) {
-        if let (Some(entry), Ok(tokens)) = (self.entries.get_mut(key.slot), u32::try_from(tokens)) {
-            *entry = Entry { key: key.words, tokens };
-        }
-    }
+/// By both ends, the middle and the length: words that differ elsewhere alone are few.
+#[inline(always)]
+fn long_slot(piece: &[u8], bits: u32) -> usize {
+    let word = |place: usize| low_word(piece, place, 8);
+    let ends = word(0) ^ word(piece.len().saturating_sub(8)).rotate_left(23);
+    let rest = word(8) ^ word(piece.len() / 2).rotate_left(41);
+    (spread(ends, rest ^ piece.len() as u64) >> (64 - bits)) as usize
 }

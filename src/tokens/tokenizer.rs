@@ -4,10 +4,10 @@ use super::blocks::{self, BLOCK};
 use super::classes::{Classes, decode};
 use super::data::Packed;
 use super::encoding::Encoding;
-use super::memo::{self, Key, Memo};
+use super::memo::{self, Memo};
 use super::merge::merge;
 use super::scan::{self, Cl100k, Gpt2, O200k, Scan};
-use super::vocabulary::{NONE, Vocabulary};
+use super::vocabulary::{NONE, Vocabulary, ends_in_zero, low_word};
 use crate::error::{Error, Kind, Result};
 
 /// Token ends looked at behind the one that [`Tokenizer::truncate`] counts to.
@@ -292,7 +292,10 @@ impl Tokenizer {
                         let (low, high) = at_place(window, start);
                         let (low, high) = (low & keep_low, high & keep_high);
                         match memo.common(low, high) {
-                            0 => self.count_uncommon(bytes, at + start, at + stop, low, high, memo),
+                            0 => {
+                                let (at, end) = (at + start, at + stop);
+                                self.count_uncommon(bytes, at, end, (low, high), memo)
+                            }
                             tokens => tokens,
                         }
                     }
@@ -310,76 +313,75 @@ impl Tokenizer {
         (at, total)
     }
 
+    /// The tokens of `bytes[at..end]`, a piece or a part of one between seams.
+    #[inline(never)]
+    fn count_span(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
+        let length = end - at;
+        if length > memo::COMMON || ends_in_zero(bytes, at, length) {
+            return self.count_long(bytes, at, end, memo);
+        }
+        let low = low_word(bytes, at, length.min(8));
+        let high = if length > 8 { low_word(bytes, at + 8, length - 8) } else { 0 };
+        match memo.common(low, high) {
+            0 => self.count_uncommon(bytes, at, end, (low, high), memo),
+            tokens => tokens,
+        }
+    }
+
+    /// The tokens of a piece that [`Memo::common`] does not know by its `key`.
     #[inline(never)]
     fn count_uncommon(
         &self,
         bytes: &[u8],
         at: usize,
         end: usize,
-        low: u64,
-        high: u64,
+        key: (u64, u64),
         memo: &mut Memo,
     ) -> usize {
-        let tokens = self.count_span(bytes, at, end, memo);
-        memo.put_common(low, high, tokens);
-        tokens
-    }
-
-    /// The tokens of `bytes[at..end]`, a piece or a part of one between seams.
-    fn count_span(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
-        let length = end - at;
-        if length <= 16 && self.vocabulary.rank(bytes, at, length) != NONE {
-            return 1;
-        }
-        let key = Key::of(bytes, at, length);
-        if let Some(tokens) = key.as_ref().and_then(|key| memo.get(key)) {
-            return tokens;
-        }
-        let wide = bytes.get(at..end).is_some_and(|span| !span.is_ascii());
-        let tokens = if wide {
-            let mut tokens = 0;
-            self.groups(bytes, at, end, |group| {
-                tokens += if group.alone != 0 {
-                    group.alone
-                } else if (group.start, group.end) == (at, end) {
-                    self.count_merged(bytes, at, end)
-                } else {
-                    self.count_group(bytes, group.start, group.end, memo)
-                };
-            });
-            tokens
-        } else if key.is_none() {
-            let piece = bytes.get(at..end).unwrap_or_default();
-            memo.of_run(piece, || self.count_merged(bytes, at, end))
+        let (low, high) = key;
+        let tokens = if self.vocabulary.rank_of_key(low, high) == NONE {
+            self.count_between_seams(bytes, at, end, memo)
         } else {
-            self.count_merged(bytes, at, end)
+            1
         };
-        if let Some(key) = key {
-            memo.put(&key, tokens);
-        }
+        memo.learn(low, high, tokens);
         tokens
     }
 
-    fn count_group(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
-        let length = end - at;
-        if length <= 16 && self.vocabulary.rank(bytes, at, length) != NONE {
-            return 1;
-        }
-        let key = Key::of(bytes, at, length);
-        if let Some(tokens) = key.as_ref().and_then(|key| memo.get(key)) {
+    #[inline(never)]
+    fn count_long(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
+        let piece = bytes.get(at..end).unwrap_or_default();
+        if let Some(tokens) = memo.long(piece) {
             return tokens;
         }
-        let tokens = self.count_merged(bytes, at, end);
-        if let Some(key) = key {
-            memo.put(&key, tokens);
+        let tokens = if self.vocabulary.rank(bytes, at, end - at) == NONE {
+            self.count_between_seams(bytes, at, end, memo)
+        } else {
+            1
+        };
+        memo.learn_long(piece, tokens);
+        tokens
+    }
+
+    /// The tokens of what is no token itself.
+    fn count_between_seams(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
+        if bytes.get(at..end).is_some_and(<[u8]>::is_ascii) {
+            return self.count_merged(bytes, at, end);
         }
+        let mut tokens = 0;
+        self.groups(bytes, at, end, |group| {
+            tokens += if group.alone != 0 {
+                group.alone
+            } else if (group.start, group.end) == (at, end) {
+                self.count_merged(bytes, at, end)
+            } else {
+                self.count_span(bytes, group.start, group.end, memo)
+            };
+        });
         tokens
     }
 
     fn count_merged(&self, bytes: &[u8], at: usize, end: usize) -> usize {
-        if end - at > 16 && self.vocabulary.rank(bytes, at, end - at) != NONE {
-            return 1;
-        }
         let mut tokens = 0;
         merge(&self.vocabulary, bytes, at, end, |_| tokens += 1);
         tokens
