@@ -11,16 +11,12 @@ use super::scan::{Pattern, Scan, contraction};
 /// Bytes looked at together.
 pub(super) const BLOCK: usize = 64;
 
-/// Leads of characters that are nearly always ideographs or stand for something rare: their runs are
-/// long, so that looking at them one by one is no loss.
-const IDEOGRAPHS: u8 = 0xE3;
-
 /// The kinds of the bytes of a block, a bit each; a character's bytes are all of its kind.
 #[derive(Default)]
 struct Kinds {
     upper: u64,
     lower: u64,
-    /// Letters without case; only where the pattern does not tell them from the others.
+    /// Letters without case.
     caseless: u64,
     number: u64,
     symbol: u64,
@@ -84,55 +80,63 @@ impl Kinds {
         kinds
     }
 
-    /// Finds the kinds of what is not plain ASCII, in order, until one is not among them.
+    /// Finds the kinds of what is not plain ASCII, in order, until one cannot be told.
     #[inline(always)]
     fn look_closer<S: Scan>(&mut self, classes: &Classes, block: &[u8; BLOCK], mut special: u64) {
+        // By class, without a branch on it: capitals, small letters and marks alternate at random.
+        // Ideographs do not.
+        let (mut sets, mut caseless) = ([0_u64; 8], 0);
         while special != 0 {
             let place = special.trailing_zeros();
-            let lead = block.get(place as usize & (BLOCK - 1)).copied().unwrap_or_default();
-            let (mut code, mut width) = (u32::from(lead), 1);
+            let at = place as usize % BLOCK;
+            let lead = block.get(at).copied().unwrap_or_default();
             if lead >= 0x80 {
-                (code, width) = decode(block, place as usize & (BLOCK - 1));
-            }
-            let end = place + width as u32;
-            let bits = (1_u64 << width).wrapping_sub(1) << place;
-            // Behind an apostrophe up to two more letters matter.
-            if lead == b'\'' {
-                if place > 60 {
+                let (code, width) = decode(block, at);
+                if at + width > BLOCK {
                     self.cut = place;
-                    return;
+                    break;
                 }
-                self.symbol |= bits;
-                self.apostrophe |= bits;
-            } else if lead == 0 || lead >= IDEOGRAPHS || end > 64 {
+                let bits = ((1 << width) - 1) << place;
+                let class = classes.of(code);
+                if class == Class::Caseless {
+                    caseless |= bits;
+                } else if let Some(set) = sets.get_mut(class as usize) {
+                    *set |= bits;
+                }
+                self.inner |= bits & bits << 1;
+                special &= !bits;
+            } else if lead == b'\'' && at + 3 < BLOCK {
+                // Behind an apostrophe up to two more letters matter.
+                self.symbol |= 1 << place;
+                self.apostrophe |= 1 << place;
+                special &= special - 1;
+            } else {
                 // The byte zero pads the keys of pieces, so it must not be in one.
                 self.cut = place;
-                return;
-            } else {
-                let to = match classes.of(code) {
-                    Class::Upper => &mut self.upper,
-                    Class::Lower => &mut self.lower,
-                    Class::Other => &mut self.symbol,
-                    Class::Caseless if S::PATTERN != Pattern::O200k => &mut self.caseless,
-                    Class::Mark if S::PATTERN != Pattern::O200k => &mut self.symbol,
-                    Class::Space => &mut self.blank,
-                    _ => {
-                        self.cut = place;
-                        return;
-                    }
-                };
-                *to |= bits;
-                self.inner |= bits & (bits << 1);
+                break;
             }
-            special &= !bits;
         }
+        let [other, mark, upper, lower, _, number, space, newline] = sets;
+        self.upper |= upper;
+        self.lower |= lower;
+        self.symbol |= other;
+        self.blank |= space;
+        self.caseless = caseless;
+        // Numbers are counted in characters, and o200k's marks are letters and symbols at once.
+        let mut unclear = number | newline;
+        if S::PATTERN == Pattern::O200k {
+            unclear |= mark;
+        } else {
+            self.symbol |= mark;
+        }
+        self.cut = self.cut.min(unclear.trailing_zeros());
     }
 }
 
-/// Whether the first piece is known to be none that [`starts`] could tell the end of.
+/// Whether the first piece may be a run of ideographs, which are often longer than a block.
 #[inline(always)]
-pub(super) fn begins_beyond([first, second, ..]: &[u8; BLOCK]) -> bool {
-    (*first).max(*second) >= IDEOGRAPHS
+pub(super) fn begins_wide([first, second, ..]: &[u8; BLOCK]) -> bool {
+    (*first).max(*second) >= 0xE3
 }
 
 /// Where pieces start in a block that starts with one: bit `i` for byte `i`, but not bit 0. There may
@@ -169,6 +173,9 @@ pub(super) fn starts<S: Scan>(classes: &Classes, block: &[u8; BLOCK]) -> u64 {
             let mut letters = letter & !((letter | gap) << 1 | after_one);
             if S::PATTERN == Pattern::O200k {
                 letters |= upper & lower << 1;
+                // Whether capitals go on with a caseless word depends on what follows them.
+                let mixed = upper & caseless << 1;
+                limit &= (mixed & mixed.wrapping_neg()).wrapping_sub(1);
             }
             // `[\r\n]*` behind symbols: adding to a run of bits at its first carries to its end.
             let taken = newline & !newline.wrapping_add(newline & symbol << 1);

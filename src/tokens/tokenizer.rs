@@ -39,6 +39,9 @@ fn window(bytes: &[u8], at: usize) -> Option<(u64, u64)> {
 /// A block and what may be read behind it.
 const WINDOW: usize = BLOCK + 16;
 
+/// Ideographs in a row that take longer in a block than one by one, in bytes.
+const LONG_RUN: usize = 24;
+
 /// By the length of a piece: which bits of its sixteen bytes are its own.
 const KEEP: [[u64; 2]; memo::COMMON + 1] = {
     let mut masks = [[0; 2]; memo::COMMON + 1];
@@ -256,6 +259,8 @@ impl Tokenizer {
         mut each: impl FnMut(usize, usize),
     ) -> (usize, usize) {
         let (mut at, mut total) = (from, 0_usize);
+        // The last pieces were long: ideographs are better gone through one by one then.
+        let mut runs_on = false;
         while at < bytes.len() {
             let rest = bytes.get(at..).unwrap_or_default();
             let padded;
@@ -267,7 +272,7 @@ impl Tokenizer {
                 }
             };
             let mut starts = match window.first_chunk::<BLOCK>() {
-                Some(block) if !blocks::begins_beyond(block) => {
+                Some(block) if !(runs_on && blocks::begins_wide(block)) => {
                     blocks::starts::<S>(self.classes, block)
                 }
                 _ => 0,
@@ -279,10 +284,12 @@ impl Tokenizer {
                     break;
                 }
                 total += tokens;
+                runs_on = end - at > LONG_RUN;
                 at = end;
                 each(at, total);
                 continue;
             }
+            runs_on = starts & (starts - 1) == 0;
             let mut start = 0;
             while starts != 0 {
                 let stop = starts.trailing_zeros() as usize;
@@ -354,11 +361,7 @@ impl Tokenizer {
         if let Some(tokens) = memo.long(piece) {
             return tokens;
         }
-        let tokens = if self.vocabulary.rank(bytes, at, end - at) == NONE {
-            self.count_between_seams(bytes, at, end, memo)
-        } else {
-            1
-        };
+        let tokens = self.count_between_seams(bytes, at, end, memo);
         memo.learn_long(piece, tokens);
         tokens
     }
@@ -382,6 +385,12 @@ impl Tokenizer {
     }
 
     fn count_merged(&self, bytes: &[u8], at: usize, end: usize) -> usize {
+        // Those that have a key were looked up by it.
+        let length = end - at;
+        let looked_up = length <= memo::COMMON && !ends_in_zero(bytes, at, length);
+        if !looked_up && self.vocabulary.rank(bytes, at, length) != NONE {
+            return 1;
+        }
         let mut tokens = 0;
         merge(&self.vocabulary, bytes, at, end, |_| tokens += 1);
         tokens
