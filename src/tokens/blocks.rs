@@ -133,10 +133,10 @@ impl Kinds {
     }
 }
 
-/// Whether the first piece may be a run of ideographs, which are often longer than a block.
+/// Whether the first piece begins with a character that is not ASCII, or the one behind a prefix.
 #[inline(always)]
 pub(super) fn begins_wide([first, second, ..]: &[u8; BLOCK]) -> bool {
-    (*first).max(*second) >= 0xE3
+    (first | second) >= 0x80
 }
 
 /// Where pieces start in a block that starts with one: bit `i` for byte `i`, but not bit 0. There may

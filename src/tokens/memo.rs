@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::mem;
 
+use super::count::Key;
 use super::encoding::Encoding;
 use super::vocabulary::{low_word, spread};
 
@@ -71,10 +72,9 @@ impl Memo {
         }
     }
 
-    /// The tokens of a piece of at most [`COMMON`] bytes, the last not zero, given as two numbers
-    /// padded with zeros; 0 if the memory does not know. Then it must be told by [`Memo::learn`].
+    /// The tokens of a common piece; 0 if the memory does not know, which must then [`Memo::learn`].
     #[inline(always)]
-    pub(super) fn common(&mut self, low: u64, high: u64) -> usize {
+    pub(super) fn common(&mut self, [low, high]: Key) -> usize {
         let Some(Pair([first, second])) = self.common.get_mut(common_slot(low, high)) else {
             return 0;
         };
@@ -92,7 +92,7 @@ impl Memo {
 
     /// Remembers a piece that [`Memo::common`] has just been asked for in vain.
     #[inline(always)]
-    pub(super) fn learn(&mut self, low: u64, high: u64, tokens: usize) {
+    pub(super) fn learn(&mut self, [low, high]: Key, tokens: usize) {
         if let Some(Pair([first, _])) = self.common.get_mut(common_slot(low, high)) {
             *first = [low, high | (tokens as u64) << 56];
         }
@@ -138,6 +138,7 @@ fn common_slot(low: u64, high: u64) -> usize {
 
 /// By both ends, the middle and the length: words that differ elsewhere alone are few.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a part of a hash is one as well")]
 fn long_slot(piece: &[u8], bits: u32) -> usize {
     let word = |place: usize| low_word(piece, place, 8);
     let ends = word(0) ^ word(piece.len().saturating_sub(8)).rotate_left(23);

@@ -4,6 +4,7 @@
 //! eight bytes are looked up as one integer, of up to sixteen as two, longer ones by their text.
 //! Shorter integers are padded with zeros, so tokens that end in a zero byte stand apart.
 
+use super::count::Key;
 use super::data::Packed;
 use super::seams::Seams;
 
@@ -141,9 +142,8 @@ impl Vocabulary {
         }
     }
 
-    /// The rank of at most fifteen bytes, the last not zero, as two numbers padded with zeros.
     #[inline(always)]
-    pub(super) fn rank_of_key(&self, low: u64, high: u64) -> u32 {
+    pub(super) fn rank_of_key(&self, [low, high]: Key) -> u32 {
         if high == 0 { self.short.rank(low) } else { self.medium.rank(low, high) }
     }
 
