@@ -6,9 +6,10 @@
 //! than 64 bytes, which takes n log n; nothing here panics, waits or does I/O. Refused are unknown
 //! names and, when decoding, unknown ids.
 //!
-//! How it goes: [`scan`] cuts the text into pieces the way the encoding's published pattern does; a
-//! piece that is a token is found in one table ([`vocabulary`]); what is not is looked for in the
-//! thread's [`memo`], cut at its [`seams`] and, at last, merged pair by pair ([`merge`]).
+//! How it goes: [`blocks`] finds where pieces start, 64 bytes at a time; what it cannot tell, [`scan`]
+//! cuts the way the encoding's published pattern does. Most pieces are known to the thread's [`memo`].
+//! What is not is looked for among the tokens ([`vocabulary`]), cut at its [`seams`] and, at last,
+//! merged pair by pair ([`merge`]).
 //!
 //! ```
 //! use graphbit::tokens::Encoding;
@@ -22,10 +23,11 @@
 //! ```
 
 mod batch;
+mod blocks;
 mod classes;
+mod count;
 mod data;
 mod encoding;
-mod lanes;
 mod memo;
 mod merge;
 mod scan;

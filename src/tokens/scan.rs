@@ -5,7 +5,6 @@
 //! forward and visit a byte at most a constant number of times, whatever the text.
 
 use super::classes::{Class, Classes, ascii};
-use super::lanes;
 
 /// Which pattern an encoding cuts its text with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,76 +38,6 @@ impl Scan for Cl100k {
 impl Scan for O200k {
     const PATTERN: Pattern = Pattern::O200k;
 }
-
-/// The length of the piece when it is an ASCII word of fewer than 16 bytes, by far the commonest case:
-/// letters, perhaps after one character that may stand before them. 0 when it is anything else.
-///
-/// `low` and `high` are the 16 bytes the piece starts with.
-#[inline(always)]
-pub(super) fn word<S: Scan>(low: u64, high: u64) -> usize {
-    let first = (low & 0xFF) as u8;
-    let start = STARTS.get(usize::from(first)).copied().unwrap_or(NEVER);
-    // The first byte is judged by the table, so it never ends the word.
-    let (mut place, mut half) = (0, low);
-    let mut stops = match S::PATTERN {
-        Pattern::Gpt2 | Pattern::Cl100k => !lanes::letters(low) & lanes::TOPS & !0x80,
-        Pattern::O200k => {
-            let small = lanes::minuscules(low);
-            // What may stand before the first lower-case letter: the prefix and capitals.
-            let head = if small & 0x80 == 0 { lanes::capitals(low) | 0x80 } else { 0 };
-            // Its unbroken beginning: adding one to a run of set bits carries to its end.
-            let filled = head | !lanes::TOPS;
-            let begun = head & !filled.wrapping_add(1) & (filled ^ filled.wrapping_add(1));
-            !(small | begun) & lanes::TOPS & !0x80
-        }
-    };
-    if stops == 0 {
-        (place, half) = (8, high);
-        stops = match S::PATTERN {
-            Pattern::Gpt2 | Pattern::Cl100k => !lanes::letters(high) & lanes::TOPS,
-            // Eight bytes of a word that does not end in a lower-case letter are left to the rest.
-            Pattern::O200k if lanes::minuscules(low) >> 63 == 0 => return 0,
-            Pattern::O200k => !lanes::minuscules(high) & lanes::TOPS,
-        };
-        if stops == 0 {
-            return 0;
-        }
-    }
-    let stop = stops.trailing_zeros();
-    let length = place + (stop >> 3) as usize;
-    let needed = match S::PATTERN {
-        // Only a space may stand before the letters.
-        Pattern::Gpt2 => start >> 4,
-        Pattern::Cl100k | Pattern::O200k => start & 15,
-    };
-    // A longer character may go on with the word, and for o200k an apostrophe too.
-    let open = half >> stop & 1 != 0
-        || S::PATTERN == Pattern::O200k && half >> (stop & !7) & 0xFF == u64::from(b'\'');
-    if length > usize::from(needed) && !open { length } else { 0 }
-}
-
-const NEVER: u8 = 0xFF;
-
-/// How many bytes a word must exceed, given its first byte: 0 for a letter, 1 for what may stand
-/// before one, 15 for neither. The low four bits are cl100k's and o200k's answer, the others Gpt2's.
-const STARTS: [u8; 256] = {
-    let mut table = [NEVER; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            table[byte as usize] = match byte {
-                b'A'..=b'Z' | b'a'..=b'z' => 0,
-                b' ' => 0x11,
-                // May be a contraction.
-                b'\'' | b'0'..=b'9' | b'\r' | b'\n' => NEVER,
-                _ => 0xF1,
-            };
-        }
-        byte += 1;
-    }
-    table
-};
 
 /// Where the piece that starts at `at` ends; the end of the text if `at` is not inside it.
 pub(super) fn piece_end<S: Scan>(classes: &Classes, bytes: &[u8], at: usize) -> usize {
@@ -235,7 +164,7 @@ fn suffix(bytes: &[u8], at: usize) -> usize {
 }
 
 /// `'(?:[sdmt]|ll|ve|re)`: where it ends, if it stands at `at`.
-fn contraction(bytes: &[u8], at: usize, fold: bool) -> Option<usize> {
+pub(super) fn contraction(bytes: &[u8], at: usize, fold: bool) -> Option<usize> {
     if bytes.get(at) != Some(&b'\'') {
         return None;
     }

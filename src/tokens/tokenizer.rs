@@ -1,9 +1,10 @@
 //! Counting, encoding, decoding and cutting text by the tokens of one encoding.
 
-use super::classes::{Classes, decode};
+use super::classes::Classes;
+use super::count::{Group, Key, Visit};
 use super::data::Packed;
 use super::encoding::Encoding;
-use super::memo::{self, Key, Memo};
+use super::memo;
 use super::merge::merge;
 use super::scan::{self, Cl100k, Gpt2, O200k, Scan};
 use super::vocabulary::{NONE, Vocabulary};
@@ -15,24 +16,34 @@ const BEYOND: usize = 2;
 /// The tables of one [`Encoding`]; get it from [`Encoding::tokenizer`] and share it freely.
 pub struct Tokenizer {
     encoding: Encoding,
-    vocabulary: Vocabulary,
-    classes: &'static Classes,
+    pub(super) vocabulary: Vocabulary,
+    pub(super) classes: &'static Classes,
 }
 
-/// A part of a piece between two seams.
-struct Group {
-    start: usize,
-    end: usize,
-    /// Its tokens, when it is one character whose number is known; otherwise 0.
-    alone: usize,
+/// Collects the ids of tokens.
+struct Ids<'a> {
+    tokenizer: &'a Tokenizer,
+    bytes: &'a [u8],
+    ids: &'a mut Vec<u32>,
 }
 
-/// The sixteen bytes from `at` on as two little-endian numbers, if there are as many.
-#[inline(always)]
-fn window(bytes: &[u8], at: usize) -> Option<(u64, u64)> {
-    let (low, rest) = bytes.get(at..)?.split_first_chunk::<8>()?;
-    let high = rest.first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*low), u64::from_le_bytes(*high)))
+impl Visit for Ids<'_> {
+    #[inline(always)]
+    fn short(&mut self, at: usize, end: usize, key: Key) -> bool {
+        match self.tokenizer.vocabulary.rank_of_key(key) {
+            NONE => self.other(at, end),
+            id => {
+                self.ids.push(id);
+                true
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn other(&mut self, at: usize, end: usize) -> bool {
+        self.tokenizer.push_ids(self.bytes, at, end, self.ids);
+        true
+    }
 }
 
 /// Calls a method compiled for the encoding's pattern.
@@ -61,7 +72,8 @@ impl Tokenizer {
     /// How many tokens `text` has.
     #[must_use]
     pub fn count(&self, text: &str) -> usize {
-        self.advance(text, 0, usize::MAX, |_, _| {}).1
+        let bytes = text.as_bytes();
+        memo::with(self.encoding, |memo| by_pattern!(self.count_all(bytes, memo)))
     }
 
     /// The ids of the tokens of `text`.
@@ -69,13 +81,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Vec<u32> {
         // English has about four bytes a token.
         let mut ids = Vec::with_capacity(text.len() / 4 + 1);
-        let bytes = text.as_bytes();
-        let mut at = 0;
-        while at < bytes.len() {
-            let end = by_pattern!(self.end_of_piece(bytes, at));
-            self.push_ids(bytes, at, end, &mut ids);
-            at = end;
-        }
+        by_pattern!(self.push_all(text.as_bytes(), &mut ids));
         ids
     }
 
@@ -194,142 +200,11 @@ impl Tokenizer {
     }
 
     fn end_of_piece<S: Scan>(&self, bytes: &[u8], at: usize) -> usize {
-        if let Some((low, high)) = window(bytes, at) {
-            let length = scan::word::<S>(low, high);
-            if length != 0 {
-                return at + length;
-            }
-        }
         scan::piece_end::<S>(self.classes, bytes, at)
     }
 
-    fn walk<S: Scan>(
-        &self,
-        bytes: &[u8],
-        from: usize,
-        limit: usize,
-        memo: &mut Memo,
-        mut each: impl FnMut(usize, usize),
-    ) -> (usize, usize) {
-        let (mut at, mut total) = (from, 0_usize);
-        while at < bytes.len() {
-            let mut end = 0;
-            let mut known = false;
-            if let Some((low, high)) = window(bytes, at) {
-                let length = scan::word::<S>(low, high);
-                if length != 0 {
-                    end = at + length;
-                    known = if length <= 8 {
-                        self.vocabulary.is_short(low & u64::MAX >> (64 - 8 * length))
-                    } else {
-                        self.vocabulary.is_medium(low, high & u64::MAX >> (128 - 8 * length))
-                    };
-                }
-            }
-            let tokens = if known {
-                1
-            } else {
-                if end == 0 {
-                    end = scan::piece_end::<S>(self.classes, bytes, at);
-                }
-                self.count_span(bytes, at, end, memo)
-            };
-            if tokens > limit - total {
-                break;
-            }
-            total += tokens;
-            at = end;
-            each(at, total);
-        }
-        (at, total)
-    }
-
-    /// The tokens of `bytes[at..end]`, a piece or a part of one between seams.
-    fn count_span(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
-        let length = end - at;
-        if length <= 16 && self.vocabulary.rank(bytes, at, length) != NONE {
-            return 1;
-        }
-        let key = Key::of(bytes, at, length);
-        if let Some(tokens) = key.as_ref().and_then(|key| memo.get(key)) {
-            return tokens;
-        }
-        let wide = bytes.get(at..end).is_some_and(|span| !span.is_ascii());
-        let tokens = if wide {
-            let mut tokens = 0;
-            self.groups(bytes, at, end, |group| {
-                tokens += if group.alone != 0 {
-                    group.alone
-                } else if (group.start, group.end) == (at, end) {
-                    self.count_merged(bytes, at, end)
-                } else {
-                    self.count_group(bytes, group.start, group.end, memo)
-                };
-            });
-            tokens
-        } else if key.is_none() {
-            let piece = bytes.get(at..end).unwrap_or_default();
-            memo.of_run(piece, || self.count_merged(bytes, at, end))
-        } else {
-            self.count_merged(bytes, at, end)
-        };
-        if let Some(key) = key {
-            memo.put(&key, tokens);
-        }
-        tokens
-    }
-
-    fn count_group(&self, bytes: &[u8], at: usize, end: usize, memo: &mut Memo) -> usize {
-        let length = end - at;
-        if length <= 16 && self.vocabulary.rank(bytes, at, length) != NONE {
-            return 1;
-        }
-        let key = Key::of(bytes, at, length);
-        if let Some(tokens) = key.as_ref().and_then(|key| memo.get(key)) {
-            return tokens;
-        }
-        let tokens = self.count_merged(bytes, at, end);
-        if let Some(key) = key {
-            memo.put(&key, tokens);
-        }
-        tokens
-    }
-
-    fn count_merged(&self, bytes: &[u8], at: usize, end: usize) -> usize {
-        if end - at > 16 && self.vocabulary.rank(bytes, at, end - at) != NONE {
-            return 1;
-        }
-        let mut tokens = 0;
-        merge(&self.vocabulary, bytes, at, end, |_| tokens += 1);
-        tokens
-    }
-
-    /// Cuts a span where no token of the vocabulary can reach across.
-    fn groups(&self, bytes: &[u8], at: usize, end: usize, mut each: impl FnMut(Group)) {
-        let (mut start, mut place) = (at, at);
-        let mut alone = 0;
-        let mut before = None;
-        while place < end {
-            let (code, width) = decode(bytes, place);
-            let first = bytes.get(place).copied().unwrap_or_default();
-            if let Some((previous, last)) = before {
-                let ascii = (code | previous) < 0x80;
-                if ascii || self.vocabulary.seams.joins(previous, last, code, first) {
-                    alone = 0;
-                } else {
-                    each(Group { start, end: place, alone });
-                    start = place;
-                    alone = self.vocabulary.character(code);
-                }
-            } else {
-                alone = self.vocabulary.character(code);
-            }
-            place += width;
-            before = Some((code, bytes.get(place - 1).copied().unwrap_or_default()));
-        }
-        if start < end {
-            each(Group { start, end, alone });
-        }
+    fn push_all<S: Scan>(&self, bytes: &[u8], ids: &mut Vec<u32>) {
+        self.pieces::<S>(bytes, 0, &mut Ids { tokenizer: self, bytes, ids });
     }
 
     /// Calls `each` with the end of every token of `bytes[at..end]`.

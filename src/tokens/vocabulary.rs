@@ -4,6 +4,7 @@
 //! eight bytes are looked up as one integer, of up to sixteen as two, longer ones by their text.
 //! Shorter integers are padded with zeros, so tokens that end in a zero byte stand apart.
 
+use super::count::Key;
 use super::data::Packed;
 use super::seams::Seams;
 
@@ -141,6 +142,11 @@ impl Vocabulary {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn rank_of_key(&self, [low, high]: Key) -> u32 {
+        if high == 0 { self.short.rank(low) } else { self.medium.rank(low, high) }
+    }
+
     #[cold]
     fn rank_of_zero_ended(&self, wanted: &[u8]) -> u32 {
         let found = self.zero_ended.iter().find(|id| self.token(**id) == Some(wanted));
@@ -150,18 +156,6 @@ impl Vocabulary {
     #[inline(never)]
     fn rank_of_long(&self, wanted: &[u8]) -> u32 {
         self.long.candidates(wanted).find(|id| self.token(*id) == Some(wanted)).unwrap_or(NONE)
-    }
-
-    /// Whether a key of at most eight bytes that does not end in zero is a token.
-    #[inline(always)]
-    pub(super) fn is_short(&self, key: u64) -> bool {
-        self.short.slot(key).is_some()
-    }
-
-    /// The same for 9 to 16 bytes.
-    #[inline(always)]
-    pub(super) fn is_medium(&self, low: u64, high: u64) -> bool {
-        self.medium.slot(low, high).is_some()
     }
 
     #[inline(always)]
@@ -220,45 +214,62 @@ fn first_slot(hash: u64, shift: u32) -> usize {
     (hash >> shift) as usize
 }
 
-/// Open addressing on one integer; 0 is an empty slot.
+/// Open addressing on one integer; a key of 0 is an empty slot.
 struct Short {
-    keys: Vec<u64>,
-    ids: Vec<u32>,
+    /// The halves of the key and the id, side by side so that a look-up touches one cache line.
+    slots: Vec<[u32; 3]>,
     shift: u32,
+    /// A bit for every key, by its hash: it fits the cache, which the slots do not, and most of what
+    /// merging asks for is no token.
+    filter: Vec<u64>,
 }
+
+/// Bits of the filter for each slot, as a power of two.
+const FILTER_BITS: u32 = 2;
 
 impl Short {
     fn new(keys: usize) -> Self {
         let slots = slots(keys);
-        Self { keys: vec![0; slots], ids: vec![NONE; slots], shift: 64 - slots.trailing_zeros() }
+        let words = (slots << FILTER_BITS).div_ceil(64);
+        let shift = 64 - slots.trailing_zeros();
+        Self { slots: vec![[0, 0, NONE]; slots], shift, filter: vec![0; words] }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
     fn insert(&mut self, key: u64, id: u32) {
-        let mut slot = first_slot(spread(key, 0), self.shift);
-        while self.keys.get(slot).is_some_and(|other| *other != 0) {
-            slot = (slot + 1) & (self.keys.len() - 1);
+        let hash = spread(key, 0);
+        let bit = first_slot(hash, self.shift - FILTER_BITS);
+        if let Some(word) = self.filter.get_mut(bit / 64) {
+            *word |= 1 << (bit % 64);
         }
-        if let (Some(place), Some(value)) = (self.keys.get_mut(slot), self.ids.get_mut(slot)) {
-            *place = key;
-            *value = id;
+        let mut slot = first_slot(hash, self.shift);
+        while self.slots.get(slot).is_some_and(|[low, high, _]| low | high != 0) {
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
-    }
-
-    #[inline(always)]
-    fn slot(&self, key: u64) -> Option<usize> {
-        let mut slot = first_slot(spread(key, 0), self.shift);
-        loop {
-            match self.keys.get(slot) {
-                Some(found) if *found == key => return Some(slot),
-                Some(0) | None => return None,
-                Some(_) => slot = (slot + 1) & (self.keys.len() - 1),
-            }
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = [key as u32, (key >> 32) as u32, id];
         }
     }
 
     #[inline(always)]
     fn rank(&self, key: u64) -> u32 {
-        self.slot(key).and_then(|slot| self.ids.get(slot)).copied().unwrap_or(NONE)
+        let hash = spread(key, 0);
+        let bit = first_slot(hash, self.shift - FILTER_BITS);
+        if self.filter.get(bit / 64).is_none_or(|word| word >> (bit % 64) & 1 == 0) {
+            return NONE;
+        }
+        let mut slot = first_slot(hash, self.shift);
+        while let Some([low, high, id]) = self.slots.get(slot) {
+            let found = u64::from(*high) << 32 | u64::from(*low);
+            if found == key {
+                return *id;
+            }
+            if found == 0 {
+                break;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        NONE
     }
 }
 
@@ -291,20 +302,17 @@ impl Medium {
     }
 
     #[inline(always)]
-    fn slot(&self, low: u64, high: u64) -> Option<usize> {
+    fn rank(&self, low: u64, high: u64) -> u32 {
         let mut slot = first_slot(spread(low, high), self.shift);
         loop {
             match self.keys.get(slot) {
-                Some(found) if *found == [low, high] => return Some(slot),
-                Some([_, 0]) | None => return None,
+                Some(found) if *found == [low, high] => {
+                    return self.ids.get(slot).copied().unwrap_or(NONE);
+                }
+                Some([_, 0]) | None => return NONE,
                 Some(_) => slot = (slot + 1) & (self.keys.len() - 1),
             }
         }
-    }
-
-    #[inline(always)]
-    fn rank(&self, low: u64, high: u64) -> u32 {
-        self.slot(low, high).and_then(|slot| self.ids.get(slot)).copied().unwrap_or(NONE)
     }
 }
 
