@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use wide::u8x16;
-
 use super::source::Source;
+use crate::lanes::BLOCK;
 
 /// `text[range]`, or nothing where the range is not one of `text`.
 pub(super) fn slice(text: &str, range: Range<usize>) -> &str {
@@ -54,9 +53,6 @@ pub(super) fn boundary_after(text: &str, mut at: usize) -> usize {
     at.min(text.len())
 }
 
-/// Bytes looked at together, in code that compilers turn into vector instructions.
-pub(super) const BLOCK: usize = 64;
-
 const fn is_start(byte: u8) -> bool {
     byte & 0xC0 != 0x80
 }
@@ -64,20 +60,6 @@ const fn is_start(byte: u8) -> bool {
 /// Code points that start in `block`.
 fn starts_in(block: &[u8; BLOCK]) -> usize {
     usize::from(block.iter().map(|byte| u8::from(is_start(*byte))).sum::<u8>())
-}
-
-/// One bit a byte, the lowest for the first: where `wanted` holds.
-#[inline]
-pub(super) fn mask_of(block: &[u8; BLOCK], wanted: impl Fn(u8) -> bool) -> u64 {
-    let mut flags = [0_u8; BLOCK];
-    for (flag, byte) in flags.iter_mut().zip(block) {
-        // All bits, so that the top one is what is gathered.
-        *flag = u8::from(wanted(*byte)).wrapping_neg();
-    }
-    // Compilers make vectors of the loop above, but no mask of them.
-    let (quarters, _) = flags.as_chunks::<16>();
-    let bits = |quarter: &[u8; 16]| u64::from(u8x16::from(*quarter).to_bitmask());
-    quarters.iter().rev().fold(0, |mask, quarter| mask << 16 | bits(quarter))
 }
 
 /// Translates byte offsets to code point offsets; cheap as long as the offsets stay close together.
@@ -257,17 +239,6 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn a_mask_has_a_bit_for_each_byte(block in prop::array::uniform32(0_u8..4), other in prop::array::uniform32(0_u8..4)) {
-            let mut both = [0; BLOCK];
-            both[..32].copy_from_slice(&block);
-            both[32..].copy_from_slice(&other);
-            let mask = mask_of(&both, |byte| byte == 3);
-            for (at, byte) in both.iter().enumerate() {
-                prop_assert_eq!(mask >> at & 1 == 1, *byte == 3);
-            }
-        }
-
         #[test]
         fn advance_and_offset_agree_with_char_indices(text in "[a-zé世🚀\u{301} ]{0,300}", steps in 0_usize..320, skip in 0_usize..40) {
             let mut points = CodePoints::new(Source::new(&text));

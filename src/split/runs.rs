@@ -3,8 +3,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::measure::{BLOCK, block_at, mask_of};
+use super::measure::block_at;
 use super::source::Source;
+use crate::lanes::{BLOCK, mask_of};
 
 /// The three classes of the pattern; neighbours of one class are one run.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,11 @@ use regex::Regex;
 
 use super::chains::{Chain, ahead, divided};
 use super::chunk::{Chunk, Content, Count};
-use super::measure::{
-    BLOCK, CodePoints, Marks, boundary_after, is_blank, mask_of, slice, white_space_end,
-};
+use super::measure::{CodePoints, Marks, boundary_after, is_blank, slice, white_space_end};
 use super::segments::Segments;
 use super::{Each, Portions, Source, Split, ZERO_SIZE, compile, refused};
 use crate::error::Result;
+use crate::lanes::{BLOCK, mask_of};
 
 /// Splits by sentences. `chunk_size` counts UTF-8 bytes and is where a chunk stops growing, not a
 /// cap: the sentence that crosses it stays whole. `chunk_overlap` counts sentences.

@@ -4,13 +4,14 @@
 //! about thirty instructions and without a branch that goes now this way, now that. Everything else
 //! takes the long way: the exact scanner, the seams, the merging.
 
-use super::blocks::{self, BLOCK};
+use super::blocks;
 use super::classes::decode;
 use super::memo::{self, Memo};
 use super::merge::merge;
 use super::scan::{self, Scan};
 use super::tokenizer::Tokenizer;
 use super::vocabulary::{NONE, ends_in_zero, low_word};
+use crate::lanes::BLOCK;
 
 /// A block and what may be read behind it.
 const WINDOW: usize = BLOCK + 16;
