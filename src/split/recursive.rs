@@ -7,8 +7,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::thread::Scope;
 
-use memchr::memmem::{Finder, FinderRev};
-use memchr::memrchr;
+use memchr::memmem::{self, Finder, FinderRev};
+use memchr::{memchr_iter, memrchr};
 
 use super::chains::{Chain, ahead, divided};
 use super::chunk::{Chunk, Content};
@@ -342,15 +342,17 @@ impl Chain for RecursiveChain<'_> {
 /// The first place in `text` where its own last `length` bytes stand.
 fn first_equal(text: &str, length: usize) -> usize {
     let last = text.len() - length;
-    let needle = slice(text, last..text.len());
-    // Mostly a separator or a blank lies between, and that is looked through faster by hand.
-    if last <= 8 {
-        let bytes = text.as_bytes();
-        let starts =
-            |at: &usize| bytes.get(*at..).is_some_and(|b| b.starts_with(needle.as_bytes()));
-        return (0..last).find(starts).unwrap_or(last);
+    let needle = slice(text, last..text.len()).as_bytes();
+    let bytes = text.as_bytes();
+    let Some(first) = needle.first() else { return 0 };
+    // Mostly a separator or an indentation lies between. The general search prepares itself for longer
+    // than looking through that takes.
+    if last <= WIDE_GAP {
+        let starts = |at: &usize| bytes.get(*at..).is_some_and(|rest| rest.starts_with(needle));
+        let gap = bytes.get(..last).unwrap_or_default();
+        return memchr_iter(*first, gap).find(starts).unwrap_or(last);
     }
-    memchr::memmem::find(text.as_bytes(), needle.as_bytes()).unwrap_or(last)
+    memmem::find(bytes, needle).unwrap_or(last)
 }
 
 /// What is left to cut at one level.
@@ -359,6 +361,10 @@ struct Level {
     rest: Range<usize>,
     depth: usize,
 }
+
+/// Bytes between two pieces up to which they are looked through by hand: each may cost a comparison of
+/// the whole piece, in a text made for it.
+const WIDE_GAP: usize = 256;
 
 /// Bytes up to which a separator is looked for by its first byte.
 const SHORT: usize = 4;
