@@ -1,5 +1,5 @@
-//! Two calls of CPython's stable interface that PyO3's safe one leaves out. Measured: without them a
-//! chunk's content takes a third longer to read, and large results wake the garbage collector.
+//! Two calls of CPython's stable interface that PyO3's safe one leaves out. Without them a chunk's
+//! content goes through a slice object or a decoder, and large results wake the garbage collector.
 //!
 //! All `unsafe` of the binding is here. It refuses nothing: both functions are total.
 //!
@@ -28,8 +28,8 @@ pub(super) fn substring<'py>(
     Ok(part?.cast_into()?)
 }
 
-/// Takes an object off the garbage collector's list: it can be in no cycle, so visiting it is wasted.
-/// For objects that refer to nothing but strings.
+/// Takes an object off the garbage collector's list. For classes without `__traverse__`, which show the
+/// collector nothing, so that visiting them is wasted.
 #[expect(unsafe_code, reason = "PyO3 makes every class one that the collector visits")]
 pub(super) fn untrack<T: PyClass>(object: &Bound<'_, T>) {
     // SAFETY: the object is live, this thread is attached, and each class of PyO3's has the

@@ -1,6 +1,7 @@
 //! Splitting as Python calls it: the text stays where Python holds it, its UTF-8 form is borrowed
 //! without the interpreter, and the chunks come back as lists.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -109,30 +110,31 @@ impl Cutter {
 /// Puts chunks into lists, leaving the interpreter now and then.
 pub(super) struct Lists {
     with_metadata: bool,
-    made: usize,
-    held_since: Instant,
+    made: Cell<usize>,
+    held_since: Cell<Instant>,
 }
 
 impl Lists {
     pub(super) fn new(with_metadata: bool) -> Self {
-        Self { with_metadata, made: 0, held_since: Instant::now() }
+        Self { with_metadata, made: Cell::new(0), held_since: Cell::new(Instant::now()) }
     }
 
     /// The interpreter was free just now.
-    fn breathed(&mut self) {
-        self.held_since = Instant::now();
+    fn breathed(&self) {
+        self.held_since.set(Instant::now());
     }
 
     pub(super) fn extend(
-        &mut self,
+        &self,
         list: &Bound<'_, PyList>,
         text: &Bound<'_, PyString>,
         chunks: impl IntoIterator<Item = Packed>,
     ) -> PyResult<()> {
         let py = list.py();
         for chunk in chunks {
-            self.made += 1;
-            if self.made.is_multiple_of(GLANCE) && self.held_since.elapsed() > BREATH {
+            self.made.set(self.made.get().wrapping_add(1));
+            let glance = self.made.get().is_multiple_of(GLANCE);
+            if glance && self.held_since.get().elapsed() > BREATH {
                 bridge::breathe(py);
                 self.breathed();
             }
@@ -152,9 +154,9 @@ pub(super) fn split_text<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let py = text.py();
     let list = PyList::empty(py);
-    let mut lists = Lists::new(with_metadata);
+    let lists = Lists::new(with_metadata);
     let (kept_text, kept_list) = (text.clone().unbind(), list.clone().unbind());
-    cutter.cut(py, &Document::new(text.clone())?, |py, chunks| {
+    cutter.cut(py, &Document::new(text.clone())?, move |py, chunks| {
         lists.breathed();
         lists.extend(kept_list.bind(py), kept_text.bind(py), chunks.drain(..))
     })?;
@@ -177,13 +179,15 @@ fn split_documents<'py>(
     };
     let sources: Vec<Source<'_>> = documents.iter().map(Document::source).collect();
     let results: Vec<Bound<'py, PyList>> = documents.iter().map(|_| PyList::empty(py)).collect();
-    let mut lists = Lists::new(with_metadata);
+    let lists = Lists::new(with_metadata);
     let aside = |work: &mut (dyn FnMut() + Send)| {
         py.check_signals()?;
         bridge::detach(py, || {
             work();
             Ok(())
-        })
+        })?;
+        lists.breathed();
+        Ok(())
     };
     let deliver = |index: usize, chunks: Vec<_>| match (documents.get(index), results.get(index)) {
         (Some(document), Some(list)) => {

@@ -85,7 +85,7 @@ pub(super) fn split_documents<'py>(
     documents: &[Document<'py>],
     with_metadata: bool,
 ) -> PyResult<Vec<Bound<'py, PyList>>> {
-    let mut lists = Lists::new(with_metadata);
+    let lists = Lists::new(with_metadata);
     let mut results = Vec::with_capacity(documents.len());
     let mut rest = documents;
     while !rest.is_empty() {
