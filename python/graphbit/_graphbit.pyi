@@ -205,6 +205,170 @@ class LlmConfig:
         """
 
     @staticmethod
+    def anthropic(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Anthropic. The key has at least 15 bytes; the model defaults to `claude-sonnet-4-5`."""
+
+    @staticmethod
+    def deepseek(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """DeepSeek. The key has at least 8 bytes; the model defaults to `deepseek-chat`."""
+
+    @staticmethod
+    def perplexity(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Perplexity. The key has at least 8 bytes; the model defaults to `sonar`."""
+
+    @staticmethod
+    def openrouter(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """OpenRouter. The key has at least 8 bytes; the model defaults to `openai/gpt-4o-mini`."""
+
+    @staticmethod
+    def fireworks(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Fireworks. The key has at least 8 bytes; the model defaults to
+        `accounts/fireworks/models/llama-v3p1-8b-instruct`."""
+
+    @staticmethod
+    def togetherai(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Together. The key has at least 8 bytes; the model defaults to `openai/gpt-oss-20b`."""
+
+    @staticmethod
+    def xai(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """xAI. The key has at least 8 bytes; the model defaults to `grok-4`."""
+
+    @staticmethod
+    def mistralai(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Mistral. The key has at least 8 bytes; the model defaults to `mistral-large-latest`."""
+
+    @staticmethod
+    def gemini(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Gemini. The key has at least 8 bytes; the model defaults to `gemini-2.5-flash`."""
+
+    @staticmethod
+    def openrouter_with_site(
+        api_key: str,
+        model: str | None = None,
+        site_url: str | None = None,
+        site_name: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """OpenRouter, told in headers which site calls it."""
+
+    @staticmethod
+    def ai21(
+        api_key: str,
+        model: str | None = None,
+        organization: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """AI21. The key has at least 8 bytes; the model defaults to `jamba-mini`; the organization travels in a
+        header."""
+
+    @staticmethod
+    def replicate(
+        api_key: str,
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """Replicate. The key has at least 8 bytes; the model defaults to `openai/gpt-5`; `version` runs that
+        version instead of the model's latest."""
+
+    @staticmethod
+    def bytedance(
+        api_key: str,
+        model: str | None = None,
+        base_url: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """ByteDance's ModelArk. The key has at least 8 bytes; the model defaults to `seed-1-6-250915`; the
+        region is part of `base_url`."""
+
+    @staticmethod
     def azurellm(
         api_key: str,
         deployment_name: str,
@@ -212,6 +376,7 @@ class LlmConfig:
         api_version: str | None = None,
         *,
         api: Literal["auto", "chat", "responses"] = "auto",
+        base_url: str | None = None,
         timeout: float | timedelta | None = None,
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,

@@ -20,10 +20,11 @@ pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::http::{ndjson, sse};
@@ -133,6 +134,7 @@ impl<R: FrameReader> StreamDecoder<R> {
 pub struct Progress {
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
+    metadata: Metadata,
     corrupt: u8,
     closed: bool,
 }
@@ -177,16 +179,42 @@ impl Progress {
         // A server that closes without saying why leaves a word that no caller takes for "stop".
         let finish_reason =
             self.finish_reason.take().unwrap_or_else(|| FinishReason::Other("unknown".to_owned()));
-        events.push_back(Ok(ChatEvent::Done { usage: self.usage, finish_reason }));
+        let metadata = std::mem::take(&mut self.metadata);
+        events.push_back(Ok(ChatEvent::Done { usage: self.usage, finish_reason, metadata }));
     }
+}
+
+/// What a provider says beside the answer, by name.
+type Metadata = BTreeMap<String, Value>;
+
+/// Remembers a text the provider said about the answer; an empty one says nothing.
+fn note(metadata: &mut Metadata, name: &str, text: String) {
+    if !text.is_empty() {
+        metadata.insert(name.to_owned(), Value::String(text));
+    }
+}
+
+/// Tells a model in words to answer in JSON of this schema, for wires that cannot say it in a field.
+fn schema_instruction(schema: &Value) -> String {
+    format!("Answer with nothing but one JSON object that fits this JSON Schema: {schema}")
 }
 
 /// Serialises a body in one pass into one allocation sized from its texts.
 fn to_bytes(body: &impl Serialize, request: &ChatRequest) -> Result<Bytes> {
     let text: usize = request.messages.iter().map(|message| message.content.len() + 64).sum();
     let mut buffer = Vec::with_capacity(text + text / 16 + 160);
-    serde_json::to_writer(&mut buffer, body)
-        .map_err(|reason| Error::new(Kind::Internal, format!("Serialization error: {reason}")))?;
+    let failed = |reason| Error::new(Kind::Internal, format!("Serialization error: {reason}"));
+    match &request.extra_body {
+        None => serde_json::to_writer(&mut buffer, body).map_err(failed)?,
+        // Rare, so only here a body is built as a value first: a field given must replace ours.
+        Some(extra) => {
+            let mut whole = serde_json::to_value(body).map_err(failed)?;
+            if let Value::Object(fields) = &mut whole {
+                fields.extend(extra.clone());
+            }
+            serde_json::to_writer(&mut buffer, &whole).map_err(failed)?;
+        }
+    }
     Ok(Bytes::from(buffer))
 }
 

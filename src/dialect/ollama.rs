@@ -191,15 +191,15 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
             .message
             .tool_calls
             .into_iter()
-            .map(|call| ToolCall {
-                id: random_id("ollama_"),
-                name: call.function.name.0,
-                arguments: arguments(call.function.arguments),
+            .map(|call| {
+                let arguments = arguments(call.function.arguments);
+                ToolCall::new(random_id("ollama_"), call.function.name.0, arguments)
             })
             .collect(),
         usage,
         finish_reason,
         metadata,
+        raw: None,
     })
 }
 
@@ -264,11 +264,7 @@ mod tests {
                 .as_slice()
         );
         let mut asked = Message::new(Role::Assistant, "");
-        asked.tool_calls.push(ToolCall {
-            id: "x".into(),
-            name: "f".into(),
-            arguments: json!({"a": 1}),
-        });
+        asked.tool_calls.push(ToolCall::new("x", "f", json!({"a": 1})));
         let request = ChatRequest {
             messages: vec![asked, Message::new(Role::Tool, "2")],
             max_tokens: Some(9),
@@ -341,7 +337,11 @@ mod tests {
         assert_eq!(whole[0], ChatEvent::Text("žl".into()));
         assert_eq!(
             whole[3],
-            ChatEvent::Done { usage: Some(Usage::new(1, 2)), finish_reason: FinishReason::Length }
+            ChatEvent::Done {
+                usage: Some(Usage::new(1, 2)),
+                finish_reason: FinishReason::Length,
+                metadata: BTreeMap::new(),
+            }
         );
         for step in 1..body.len() {
             assert_eq!(read(step), whole, "pieces of {step} bytes");

@@ -12,21 +12,19 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-use std::collections::BTreeMap;
+mod request;
 
-use bytes::Bytes;
+pub(crate) use request::Tools;
+pub use request::encode;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::ser::SerializeSeq;
-use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::lenient::{Count, Embedded, Fault, Text, arguments, null_is_default};
-use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
+use super::lenient::{Count, Fault, Text, arguments, null_is_default};
+use super::{Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::sse;
-use crate::types::{
-    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Role, ToolCall, ToolSpec, Usage,
-};
+use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
 
 /// How one provider's wire departs from the common one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +37,15 @@ pub struct Wire {
     pub stream_usage: bool,
     /// `total_tokens` is the server's figure instead of the sum.
     pub server_total: bool,
+    /// A turn of the assistant that only calls tools has no `content` at all.
+    pub calls_without_content: bool,
+    /// The seed travels as `random_seed`.
+    pub random_seed_field: bool,
+    /// The word that makes the model call some tool.
+    pub required_tool: &'static str,
+    /// Answers can be held to a JSON schema. Where they cannot, any JSON object is asked for, and the
+    /// schema is shown to the model in a system message.
+    pub json_schema: bool,
 }
 
 impl Wire {
@@ -48,6 +55,10 @@ impl Wire {
         names_model: true,
         stream_usage: false,
         server_total: false,
+        calls_without_content: false,
+        random_seed_field: false,
+        required_tool: "required",
+        json_schema: true,
     };
     /// OpenAI itself.
     pub const OPENAI: Self =
@@ -57,146 +68,7 @@ impl Wire {
         Self { names_model: false, stream_usage: true, server_total: true, ..Self::COMMON };
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    messages: Messages<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_completion_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Tools::is_empty")]
-    tools: Tools<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_options: Option<StreamOptions>,
-}
-
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
-}
-
-struct Messages<'a>(&'a [Message]);
-
-#[derive(Serialize)]
-struct WireMessage<'a> {
-    role: &'static str,
-    content: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<WireCall<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct WireCall<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: WireFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct WireFunction<'a> {
-    name: &'a str,
-    arguments: Embedded<'a>,
-}
-
-impl Serialize for Messages<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for message in self.0 {
-            list.serialize_element(&WireMessage {
-                role: message.role.as_str(),
-                content: &message.content,
-                tool_calls: message.tool_calls.iter().map(WireCall::from).collect(),
-                tool_call_id: match message.role {
-                    Role::Tool => message.tool_call_id.as_deref(),
-                    _ => None,
-                },
-            })?;
-        }
-        list.end()
-    }
-}
-
-impl<'a> From<&'a ToolCall> for WireCall<'a> {
-    fn from(call: &'a ToolCall) -> Self {
-        Self {
-            id: &call.id,
-            r#type: "function",
-            function: WireFunction { name: &call.name, arguments: Embedded(&call.arguments) },
-        }
-    }
-}
-
-/// Tools in the nested shape, `{"type": "function", "function": {...}}`; Ollama takes the same.
-pub(crate) struct Tools<'a>(pub(crate) &'a [ToolSpec]);
-
-impl Tools<'_> {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for Tools<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Nested<'a> {
-            r#type: &'static str,
-            function: Function<'a>,
-        }
-        #[derive(Serialize)]
-        struct Function<'a> {
-            name: &'a str,
-            description: &'a str,
-            parameters: &'a Value,
-        }
-        serializer.collect_seq(self.0.iter().map(|tool| Nested {
-            r#type: "function",
-            function: Function {
-                name: &tool.name,
-                description: &tool.description,
-                parameters: &tool.parameters,
-            },
-        }))
-    }
-}
-
-/// The request body. Unset options are left out.
-///
-/// # Errors
-/// [`Kind::Internal`] only if serialising plain data fails.
-pub fn encode(wire: &Wire, model: &str, request: &ChatRequest, stream: bool) -> Result<Bytes> {
-    let (max_tokens, max_completion_tokens) = match wire.completion_tokens_field {
-        true => (None, request.max_tokens),
-        false => (request.max_tokens, None),
-    };
-    let body = Body {
-        model: wire.names_model.then_some(model),
-        messages: Messages(&request.messages),
-        max_tokens,
-        max_completion_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        tools: Tools(&request.tools),
-        tool_choice: (!request.tools.is_empty()).then_some("auto"),
-        stream,
-        stream_options: (stream && wire.stream_usage)
-            .then_some(StreamOptions { include_usage: true }),
-    };
-    to_bytes(&body, request)
-}
-
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Answer {
     #[serde(default)]
     id: Option<Text>,
@@ -206,6 +78,11 @@ struct Answer {
     choices: Vec<Choice>,
     #[serde(default)]
     usage: Option<WireUsage>,
+    /// Where the answer comes from, as servers that search the web say it.
+    #[serde(default)]
+    citations: Option<Value>,
+    #[serde(default)]
+    search_results: Option<Value>,
     #[serde(default)]
     error: Option<Fault>,
 }
@@ -227,8 +104,23 @@ struct Said {
     content: Text,
     #[serde(default)]
     refusal: Option<Text>,
+    /// DeepSeek and xAI say `reasoning_content`, OpenRouter and Together `reasoning`, some both.
+    #[serde(default)]
+    reasoning_content: Option<Value>,
+    #[serde(default)]
+    reasoning: Option<Value>,
     #[serde(default, deserialize_with = "null_is_default")]
     tool_calls: Vec<SaidCall>,
+}
+
+impl Said {
+    /// What the model thought, when the server tells; empty otherwise.
+    fn take_reasoning(&mut self) -> String {
+        match self.reasoning_content.take().or_else(|| self.reasoning.take()) {
+            Some(Value::String(text)) => text,
+            _ => String::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -274,6 +166,9 @@ struct WireUsage {
     total_tokens: Option<Count>,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
+    /// DeepSeek's word for the cached part of the prompt.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Option<Count>,
     #[serde(default)]
     completion_tokens_details: Option<CompletionDetails>,
 }
@@ -300,6 +195,7 @@ impl WireUsage {
             .prompt_tokens_details
             .as_ref()
             .and_then(|details| details.cached_tokens)
+            .or(self.prompt_cache_hit_tokens)
             .map(|count| count.0);
         usage.reasoning_tokens = self
             .completion_tokens_details
@@ -316,15 +212,15 @@ impl WireUsage {
 /// [`Kind::Decode`] when the body is not JSON of this shape or holds no choice; the kind an embedded
 /// `error` object names.
 pub fn decode(wire: &Wire, model: &str, body: &[u8]) -> Result<ChatResponse> {
-    let answer: Answer = from_bytes(body)?;
-    let Some(choice) = answer.choices.into_iter().next() else {
+    let mut answer: Answer = from_bytes(body)?;
+    let Some(choice) = std::mem::take(&mut answer.choices).into_iter().next() else {
         // Gateways report upstream failures inside a 200.
         return Err(match answer.error {
             Some(fault) => fault.into_error("API error: ", Kind::Server),
             None => Error::new(Kind::Decode, "No choices in response"),
         });
     };
-    Ok(read(wire, model, answer.id, answer.model, choice, answer.usage))
+    Ok(read(wire, model, answer, choice))
 }
 
 /// Reads an answer of a user's own making: a whole answer of this dialect, or the flat form
@@ -368,51 +264,50 @@ pub(crate) fn decode_mapping(model: &str, body: &[u8]) -> Result<ChatResponse> {
         ..Said::default()
     };
     let choice = Choice { message, finish_reason: flat.finish_reason, ..Choice::default() };
-    Ok(read(&Wire::COMMON, model, flat.id, flat.model, choice, flat.usage))
+    let answer = Answer { id: flat.id, model: flat.model, usage: flat.usage, ..Answer::default() };
+    Ok(read(&Wire::COMMON, model, answer, choice))
 }
 
-fn read(
-    wire: &Wire,
-    model: &str,
-    id: Option<Text>,
-    server_model: Option<Text>,
-    choice: Choice,
-    usage: Option<WireUsage>,
-) -> ChatResponse {
-    let mut metadata = BTreeMap::new();
-    if let Some(name) = server_model.filter(|name| !name.0.is_empty()) {
-        metadata.insert("server_model".to_owned(), Value::String(name.0));
-    }
-    if let Some(refusal) = choice.message.refusal.filter(|refusal| !refusal.0.is_empty()) {
-        metadata.insert("refusal".to_owned(), Value::String(refusal.0));
-    }
-    let finish_reason = match choice.finish_reason {
-        Some(word) if !word.0.is_empty() => {
-            let reason = FinishReason::from_word(&word.0);
-            metadata.insert("provider_finish_reason".to_owned(), Value::String(word.0));
-            reason
-        }
-        _ => FinishReason::Stop,
-    };
+fn read(wire: &Wire, model: &str, mut answer: Answer, mut choice: Choice) -> ChatResponse {
+    let mut metadata = Metadata::new();
+    answer.describe(&mut metadata);
+    note(&mut metadata, "reasoning", choice.message.take_reasoning());
+    note(&mut metadata, "refusal", choice.message.refusal.take().unwrap_or_default().0);
+    let word = choice.finish_reason.unwrap_or_default().0;
+    let finish_reason =
+        if word.is_empty() { FinishReason::Stop } else { FinishReason::from_word(&word) };
+    note(&mut metadata, "provider_finish_reason", word);
     ChatResponse {
         content: choice.message.content.0,
         model: model.to_owned(),
-        id: id.map(|id| id.0),
+        id: answer.id.map(|id| id.0),
         tool_calls: choice.message.tool_calls.into_iter().map(tool_call).collect(),
-        usage: usage.map(|usage| usage.read(wire)).unwrap_or_default(),
+        usage: answer.usage.map(|usage| usage.read(wire)).unwrap_or_default(),
         finish_reason,
         metadata,
+        raw: None,
+    }
+}
+
+impl Answer {
+    /// Notes what is said about the answer as a whole; the frames of a stream repeat some of it.
+    fn describe(&mut self, metadata: &mut Metadata) {
+        note(metadata, "server_model", self.model.take().unwrap_or_default().0);
+        let lists =
+            [("citations", &mut self.citations), ("search_results", &mut self.search_results)];
+        for (name, list) in lists {
+            if let Some(list) = list.take().filter(|list| !list.is_null()) {
+                metadata.insert(name.to_owned(), list);
+            }
+        }
     }
 }
 
 fn tool_call(call: SaidCall) -> ToolCall {
     let (id, name, sent) = call.into_parts();
-    ToolCall {
-        // The answer to a call has to name it, so a call without an id gets one.
-        id: id.unwrap_or_else(|| random_id("call_")),
-        name: name.unwrap_or_default(),
-        arguments: arguments(sent),
-    }
+    // The answer to a call has to name it, so a call without an id gets one.
+    let id = id.unwrap_or_else(|| random_id("call_"));
+    ToolCall::new(id, name.unwrap_or_default(), arguments(sent))
 }
 
 /// Reads the frames of one streamed answer.
@@ -433,26 +328,38 @@ impl FrameReader for ChatFrames {
         if data.trim() == "[DONE]" {
             return progress.finish(events);
         }
-        let Some(frame) = progress.parse::<Answer>(data, events) else { return };
+        let Some(mut frame) = progress.parse::<Answer>(data, events) else { return };
         if let Some(fault) = frame.error {
             return progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
         }
-        if let Some(usage) = frame.usage {
+        if let Some(usage) = frame.usage.take() {
             progress.usage = Some(usage.read(&self.wire));
         }
-        for choice in frame.choices {
+        frame.describe(&mut progress.metadata);
+        note(&mut progress.metadata, "id", frame.id.take().unwrap_or_default().0);
+        for mut choice in frame.choices {
             // Nobody asks for several answers; were one sent, mixing them would garble both.
             if choice.index.0 != 0 {
                 continue;
             }
+            let reasoning = choice.message.take_reasoning();
+            if !reasoning.is_empty() {
+                events.push_back(Ok(ChatEvent::Reasoning(reasoning)));
+            }
             if !choice.message.content.0.is_empty() {
                 events.push_back(Ok(ChatEvent::Text(choice.message.content.0)));
             }
+            note(
+                &mut progress.metadata,
+                "refusal",
+                choice.message.refusal.take().unwrap_or_default().0,
+            );
             for (position, call) in choice.message.tool_calls.into_iter().enumerate() {
                 events.push_back(Ok(tool_call_delta(position, call)));
             }
             if let Some(word) = choice.finish_reason.filter(|word| !word.0.is_empty()) {
                 progress.finish_reason = Some(FinishReason::from_word(&word.0));
+                note(&mut progress.metadata, "provider_finish_reason", word.0);
             }
         }
     }
@@ -470,5 +377,4 @@ fn tool_call_delta(position: usize, call: SaidCall) -> ChatEvent {
 }
 
 #[cfg(test)]
-#[path = "openai_chat_tests.rs"]
 mod tests;

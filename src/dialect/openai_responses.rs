@@ -273,11 +273,10 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
                     }
                 }
             }
-            "function_call" => tool_calls.push(ToolCall {
-                id: item.call_id.or(item.id).map_or_else(|| random_id("call_"), |id| id.0),
-                name: item.name.0,
-                arguments: arguments(item.arguments),
-            }),
+            "function_call" => {
+                let id = item.call_id.or(item.id).map_or_else(|| random_id("call_"), |id| id.0);
+                tool_calls.push(ToolCall::new(id, item.name.0, arguments(item.arguments)));
+            }
             _ => {}
         }
     }
@@ -298,6 +297,7 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
         usage: answer.usage.read(),
         finish_reason,
         metadata,
+        raw: None,
     })
 }
 
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_conversation_with_tools_is_replayed_as_items() {
-        let call = ToolCall { id: "c1".into(), name: "add".into(), arguments: json!({"a": 1}) };
+        let call = ToolCall::new("c1", "add", json!({"a": 1}));
         let mut asked = Message::new(Role::Assistant, "");
         asked.tool_calls.push(call);
         let mut answered = Message::new(Role::Tool, "2");
@@ -523,7 +523,8 @@ mod tests {
             read[3],
             ChatEvent::Done {
                 usage: Some(Usage::new(1, 2)),
-                finish_reason: FinishReason::ToolCalls
+                finish_reason: FinishReason::ToolCalls,
+                metadata: BTreeMap::new(),
             }
         );
     }

@@ -201,7 +201,11 @@ mod tests {
         fn stream<'a>(&'a self, _: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
             Box::pin(async {
                 let first = self.attempt(Kind::Server).map(|()| ChatEvent::Text("a".into()));
-                let done = ChatEvent::Done { usage: None, finish_reason: FinishReason::Stop };
+                let done = ChatEvent::Done {
+                    usage: None,
+                    finish_reason: FinishReason::Stop,
+                    metadata: Default::default(),
+                };
                 Ok(stream::iter([first, Ok(done)]).boxed())
             })
         }

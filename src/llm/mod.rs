@@ -8,7 +8,7 @@
 //! use graphbit::providers::{Connection, LlmConfig};
 //! use graphbit::types::ChatRequest;
 //!
-//! let config = LlmConfig::ollama(None, Connection::default());
+//! let config = LlmConfig::ollama(None, Connection::default())?;
 //! let client = LlmClient::new(config.model(), Default::default());
 //! let answer = graphbit::runtime::block_on(async move {
 //!     client.complete(ChatRequest::from_prompt("Why is the sky blue?")).await

@@ -17,6 +17,8 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+use std::collections::BTreeMap;
+
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream;
 
@@ -79,8 +81,11 @@ impl ChatModel for Extractive {
     fn stream<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
         async move {
             let answer = Self::answer(request).await?;
-            let end =
-                ChatEvent::Done { usage: Some(answer.usage), finish_reason: answer.finish_reason };
+            let end = ChatEvent::Done {
+                usage: Some(answer.usage),
+                finish_reason: answer.finish_reason,
+                metadata: BTreeMap::default(),
+            };
             let events = answer.pieces.into_iter().map(ChatEvent::Text).chain(std::iter::once(end));
             Ok(Box::pin(stream::iter(events.map(Ok))) as ChatStream)
         }

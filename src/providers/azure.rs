@@ -3,18 +3,32 @@
 //! Which of the two serves a deployment cannot be asked; [`Api::Auto`] guesses from its name, as
 //! GraphBit 0.6.8 did, and [`Api::Chat`] and [`Api::Responses`] say it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Connection, Route, labelled};
+use super::{Build, LlmSettings, Provider, Route, labelled};
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::{openai_chat, openai_responses};
 use crate::error::{Error, Result};
 use crate::http::{Auth, Timeouts};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
-use crate::secret::ApiKey;
 use crate::types::{ChatRequest, ChatResponse};
 
 const PROVIDER: &str = "azurellm";
+
+/// Azure's constants. Its model is the deployment's name.
+pub const AZURE: Provider = Provider {
+    name: PROVIDER,
+    label: "Azure LLM",
+    shortest_key: 8,
+    base_url: "",
+    default_model: "",
+    key_variables: &["AZURE_OPENAI_API_KEY"],
+    url_variable: Some("AZURE_OPENAI_ENDPOINT"),
+    options: &[("api_version", None), ("api", None)],
+    build: Build::Own(|settings| Ok(Arc::new(AzureProvider::new(settings)?))),
+};
+
 const CHAT_API_VERSION: &str = "2024-10-21";
 /// The chat route's default is older than the Responses API.
 const RESPONSES_API_VERSION: &str = "2025-04-01-preview";
@@ -32,6 +46,16 @@ pub enum Api {
 }
 
 impl Api {
+    /// The word for it, as `api=` takes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+        }
+    }
+
     /// Reads `"auto"`, `"chat"` or `"responses"`.
     ///
     /// # Errors
@@ -72,17 +96,15 @@ pub struct AzureProvider {
 
 impl AzureProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::azure`].
-    #[must_use]
-    pub fn new(
-        key: ApiKey,
-        deployment: &str,
-        endpoint: &str,
-        api_version: Option<&str>,
-        api: Api,
-        connection: &Connection,
-    ) -> Self {
-        let responses = api.is_responses(deployment);
-        let endpoint = endpoint.trim_end_matches('/');
+    ///
+    /// # Errors
+    /// [`crate::Kind::Validation`] for an `api` that is none of the three words.
+    pub fn new(settings: &LlmSettings) -> Result<Self> {
+        let deployment = settings.model();
+        let option = |name: &str| settings.options.get(name).map(String::as_str);
+        let responses = Api::from_word(option("api").unwrap_or("auto"))?.is_responses(&deployment);
+        let api_version = option("api_version");
+        let endpoint = settings.connection.base("");
         let url = if responses {
             let version = api_version.unwrap_or(RESPONSES_API_VERSION);
             format!("{endpoint}/openai/responses?api-version={version}")
@@ -92,12 +114,13 @@ impl AzureProvider {
                 "{endpoint}/openai/deployments/{deployment}/chat/completions?api-version={version}"
             )
         };
-        let settings = connection.settings(Timeouts::default());
-        let mut route = Route::new(PROVIDER, url, Auth::Header("api-key", key), settings);
+        let key = settings.key.clone().unwrap_or_default();
+        let timeouts = settings.connection.settings(Timeouts::default());
+        let mut route = Route::new(PROVIDER, url, Auth::Header("api-key", key), timeouts);
         if responses {
             route = route.explained(|_, error, _| labelled(error, "Responses API error: "));
         }
-        Self { deployment: deployment.to_owned(), responses, route }
+        Ok(Self { deployment, responses, route })
     }
 }
 
@@ -119,10 +142,12 @@ impl ChatModel for AzureProvider {
             let name = self.deployment.as_str();
             if self.responses {
                 let body = openai_responses::encode(name, request, false)?;
-                self.route.ask(body, |answer| openai_responses::decode(name, answer)).await
+                self.route.ask(request, body, |answer| openai_responses::decode(name, answer)).await
             } else {
                 let body = openai_chat::encode(&Wire::AZURE, name, request, false)?;
-                self.route.ask(body, |answer| openai_chat::decode(&Wire::AZURE, name, answer)).await
+                self.route
+                    .ask(request, body, |answer| openai_chat::decode(&Wire::AZURE, name, answer))
+                    .await
             }
         })
     }
@@ -147,10 +172,11 @@ mod tests {
     use crate::error::Kind;
 
     fn url(deployment: &str, version: Option<&str>, api: Api) -> String {
-        let key = ApiKey::new("12345678");
-        AzureProvider::new(key, deployment, "https://x//", version, api, &Connection::default())
-            .route
-            .url
+        let mut settings = LlmSettings::new("azurellm").with_model(deployment);
+        settings.connection.base_url = Some("https://x//".into());
+        settings.options.insert("api".into(), api.as_str().into());
+        settings.options.extend(version.map(|text| ("api_version".into(), text.into())));
+        AzureProvider::new(&settings).unwrap().route.url
     }
 
     #[test]

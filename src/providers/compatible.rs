@@ -5,68 +5,56 @@
 
 use std::time::Duration;
 
-use super::{Connection, Route};
+use super::{Build, LlmSettings, Provider, Route};
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::Result;
 use crate::http::{Auth, Timeouts};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
-use crate::secret::ApiKey;
 use crate::types::{ChatRequest, ChatResponse};
 
-/// What distinguishes one provider of the family from another. Headers of its own go into
-/// [`Connection::headers`].
-#[derive(Debug, PartialEq)]
-pub struct ChatSpec {
-    /// The name in errors and from `provider()`.
-    pub provider: &'static str,
-    /// The name in complaints about its key.
-    pub label: &'static str,
-    /// Fewest bytes of a key; 0 when it needs none.
-    pub shortest_key: usize,
-    /// Where `/chat/completions` is appended.
-    pub base_url: &'static str,
-    /// The model when none is named.
-    pub default_model: &'static str,
-    /// How its wire departs from the common one.
-    pub wire: Wire,
-}
-
 /// Whoever answers at the address the user gives.
-pub const COMPATIBLE: ChatSpec = ChatSpec {
-    provider: "openai_compatible",
+pub const COMPATIBLE: Provider = Provider {
+    name: "openai_compatible",
     label: "OpenAI-compatible",
     shortest_key: 0,
     base_url: "",
     default_model: "",
-    wire: Wire::COMMON,
+    key_variables: &[],
+    url_variable: None,
+    options: &[],
+    build: Build::Chat(Wire::COMMON),
 };
 
 /// One model of one provider of the family.
 pub struct ChatProvider {
-    spec: &'static ChatSpec,
+    name: &'static str,
+    wire: Wire,
     model: String,
     route: Route,
 }
 
 impl ChatProvider {
-    /// Prepares nothing but texts; see [`super::LlmConfig::chat`].
+    /// Prepares nothing but texts; see [`super::LlmConfig::new`].
     #[must_use]
-    pub fn new(
-        spec: &'static ChatSpec,
-        key: Option<ApiKey>,
-        model: String,
-        connection: &Connection,
-    ) -> Self {
-        let url = format!("{}/chat/completions", connection.base(spec.base_url));
-        let auth = key.filter(|key| !key.is_empty()).map_or(Auth::None, Auth::Bearer);
-        let settings = connection.settings(Timeouts::default());
-        Self { spec, model, route: Route::new(spec.provider, url, auth, settings) }
+    pub fn new(provider: &'static Provider, wire: Wire, settings: &LlmSettings) -> Self {
+        let mut connection = settings.connection.clone();
+        for (option, header) in provider.options {
+            if let (Some(header), Some(value)) = (header, settings.options.get(*option)) {
+                connection.headers.push(((*header).to_owned(), value.clone()));
+            }
+        }
+        let url = format!("{}/chat/completions", connection.base(provider.base_url));
+        let key = settings.key.clone().filter(|key| !key.is_empty());
+        let auth = key.map_or(Auth::None, Auth::Bearer);
+        let timeouts = connection.settings(Timeouts::default());
+        let route = Route::new(provider.name, url, auth, timeouts);
+        Self { name: provider.name, wire, model: settings.model(), route }
     }
 }
 
 impl ChatModel for ChatProvider {
     fn provider(&self) -> &str {
-        self.spec.provider
+        self.name
     }
 
     fn model(&self) -> &str {
@@ -79,17 +67,17 @@ impl ChatModel for ChatProvider {
 
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
         Box::pin(async {
-            let body = openai_chat::encode(&self.spec.wire, &self.model, request, false)?;
+            let body = openai_chat::encode(&self.wire, &self.model, request, false)?;
             self.route
-                .ask(body, |answer| openai_chat::decode(&self.spec.wire, &self.model, answer))
+                .ask(request, body, |answer| openai_chat::decode(&self.wire, &self.model, answer))
                 .await
         })
     }
 
     fn stream<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
         Box::pin(async {
-            let body = openai_chat::encode(&self.spec.wire, &self.model, request, true)?;
-            self.route.open(body, openai_chat::stream_decoder(self.spec.wire)).await
+            let body = openai_chat::encode(&self.wire, &self.model, request, true)?;
+            self.route.open(body, openai_chat::stream_decoder(self.wire)).await
         })
     }
 }

@@ -1,76 +1,119 @@
 //! [`LlmConfig`]: which model answers, made once and shared by any number of clients.
+//!
+//! What it was made from stays beside the model as [`LlmSettings`]: plain data that can be compared,
+//! filled in from the environment, and sent to another process to make the same configuration there.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::azure::{Api, AzureProvider};
-use super::compatible::{COMPATIBLE, ChatProvider, ChatSpec};
-use super::ollama::OllamaProvider;
-use super::openai::OPENAI;
-use super::{Connection, check_key};
-use crate::error::Result;
+use super::azure::Api;
+use super::compatible::ChatProvider;
+use super::{Build, Connection, PROVIDERS, Provider, check_key};
+use crate::error::{Error, Kind, Result};
 use crate::llm::ChatModel;
 use crate::secret::ApiKey;
+
+/// Everything a configuration is made from.
+#[derive(Clone, PartialEq)]
+pub struct LlmSettings {
+    /// The provider's name ([`Provider::name`]).
+    pub provider: Cow<'static, str>,
+    /// Its key, where it takes one.
+    pub key: Option<ApiKey>,
+    /// The model's or deployment's name; unset is the provider's default.
+    pub model: Option<String>,
+    /// Further arguments, by the names in [`Provider::options`].
+    pub options: BTreeMap<String, String>,
+    /// Address, time limit, headers, proxy.
+    pub connection: Connection,
+}
+
+impl LlmSettings {
+    /// Settings that say nothing but the provider.
+    #[must_use]
+    pub fn new(provider: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            provider: provider.into(),
+            key: None,
+            model: None,
+            options: BTreeMap::new(),
+            connection: Connection::default(),
+        }
+    }
+
+    /// The same with a key.
+    #[must_use]
+    pub fn with_key(self, key: ApiKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The same with a model.
+    #[must_use]
+    pub fn with_model(self, model: impl Into<String>) -> Self {
+        Self { model: Some(model.into()), ..self }
+    }
+
+    /// The same with a connection.
+    #[must_use]
+    pub fn with_connection(self, connection: Connection) -> Self {
+        Self { connection, ..self }
+    }
+
+    /// The same with an option, if there is a value.
+    #[must_use]
+    pub fn with_option(mut self, name: &str, value: Option<String>) -> Self {
+        self.options.extend(value.map(|value| (name.to_owned(), value)));
+        self
+    }
+
+    pub(super) fn model(&self) -> String {
+        self.model.clone().unwrap_or_default()
+    }
+}
 
 /// A checked choice of provider and model. Cloning shares it; equal arguments make equal configurations;
 /// `Debug` shows no key.
 #[derive(Clone)]
 pub struct LlmConfig {
     model: Arc<dyn ChatModel>,
-    origin: Origin,
-}
-
-/// What the configuration was made from, for comparing.
-#[derive(Clone, PartialEq)]
-enum Origin {
-    Chat {
-        spec: &'static ChatSpec,
-        key: Option<ApiKey>,
-        model: String,
-        connection: Connection,
-    },
-    Azure {
-        key: ApiKey,
-        deployment: String,
-        endpoint: String,
-        api_version: Option<String>,
-        api: Api,
-        connection: Connection,
-    },
-    Ollama {
-        model: String,
-        base: String,
-        connection: Connection,
-    },
-    /// A model of the caller's own; equal only to itself.
-    Given,
+    /// `None` for a model of the caller's own, which is equal only to itself.
+    settings: Option<LlmSettings>,
 }
 
 impl LlmConfig {
-    /// A provider of the chat-completions family. `model` defaults to the provider's.
+    /// The configuration that these settings describe.
     ///
     /// # Errors
-    /// [`crate::Kind::Validation`] when the key is missing or too short.
-    pub fn chat(
-        spec: &'static ChatSpec,
-        key: Option<ApiKey>,
-        model: Option<String>,
-        connection: Connection,
-    ) -> Result<Self> {
-        check_key(spec.label, spec.shortest_key, key.as_ref().unwrap_or(&ApiKey::default()))?;
-        let model = model.unwrap_or_else(|| spec.default_model.to_owned());
-        Ok(Self {
-            model: Arc::new(ChatProvider::new(spec, key.clone(), model.clone(), &connection)),
-            origin: Origin::Chat { spec, key, model, connection },
-        })
+    /// [`Kind::Validation`] when the key is missing or too short; [`Kind::Configuration`] for a provider
+    /// or an option there is none of.
+    pub fn new(mut settings: LlmSettings) -> Result<Self> {
+        let provider = provider(&settings.provider)?;
+        let empty = ApiKey::default();
+        check_key(provider.label, provider.shortest_key, settings.key.as_ref().unwrap_or(&empty))?;
+        for option in settings.options.keys() {
+            if !provider.options.iter().any(|(name, _)| name == option) {
+                let text =
+                    format!("Configuration error: {} has no option '{option}'", provider.name);
+                return Err(Error::new(Kind::Configuration, text));
+            }
+        }
+        settings.model.get_or_insert_with(|| provider.default_model.to_owned());
+        let model: Arc<dyn ChatModel> = match provider.build {
+            Build::Chat(wire) => Arc::new(ChatProvider::new(provider, wire, &settings)),
+            Build::Own(build) => build(&settings)?,
+        };
+        Ok(Self { model, settings: Some(settings) })
     }
 
     /// OpenAI. `model` defaults to `gpt-4o-mini`.
     ///
     /// # Errors
-    /// [`crate::Kind::Validation`] when the key has fewer than 20 bytes.
+    /// [`Kind::Validation`] when the key has fewer than 20 bytes.
     pub fn openai(key: ApiKey, model: Option<String>, connection: Connection) -> Result<Self> {
-        Self::chat(&OPENAI, Some(key), model, connection)
+        let settings = LlmSettings::new("openai").with_key(key).with_connection(connection);
+        Self::new(LlmSettings { model, ..settings })
     }
 
     /// Any server that speaks chat completions below `base_url` (`http://localhost:8000/v1`).
@@ -84,13 +127,14 @@ impl LlmConfig {
         connection: Connection,
     ) -> Result<Self> {
         let connection = Connection { base_url: Some(base_url.into()), ..connection };
-        Self::chat(&COMPATIBLE, key, Some(model.into()), connection)
+        let settings = LlmSettings::new("openai_compatible").with_model(model);
+        Self::new(LlmSettings { key, connection, ..settings })
     }
 
-    /// An Azure deployment. `connection.base_url` is not used: `endpoint` says where.
+    /// An Azure deployment at `endpoint`, which replaces `connection.base_url`.
     ///
     /// # Errors
-    /// [`crate::Kind::Validation`] when the key has fewer than 8 bytes.
+    /// [`Kind::Validation`] when the key has fewer than 8 bytes.
     pub fn azure(
         key: ApiKey,
         deployment: impl Into<String>,
@@ -99,44 +143,42 @@ impl LlmConfig {
         api: Api,
         connection: Connection,
     ) -> Result<Self> {
-        check_key("Azure LLM", 8, &key)?;
-        let (deployment, endpoint) = (deployment.into(), endpoint.into());
-        let provider = AzureProvider::new(
-            key.clone(),
-            &deployment,
-            &endpoint,
-            api_version.as_deref(),
-            api,
-            &connection,
-        );
-        Ok(Self {
-            model: Arc::new(provider),
-            origin: Origin::Azure { key, deployment, endpoint, api_version, api, connection },
-        })
+        let connection = Connection { base_url: Some(endpoint.into()), ..connection };
+        let settings = LlmSettings::new("azurellm")
+            .with_key(key)
+            .with_model(deployment)
+            .with_connection(connection)
+            .with_option("api_version", api_version)
+            .with_option("api", Some(api.as_str().to_owned()));
+        Self::new(settings)
     }
 
     /// A local or remote Ollama. `model` defaults to `llama3.2`; the address to `connection.base_url`,
     /// else the environment variable `OLLAMA_HOST` as it is now, else `http://localhost:11434`.
-    #[must_use]
-    pub fn ollama(model: Option<String>, connection: Connection) -> Self {
-        let model = model.unwrap_or_else(|| super::ollama::DEFAULT_MODEL.to_owned());
-        let base = super::ollama::base_url(&connection);
-        Self {
-            model: Arc::new(OllamaProvider::new(model.clone(), &base, &connection)),
-            origin: Origin::Ollama { model, base, connection },
-        }
+    ///
+    /// # Errors
+    /// None today.
+    pub fn ollama(model: Option<String>, connection: Connection) -> Result<Self> {
+        let settings = LlmSettings::new("ollama").with_connection(connection);
+        Self::new(LlmSettings { model, ..settings })
     }
 
     /// A model that is not one of the providers here: local, or the caller's own.
     #[must_use]
     pub fn from_model(model: Arc<dyn ChatModel>) -> Self {
-        Self { model, origin: Origin::Given }
+        Self { model, settings: None }
     }
 
     /// The model, for [`crate::llm::LlmClient::new`].
     #[must_use]
     pub fn model(&self) -> Arc<dyn ChatModel> {
         Arc::clone(&self.model)
+    }
+
+    /// What it was made from; `None` for a model of the caller's own.
+    #[must_use]
+    pub fn settings(&self) -> Option<&LlmSettings> {
+        self.settings.as_ref()
     }
 
     /// The provider's name (`"openai"`).
@@ -152,11 +194,23 @@ impl LlmConfig {
     }
 }
 
+/// The provider of this name.
+fn provider(name: &str) -> Result<&'static Provider> {
+    PROVIDERS.into_iter().find(|provider| provider.name == name).ok_or_else(|| {
+        let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
+        let text = format!(
+            "Configuration error: there is no provider '{name}'; there are {}",
+            known.join(", ")
+        );
+        Error::new(Kind::Configuration, text)
+    })
+}
+
 impl PartialEq for LlmConfig {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.origin, &other.origin) {
-            (Origin::Given, Origin::Given) => Arc::ptr_eq(&self.model, &other.model),
-            (a, b) => a == b,
+        match (&self.settings, &other.settings) {
+            (None, None) => Arc::ptr_eq(&self.model, &other.model),
+            (one, other) => one == other,
         }
     }
 }
@@ -173,7 +227,6 @@ impl fmt::Debug for LlmConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     fn openai(key: &str) -> Result<LlmConfig> {
         LlmConfig::openai(ApiKey::new(key), None, Connection::default())
@@ -192,6 +245,22 @@ mod tests {
         };
         assert_eq!(azure("1234567").unwrap_err().message(), "Azure LLM API key too short");
         assert!(azure("12345678").is_ok());
+    }
+
+    #[test]
+    fn every_provider_can_be_made_and_fills_in_its_model() {
+        for provider in PROVIDERS {
+            let key = ApiKey::new("k".repeat(provider.shortest_key));
+            let config = LlmConfig::new(LlmSettings::new(provider.name).with_key(key)).unwrap();
+            assert_eq!(
+                (config.provider(), config.model_name()),
+                (provider.name, provider.default_model)
+            );
+        }
+        let unknown = LlmConfig::new(LlmSettings::new("skynet")).unwrap_err();
+        assert!(unknown.message().contains("openrouter"), "{unknown}");
+        let odd = LlmSettings::new("ollama").with_option("region", Some("eu".into()));
+        assert_eq!(LlmConfig::new(odd).unwrap_err().kind(), Kind::Configuration);
     }
 
     #[test]

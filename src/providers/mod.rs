@@ -1,7 +1,7 @@
 //! Who answers over the network: one file a provider, data first.
 //!
-//! A provider of the chat-completions family is a [`ChatSpec`] of constants served by
-//! [`compatible::ChatProvider`]; one with a wire of its own implements
+//! A [`Provider`] is constants and a way to build its model: those of the chat-completions family share
+//! [`compatible::ChatProvider`], one with a wire of its own implements
 //! [`ChatModel`](crate::llm::ChatModel) over a dialect. Nothing is connected, and no URL judged, before
 //! the first request: a configuration can be made anywhere, and its faults are reported by the call.
 //!
@@ -15,28 +15,86 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+pub mod ai21;
 pub mod azure;
+pub mod bytedance;
 pub mod compatible;
 mod config;
+pub mod deepseek;
 pub mod embeddings;
+pub mod fireworks;
+pub mod mistralai;
 pub mod ollama;
 pub mod openai;
+pub mod openrouter;
+pub mod perplexity;
+pub mod togetherai;
+pub mod xai;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use compatible::ChatSpec;
-pub use config::LlmConfig;
+pub use config::{LlmConfig, LlmSettings};
 use futures_util::stream::{self, Stream, StreamExt};
 
+use crate::dialect::openai_chat::Wire;
 use crate::dialect::{FrameReader, StreamDecoder};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, ByteStream, Endpoint, Settings, Timeouts};
-use crate::llm::ChatStream;
+use crate::llm::{ChatModel, ChatStream};
 use crate::runtime;
 use crate::secret::ApiKey;
-use crate::types::ChatEvent;
+use crate::types::{ChatEvent, ChatRequest, ChatResponse};
+
+/// One provider: what it is called, what its key must look like, and how its model is made.
+pub struct Provider {
+    /// Its name in errors, and from `provider()`.
+    pub name: &'static str,
+    /// Its name in complaints about a key.
+    pub label: &'static str,
+    /// Fewest bytes of a key; 0 when it needs none.
+    pub shortest_key: usize,
+    /// Where it is, unless [`Connection::base_url`] says otherwise.
+    pub base_url: &'static str,
+    /// The model when none is named.
+    pub default_model: &'static str,
+    /// Environment variables that may hold its key, the usual one first.
+    pub key_variables: &'static [&'static str],
+    /// The environment variable that may hold its address.
+    pub url_variable: Option<&'static str>,
+    /// Names of [`LlmSettings::options`], each with the header it is sent in, if it is sent so.
+    pub options: &'static [(&'static str, Option<&'static str>)],
+    /// How its model is made.
+    pub build: Build,
+}
+
+/// How a provider's model is made.
+pub enum Build {
+    /// It speaks chat completions, like this.
+    Chat(Wire),
+    /// Its own way. The settings have been checked, and the model filled in.
+    Own(fn(&LlmSettings) -> Result<Arc<dyn ChatModel>>),
+}
+
+/// Every provider reached over the network, in the order in which
+/// [`LlmSettings::from_environment`] looks for a key.
+pub static PROVIDERS: [&Provider; 13] = [
+    &openai::OPENAI,
+    &azure::AZURE,
+    &mistralai::MISTRALAI,
+    &deepseek::DEEPSEEK,
+    &xai::XAI,
+    &openrouter::OPENROUTER,
+    &togetherai::TOGETHERAI,
+    &fireworks::FIREWORKS,
+    &perplexity::PERPLEXITY,
+    &ai21::AI21,
+    &bytedance::BYTEDANCE,
+    &ollama::OLLAMA,
+    &compatible::COMPATIBLE,
+];
 
 /// What every provider lets its user change about the connection.
 #[derive(Clone, Default, PartialEq)]
@@ -111,10 +169,22 @@ impl Route {
     }
 
     /// One request and its whole answer, read by `decode`.
-    async fn ask<T>(&self, body: Bytes, decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    async fn ask(
+        &self,
+        request: &ChatRequest,
+        body: Bytes,
+        decode: impl FnOnce(&[u8]) -> Result<ChatResponse>,
+    ) -> Result<ChatResponse> {
         let attempt = async { self.endpoint()?.post(body).await };
         match attempt.await {
-            Ok(reply) => decode(&reply.body).map_err(|error| blame(self.provider, error)),
+            Ok(reply) => {
+                let mut answer =
+                    decode(&reply.body).map_err(|error| blame(self.provider, error))?;
+                if request.keep_raw {
+                    answer.raw = Some(String::from_utf8_lossy(&reply.body).into_owned());
+                }
+                Ok(answer)
+            }
             // The transport's own limit has no cause below it, a slow connect has.
             Err(error)
                 if error.kind() == Kind::Timeout

@@ -4,9 +4,10 @@
 //! localhost. A model that is not there is an error that says how to get it; it refuses to start a
 //! download of gigabytes because of a misspelt name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Connection, Route};
+use super::{Build, Connection, LlmSettings, Provider, Route};
 use crate::dialect::ollama;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Timeouts};
@@ -15,8 +16,19 @@ use crate::types::{ChatRequest, ChatResponse};
 
 const PROVIDER: &str = "ollama";
 const DEFAULT_PORT: u16 = 11434;
-/// The model when none is named. Ollama itself reads a missing tag as `:latest`.
-pub(super) const DEFAULT_MODEL: &str = "llama3.2";
+
+/// Ollama's constants. Ollama itself reads a missing tag of a model as `:latest`.
+pub const OLLAMA: Provider = Provider {
+    name: PROVIDER,
+    label: "Ollama",
+    shortest_key: 0,
+    base_url: "",
+    default_model: "llama3.2",
+    key_variables: &[],
+    url_variable: Some("OLLAMA_HOST"),
+    options: &[],
+    build: Build::Own(|settings| Ok(Arc::new(OllamaProvider::new(settings)))),
+};
 
 /// One model of one Ollama server.
 pub struct OllamaProvider {
@@ -27,16 +39,17 @@ pub struct OllamaProvider {
 impl OllamaProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::ollama`].
     #[must_use]
-    pub fn new(model: String, base: &str, connection: &Connection) -> Self {
-        let settings = connection.settings(Timeouts {
+    pub fn new(settings: &LlmSettings) -> Self {
+        let base = base_url(&settings.connection);
+        let timeouts = settings.connection.settings(Timeouts {
             // The first request after a while loads the model from disk.
             total: Duration::from_secs(120),
             first_byte: Duration::from_secs(120),
             idle: Duration::from_secs(60),
             ..Timeouts::default()
         });
-        let route = Route::new(PROVIDER, format!("{base}/api/chat"), Auth::None, settings);
-        Self { model, route: route.explained(explain) }
+        let route = Route::new(PROVIDER, format!("{base}/api/chat"), Auth::None, timeouts);
+        Self { model: settings.model(), route: route.explained(explain) }
     }
 
     /// A missing model gets its remedy, which names the model as it was asked for.
@@ -122,7 +135,8 @@ impl ChatModel for OllamaProvider {
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
         Box::pin(async {
             let body = ollama::encode(&self.model, request, false)?;
-            let answer = self.route.ask(body, |answer| ollama::decode(&self.model, answer));
+            let answer =
+                self.route.ask(request, body, |answer| ollama::decode(&self.model, answer));
             answer.await.map_err(|error| self.advise(error))
         })
     }
@@ -164,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_missing_model_says_how_to_get_it() {
-        let model = OllamaProvider::new("nope".into(), "http://x", &Connection::default());
+        let model = OllamaProvider::new(&LlmSettings::new(PROVIDER).with_model("nope"));
         let missing = Error::new(Kind::NotFound, "model 'nope' not found").with_status(404);
         let error = model.advise(missing);
         assert_eq!(error.kind(), Kind::NotFound);

@@ -191,6 +191,8 @@ pub(super) struct PyLlmToolCall {
     name: String,
     #[pyo3(get)]
     parameters: String,
+    /// Sent back with the call; nothing a program reads.
+    signature: Option<String>,
 }
 
 impl From<&ToolCall> for PyLlmToolCall {
@@ -199,6 +201,7 @@ impl From<&ToolCall> for PyLlmToolCall {
             id: call.id.clone(),
             name: call.name.clone(),
             parameters: call.arguments.to_string(),
+            signature: call.signature.clone(),
         }
     }
 }
@@ -206,7 +209,7 @@ impl From<&ToolCall> for PyLlmToolCall {
 impl PyLlmToolCall {
     fn into_core(self) -> PyResult<ToolCall> {
         let arguments = parse("parameters", &self.parameters)?;
-        Ok(ToolCall { id: self.id, name: self.name, arguments })
+        Ok(ToolCall { signature: self.signature, ..ToolCall::new(self.id, self.name, arguments) })
     }
 }
 
@@ -215,7 +218,7 @@ impl PyLlmToolCall {
     #[new]
     fn new(id: String, name: String, parameters: &str) -> PyResult<Self> {
         let parameters = parse("parameters", parameters)?.to_string();
-        Ok(Self { id, name, parameters })
+        Ok(Self { id, name, parameters, signature: None })
     }
 
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -227,7 +230,7 @@ impl PyLlmToolCall {
     }
 
     fn __repr__(&self) -> String {
-        let Self { id, name, parameters } = self;
+        let Self { id, name, parameters, .. } = self;
         format!("LlmToolCall(id='{id}', name='{name}', parameters={parameters})")
     }
 }

@@ -1,211 +1,21 @@
-//! `LlmConfig` and `LlmClient`.
+//! `LlmClient`: every verb is one future of the core and two doors.
 //!
 //! Arguments are checked here, at once and alike in every variant, in the order and with the texts of
 //! GraphBit 0.6.8; everything else is the core's. An async verb differs from its twin in the door only.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
-
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMapping};
+use pyo3::types::{PyDict, PyList};
 
 use super::bridge;
-use super::chat_types::{PyLlmResponse, read_answer};
-use super::connection::connection;
+use super::chat_types::PyLlmResponse;
+use super::llm_config::PyLlmConfig;
 use super::stream::PyStream;
-use crate::dialect::openai_chat::{self, Wire};
 use crate::error::{Error, Kind, Result};
-use crate::llm::{BoxFuture, ChatModel, LlmClient};
-use crate::local::Extractive;
-use crate::providers::LlmConfig;
-use crate::providers::azure::Api;
-use crate::secret::ApiKey;
-use crate::types::{ChatRequest, ChatResponse, Message, Role};
+use crate::llm::LlmClient;
+use crate::types::{ChatRequest, Message, Role};
 
 /// Prompts in one batch.
 const LARGEST_BATCH: usize = 1000;
-
-/// Which model answers. Made by its static methods only.
-#[pyclass(name = "LlmConfig", module = "graphbit", frozen, eq)]
-#[derive(Clone, PartialEq)]
-pub(super) struct PyLlmConfig(pub(super) LlmConfig);
-
-impl PyLlmConfig {
-    /// For other parts of the binding that make models of their own.
-    pub(super) fn from_model(model: Arc<dyn ChatModel>) -> Self {
-        Self(LlmConfig::from_model(model))
-    }
-}
-
-#[pymethods]
-impl PyLlmConfig {
-    /// OpenAI. `timeout` is in seconds and limits one attempt.
-    #[staticmethod]
-    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None, http_proxy=None))]
-    fn openai(
-        api_key: String,
-        model: Option<String>,
-        base_url: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, http_proxy)?;
-        Ok(Self(LlmConfig::openai(ApiKey::new(api_key), model, connection)?))
-    }
-
-    /// An Azure OpenAI deployment. `api` is "auto" (guessed from the deployment's name), "chat" or
-    /// "responses".
-    #[staticmethod]
-    #[pyo3(signature = (api_key, deployment_name, endpoint, api_version=None, *, api="auto", timeout=None, headers=None, http_proxy=None))]
-    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
-    fn azurellm(
-        api_key: String,
-        deployment_name: String,
-        endpoint: String,
-        api_version: Option<String>,
-        api: &str,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(None, timeout, headers, http_proxy)?;
-        let key = ApiKey::new(api_key);
-        let api = Api::from_word(api)?;
-        Ok(Self(LlmConfig::azure(key, deployment_name, endpoint, api_version, api, connection)?))
-    }
-
-    /// Ollama, at `base_url`, else at `OLLAMA_HOST`, else on this machine.
-    #[staticmethod]
-    #[pyo3(signature = (model=None, *, base_url=None, timeout=None, headers=None, http_proxy=None))]
-    fn ollama(
-        model: Option<String>,
-        base_url: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, http_proxy)?;
-        Ok(Self(LlmConfig::ollama(model, connection)))
-    }
-
-    /// No language model: answers by quoting the most relevant sentences of the prompt, or of the passages
-    /// of `ParallelRAG`, and says so. Needs no key and no network.
-    #[staticmethod]
-    fn extractive() -> Self {
-        Self::from_model(Arc::new(Extractive))
-    }
-
-    /// Any server that speaks OpenAI's chat completions below `base_url`.
-    #[staticmethod]
-    #[pyo3(signature = (base_url, model, api_key=None, *, timeout=None, headers=None, http_proxy=None))]
-    fn openai_compatible(
-        base_url: String,
-        model: String,
-        api_key: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(None, timeout, headers, http_proxy)?;
-        let key = api_key.map(ApiKey::new);
-        Ok(Self(LlmConfig::openai_compatible(base_url, model, key, connection)?))
-    }
-
-    /// A function of yours: `function(messages, **options)` gets OpenAI-shaped message dicts and the
-    /// options that were set, and returns a str, a mapping or an `LlmResponse`. It may be a coroutine
-    /// function, may block, and may call clients; it never runs on a worker of the runtime.
-    #[staticmethod]
-    #[pyo3(signature = (function, *, model="callable"))]
-    fn from_callable(function: Bound<'_, PyAny>, model: &str) -> PyResult<Self> {
-        if !function.is_callable() {
-            let class = function.get_type().name()?;
-            let text = format!("argument 'function': '{class}' object is not callable");
-            return Err(pyo3::exceptions::PyTypeError::new_err(text));
-        }
-        let function = Arc::new(function.unbind());
-        Ok(Self::from_model(Arc::new(CallableModel { function, model: model.to_owned() })))
-    }
-
-    /// The provider's name.
-    fn provider(&self) -> &str {
-        self.0.provider()
-    }
-
-    /// The model's or deployment's name.
-    fn model(&self) -> &str {
-        self.0.model_name()
-    }
-
-    /// Nothing needs cleaning; kept for programs that call it. Always `False`.
-    #[expect(clippy::unused_self, reason = "a method in Python")]
-    fn cleanup(&self) -> bool {
-        false
-    }
-
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __exit__(
-        &self,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> bool {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.cleanup()
-    }
-
-    fn __hash__(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.provider(), self.model()).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn __repr__(&self) -> String {
-        format!("LlmConfig(provider='{}', model='{}')", self.provider(), self.model())
-    }
-}
-
-/// A user's function as a model.
-struct CallableModel {
-    function: Arc<Py<PyAny>>,
-    model: String,
-}
-
-impl ChatModel for CallableModel {
-    fn provider(&self) -> &str {
-        "callable"
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
-        Box::pin(async {
-            let body = openai_chat::encode(&Wire::COMMON, &self.model, request, false)?;
-            let (function, model) = (Arc::clone(&self.function), self.model.clone());
-            bridge::call_python(move |py| {
-                // Messages and options are what would have been sent to a server.
-                let body = PyBytes::new(py, &body);
-                let options = py.import("json")?.call_method1("loads", (body,))?;
-                let options = options.cast_into::<PyDict>()?;
-                let messages = options.call_method1("pop", ("messages",))?;
-                options.del_item("model")?;
-                let mut answer = function.bind(py).call((messages,), Some(&options))?;
-                if py.import("inspect")?.call_method1("iscoroutine", (&answer,))?.is_truthy()? {
-                    answer = py.import("asyncio")?.call_method1("run", (answer,))?;
-                }
-                read_answer(&answer, &model)
-            })
-            .await
-            .map_err(|error| error.with_provider("callable"))
-        })
-    }
-}
 
 /// Which of 0.6.8's two sets of limits a method keeps to.
 #[derive(Clone, Copy)]
@@ -312,7 +122,8 @@ impl PyLlmClient {
     fn new(config: &Bound<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
         let config = config.get();
         if debug == Some(true) {
-            tracing::debug!(provider = config.provider(), model = config.model(), "new client");
+            let (provider, model) = (config.0.provider(), config.0.model_name());
+            tracing::debug!(provider, model, "new client");
         }
         Self(LlmClient::with_defaults(config.0.model()))
     }

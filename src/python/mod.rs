@@ -13,6 +13,7 @@ mod embeddings;
 mod errors;
 mod exit;
 mod llm;
+mod llm_config;
 mod local;
 mod rag;
 mod split;
@@ -33,7 +34,9 @@ mod _graphbit {
     #[pymodule_export]
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
-    use super::llm::{PyLlmClient, PyLlmConfig};
+    use super::llm::PyLlmClient;
+    #[pymodule_export]
+    use super::llm_config::PyLlmConfig;
     #[pymodule_export]
     use super::rag::{
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,

@@ -10,7 +10,8 @@ use super::documents::{sources, wrong_type};
 use super::embeddings::{
     EmbeddingClient as PyEmbeddingClient, EmbeddingConfig as PyEmbeddingConfig,
 };
-use super::llm::{PyLlmClient, PyLlmConfig};
+use super::llm::PyLlmClient;
+use super::llm_config::PyLlmConfig;
 use super::store::VectorStore;
 use super::{bridge, exit, local, split};
 use crate::embeddings::EmbeddingClient;
@@ -231,7 +232,7 @@ fn llm_of_environment() -> crate::Result<Arc<dyn crate::llm::ChatModel>> {
         return Ok(LlmConfig::openai(ApiKey::new(key), None, connection)?.model());
     }
     if set("OLLAMA_HOST").is_some() {
-        return Ok(LlmConfig::ollama(None, Connection::default()).model());
+        return Ok(LlmConfig::ollama(None, Connection::default())?.model());
     }
     Ok(Arc::new(Extractive))
 }

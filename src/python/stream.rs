@@ -85,8 +85,8 @@ impl Session {
             }
             match state.ready.pop_front() {
                 Some(Ok(ChatEvent::Text(text))) => return Ok(Some(text)),
-                Some(Ok(ChatEvent::ToolCallDelta { .. })) => continue,
-                Some(Ok(ChatEvent::Done { usage, finish_reason })) => {
+                Some(Ok(ChatEvent::ToolCallDelta { .. } | ChatEvent::Reasoning(_))) => continue,
+                Some(Ok(ChatEvent::Done { usage, finish_reason, .. })) => {
                     let _ = self.outcome.set((usage, finish_reason));
                     *state = State { ended: true, ..State::default() };
                     continue;

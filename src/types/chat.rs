@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document::Passage;
 
@@ -81,6 +81,47 @@ pub struct ToolCall {
     pub name: String,
     /// Arguments, parsed; `{"raw_arguments": text}` when the model's text is not JSON.
     pub arguments: Value,
+    /// What the provider wants back beside the call when the conversation goes on (Gemini's thought
+    /// signature); opaque.
+    pub signature: Option<String>,
+}
+
+impl ToolCall {
+    /// A call without a signature.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
+        Self { id: id.into(), name: name.into(), arguments, signature: None }
+    }
+}
+
+/// Whether the model may, must or must not call a tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// No tool, although tools are described.
+    None,
+    /// At least one tool, whichever.
+    Required,
+    /// This tool.
+    Tool(String),
+}
+
+/// The shape an answer must have.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResponseFormat {
+    /// Any JSON object.
+    Json,
+    /// JSON that fits a schema.
+    Schema {
+        /// A name for it: letters, digits, `_` and `-`.
+        name: String,
+        /// JSON Schema.
+        schema: Value,
+        /// Whether the provider is to guarantee the schema rather than to try.
+        strict: bool,
+    },
 }
 
 /// One request to a chat model. Unset options are left out of the wire format.
@@ -96,6 +137,18 @@ pub struct ChatRequest {
     pub top_p: Option<f64>,
     /// Tools offered to the model.
     pub tools: Vec<ToolSpec>,
+    /// Whether tools must be called; unset lets the model decide.
+    pub tool_choice: Option<ToolChoice>,
+    /// The shape the answer must have; unset is free text.
+    pub response_format: Option<ResponseFormat>,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Seed of the sampling, where the provider has one.
+    pub seed: Option<i64>,
+    /// Fields added to the body as they are; they win over those of this request.
+    pub extra_body: Option<Map<String, Value>>,
+    /// Keep the server's whole answer in [`ChatResponse::raw`].
+    pub keep_raw: bool,
     /// Ask the provider to cache the prompt, where it has such a switch.
     pub prompt_caching: bool,
     /// The passages a retrieval prompt was built from. Remote models read them in the prompt text;
@@ -229,6 +282,8 @@ pub struct ChatResponse {
     pub finish_reason: FinishReason,
     /// What else the provider said (`provider_finish_reason`, `server_model`, ...).
     pub metadata: BTreeMap<String, Value>,
+    /// The server's whole answer, when [`ChatRequest::keep_raw`] asked for it.
+    pub raw: Option<String>,
 }
 
 /// One item of a streamed answer.
@@ -236,6 +291,8 @@ pub struct ChatResponse {
 pub enum ChatEvent {
     /// A piece of text, never empty.
     Text(String),
+    /// A piece of what the model thinks before it answers, never empty; no part of the text.
+    Reasoning(String),
     /// A piece of a tool call; pieces with the same index belong together.
     ToolCallDelta {
         /// Which call.
@@ -253,5 +310,7 @@ pub enum ChatEvent {
         usage: Option<Usage>,
         /// Why it stopped.
         finish_reason: FinishReason,
+        /// What else the provider said, under the names of [`ChatResponse::metadata`], and `id`.
+        metadata: BTreeMap<String, Value>,
     },
 }

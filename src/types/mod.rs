@@ -7,7 +7,8 @@ pub mod document;
 pub mod embedding;
 
 pub use chat::{
-    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Role, ToolCall, ToolSpec, Usage,
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, ResponseFormat, Role, ToolCall,
+    ToolChoice, ToolSpec, Usage,
 };
 pub use document::{Document, Passage};
 pub use embedding::{EmbeddingUsage, Embeddings, Matrix};

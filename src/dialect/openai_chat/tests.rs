@@ -2,6 +2,7 @@
 
 use super::super::testing::{events, same_however_cut};
 use super::*;
+use crate::types::{ChatRequest, Message, ResponseFormat, Role, ToolChoice, ToolSpec};
 use serde_json::json;
 
 fn body(wire: Wire, request: &ChatRequest, stream: bool) -> Value {
@@ -16,14 +17,14 @@ fn decoder() -> StreamDecoder<ChatFrames> {
     stream_decoder(Wire::OPENAI)
 }
 
+fn noted(pairs: &[(&str, &str)]) -> Metadata {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect()
+}
+
 #[test]
 fn bodies_are_golden() {
     let mut asked = Message::new(Role::Assistant, "");
-    asked.tool_calls.push(ToolCall {
-        id: "c1".into(),
-        name: "add".into(),
-        arguments: json!({"b": "é", "a": 1}),
-    });
+    asked.tool_calls.push(ToolCall::new("c1", "add", json!({"b": "é", "a": 1})));
     let mut answered = Message::new(Role::Tool, "2");
     answered.tool_call_id = Some("c1".into());
     let request = ChatRequest {
@@ -198,7 +199,8 @@ fn a_stream_is_the_same_however_it_is_cut() {
             ChatEvent::ToolCallDelta { index: 0, id: None, name: None, arguments: "{}".into() },
             ChatEvent::Done {
                 usage: Some(Usage::new(1, 2)),
-                finish_reason: FinishReason::ToolCalls
+                finish_reason: FinishReason::ToolCalls,
+                metadata: noted(&[("provider_finish_reason", "tool_calls")]),
             },
         ]
     );
@@ -211,7 +213,11 @@ fn the_last_chunk_counts_without_newline_and_without_done() {
         same_however_cut(decoder, body),
         [
             ChatEvent::Text("a".into()),
-            ChatEvent::Done { usage: None, finish_reason: FinishReason::Stop },
+            ChatEvent::Done {
+                usage: None,
+                finish_reason: FinishReason::Stop,
+                metadata: noted(&[("provider_finish_reason", "stop")]),
+            },
         ]
     );
 }
@@ -254,4 +260,115 @@ fn an_error_frame_is_raised_with_its_kind() {
         let error = read.remove(1).unwrap_err();
         assert_eq!((error.kind(), error.message()), (kind, "Stream error: boom"));
     }
+}
+
+#[test]
+fn options_travel_under_each_wire_s_names() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+    let request = ChatRequest {
+        top_p: Some(0.9),
+        stop: vec!["END".into()],
+        seed: Some(7),
+        tool_choice: Some(ToolChoice::Required),
+        response_format: Some(ResponseFormat::Schema {
+            name: "answer".into(),
+            schema: schema.clone(),
+            strict: true,
+        }),
+        ..ChatRequest::from_prompt("u")
+    };
+    let sent = body(Wire::COMMON, &request, false);
+    let expected = json!({
+        "model": "m",
+        "messages": [{"role": "user", "content": "u"}],
+        "top_p": 0.9,
+        "tool_choice": "required",
+        "response_format": {"type": "json_schema", "json_schema": {
+            "name": "answer", "schema": schema, "strict": true}},
+        "stop": ["END"],
+        "seed": 7,
+    });
+    assert_eq!(sent, expected);
+
+    let other =
+        Wire { random_seed_field: true, required_tool: "any", json_schema: false, ..Wire::COMMON };
+    let sent = body(other, &request, false);
+    assert_eq!((&sent["random_seed"], &sent["tool_choice"]), (&json!(7), &json!("any")));
+    assert_eq!(sent["seed"], Value::Null);
+    assert_eq!(sent["response_format"], json!({"type": "json_object"}));
+    let told = sent["messages"][0]["content"].as_str().unwrap();
+    assert!(told.contains(&schema.to_string()), "{told}");
+    assert_eq!(sent["messages"][1], json!({"role": "user", "content": "u"}));
+
+    let chosen = ChatRequest {
+        tool_choice: Some(ToolChoice::Tool("add".into())),
+        ..ChatRequest::from_prompt("u")
+    };
+    let expected = json!({"type": "function", "function": {"name": "add"}});
+    assert_eq!(body(Wire::COMMON, &chosen, false)["tool_choice"], expected);
+}
+
+#[test]
+fn extra_fields_are_added_and_win() {
+    let extra = json!({"max_tokens": 9, "reasoning": {"effort": "low"}});
+    let request = ChatRequest {
+        max_tokens: Some(5),
+        extra_body: extra.as_object().cloned(),
+        ..ChatRequest::from_prompt("u")
+    };
+    let sent = body(Wire::COMMON, &request, false);
+    assert_eq!((&sent["max_tokens"], &sent["reasoning"]["effort"]), (&json!(9), &json!("low")));
+    assert_eq!(sent["model"], "m");
+}
+
+#[test]
+fn mistral_gets_no_content_beside_calls() {
+    let mut asked = Message::new(Role::Assistant, "");
+    asked.tool_calls.push(ToolCall::new("c1", "add", json!({})));
+    let request = ChatRequest { messages: vec![asked], ..ChatRequest::default() };
+    let wire = Wire { calls_without_content: true, ..Wire::COMMON };
+    assert_eq!(body(wire, &request, false)["messages"][0].get("content"), None);
+    assert_eq!(body(Wire::COMMON, &request, false)["messages"][0]["content"], "");
+}
+
+#[test]
+fn what_is_said_beside_the_answer_is_kept() {
+    let answer = read(&json!({
+        "id": "1", "model": "m-2", "citations": ["https://a"], "search_results": [{"url": "https://a"}],
+        "choices": [{"message": {"content": "x", "reasoning_content": "hm", "reasoning": "hm"},
+                     "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "prompt_cache_hit_tokens": 1,
+                  "completion_tokens_details": {"reasoning_tokens": 1}},
+    }));
+    assert_eq!(answer.metadata["citations"], json!(["https://a"]));
+    assert_eq!(answer.metadata["search_results"], json!([{"url": "https://a"}]));
+    assert_eq!(
+        (&answer.metadata["reasoning"], &answer.metadata["server_model"]),
+        (&json!("hm"), &json!("m-2"))
+    );
+    assert_eq!((answer.usage.cache_read_tokens, answer.usage.reasoning_tokens), (Some(1), Some(1)));
+    assert_eq!(answer.content, "x");
+    // Odd side fields are no reason to lose an answer.
+    let odd = read(&json!({"choices": [{"message": {"content": "x", "reasoning": {"a": 1}}}]}));
+    assert_eq!((odd.content.as_str(), odd.metadata.get("reasoning")), ("x", None));
+}
+
+#[test]
+fn a_stream_tells_thoughts_from_text_and_ends_with_everything() {
+    let body = concat!(
+        "data: {\"id\":\"i\",\"model\":\"m-2\",\"choices\":[{\"delta\":{\"reasoning_content\":\"h\u{e9}\"}}]}\n\n",
+        "data: {\"id\":\"i\",\"citations\":[\"https://a\"],\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+    );
+    let mut metadata =
+        noted(&[("id", "i"), ("server_model", "m-2"), ("provider_finish_reason", "stop")]);
+    metadata.insert("citations".into(), json!(["https://a"]));
+    assert_eq!(
+        same_however_cut(decoder, body.as_bytes()),
+        [
+            ChatEvent::Reasoning("hé".into()),
+            ChatEvent::Text("x".into()),
+            ChatEvent::Done { usage: None, finish_reason: FinishReason::Stop, metadata },
+        ]
+    );
 }
