@@ -186,7 +186,7 @@ fn imports_are_understood() {
 fn the_outside_is_met_in_one_place_each() {
     let rules = [
         (r"\bpyo3\b|\bnumpy::", &["src/python"][..], "the core never learns that Python exists"),
-        (r"\breqwest\b", &["src/http"], "one transport"),
+        (r"\bhyper(_util|_rustls)?::", &["src/http"], "one transport"),
         (r"\bunsafe\b", &["src/runtime", "src/python/cpython.rs"], "unsafe code has two homes"),
     ];
     for (pattern, homes, rule) in rules {

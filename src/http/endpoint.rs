@@ -5,15 +5,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::{Body, Request, Response};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZATION,
+    USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::time::timeout;
 use url::Url;
 
+use super::connector::Proxies;
 use super::failure::{self, Secrets};
 use super::pool::{self, Held};
-use super::{Auth, ByteStream, Reply, Settings, Timeouts};
+use super::{Auth, ByteStream, Reply, Settings, Timeouts, body};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use crate::secret::ApiKey;
@@ -29,7 +34,7 @@ pub struct Endpoint {
 
 pub(super) struct Inner {
     pub(super) provider: &'static str,
-    url: Url,
+    target: Uri,
     /// The URL without query, fragment and credentials, for messages.
     pub(super) shown: String,
     headers: HeaderMap,
@@ -54,6 +59,8 @@ impl Endpoint {
         let mut url = parse_url(url)?;
         let mut secrets = Secrets::default();
         let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
@@ -84,20 +91,26 @@ impl Endpoint {
             headers.insert(header_name(name)?, value_for_wire);
         }
         if let Some(url) = settings.proxy.as_deref().filter(|url| !url.is_empty()) {
-            pool::proxy(url)?;
+            Proxies::new(Some(url))?;
             if let Some(password) = Url::parse(url).ok().as_ref().and_then(Url::password) {
                 secrets.add(ApiKey::new(password));
             }
         }
         check(&settings.timeouts)?;
 
-        let mut shown = url.clone();
+        url.set_fragment(None);
+        let target: Uri = url.as_str().parse().map_err(|reason| {
+            refused(format_args!(
+                "the URL '{}' is unusable ({reason})",
+                without_secrets(url.as_str())
+            ))
+        })?;
+        let mut shown = url;
         shown.set_query(None);
-        shown.set_fragment(None);
         Ok(Self {
             inner: Arc::new(Inner {
                 provider,
-                url,
+                target,
                 shown: secrets.redact(shown.into()),
                 headers,
                 secrets,
@@ -186,66 +199,96 @@ impl Endpoint {
         }
     }
 
-    async fn send(&self, method: Method, body: Option<Bytes>, stream: bool) -> Result<Response> {
-        let mut request = Request::new(method, self.inner.url.clone());
-        *request.headers_mut() = self.inner.headers.clone();
-        if body.is_none() {
-            request.headers_mut().remove(CONTENT_TYPE);
+    async fn send(
+        &self,
+        method: Method,
+        body: Option<Bytes>,
+        stream: bool,
+    ) -> Result<Response<Incoming>> {
+        let inner = &self.inner;
+        let bodiless = body.is_none();
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        *request.method_mut() = method;
+        *request.uri_mut() = inner.target.clone();
+        *request.headers_mut() = inner.headers.clone();
+        let headers = request.headers_mut();
+        if bodiless {
+            headers.remove(CONTENT_TYPE);
         }
         if stream {
             // A compressor in between would hold small events back.
-            let identity = HeaderValue::from_static("identity");
-            request.headers_mut().insert(ACCEPT_ENCODING, identity);
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        *request.body_mut() = body.map(Body::from);
 
         let generation = runtime::generation();
         let pooled;
-        let client = match self.inner.client.get().and_then(|held| held.get(generation)) {
+        let client = match inner.client.get().and_then(|held| held.get(generation)) {
             Some(client) => client,
             None => {
-                pooled = pool::client(&self.inner.key)
-                    .map_err(|error| error.with_provider(self.inner.provider))?;
+                pooled = pool::client(&inner.key)
+                    .map_err(|error| error.with_provider(inner.provider))?;
                 // A child leaves the inherited cell alone: the parent may have been filling it at the
                 // fork, and nobody would ever finish. It pays one look-up in the pool instead.
-                if generation == self.inner.generation {
-                    let _ = self.inner.client.set(Held::new(generation, pooled.clone()));
+                if generation == inner.generation {
+                    let _ = inner.client.set(Held::new(generation, pooled.clone()));
                 }
                 &pooled
             }
         };
-        client.execute(request).await.map_err(|error| self.inner.transport(error))
+        // Cheap where it matters: only plain http asks the proxies a second time.
+        if let Some(authorization) = client.proxy_authorization(&inner.target) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
+        client.request(request).await.map_err(|error| inner.transport(error))
     }
 
-    async fn read(&self, mut response: Response) -> Result<Reply> {
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    async fn read(&self, response: Response<Incoming>) -> Result<Reply> {
+        let (parts, mut body) = response.into_parts();
+        let (status, mut headers) = (parts.status.as_u16(), parts.headers);
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let announced = announced.and_then(|length| length.parse::<usize>().ok());
         if announced.is_some_and(|length| length > LARGEST_BODY) {
             return Err(self.too_large(&headers));
         }
-        // Most answers are one piece, which is then passed on without a copy.
-        let Some(first) = self.piece(&mut response).await? else {
-            return Ok(Reply { status, headers, body: Bytes::new() });
+        let whole = self.collect(&mut body, announced.unwrap_or_default(), &headers).await?;
+        let Some(inflated) = body::inflated(&mut headers, &whole, LARGEST_BODY) else {
+            return Ok(Reply { status, headers, body: whole });
         };
-        let Some(second) = self.piece(&mut response).await? else {
-            return Ok(Reply { status, headers, body: first });
-        };
-        let known = first.len().saturating_add(second.len());
-        let mut body = BytesMut::with_capacity(announced.unwrap_or_default().max(known));
-        body.extend_from_slice(&first);
-        body.extend_from_slice(&second);
-        while let Some(piece) = self.piece(&mut response).await? {
-            if body.len().saturating_add(piece.len()) > LARGEST_BODY {
-                return Err(self.too_large(&headers));
+        match inflated {
+            Ok(body) => Ok(Reply { status, headers, body }),
+            Err(body::Inflating::TooLarge) => Err(self.too_large(&headers)),
+            Err(body::Inflating::Broken(reason)) => {
+                let text =
+                    format!("Failed to parse response: error decoding response body: {reason}");
+                Err(Error::new(Kind::Decode, text)
+                    .with_provider(self.inner.provider)
+                    .with_request_id(failure::request_id(&headers)))
             }
-            body.extend_from_slice(&piece);
         }
-        Ok(Reply { status, headers, body: body.freeze() })
     }
 
-    async fn piece(&self, response: &mut Response) -> Result<Option<Bytes>> {
-        response.chunk().await.map_err(|error| self.inner.transport(error))
+    async fn collect(
+        &self,
+        body: &mut Incoming,
+        announced: usize,
+        headers: &HeaderMap,
+    ) -> Result<Bytes> {
+        let mut piece =
+            async || body::next_piece(body).await.map_err(|error| self.inner.transport(error));
+        // Most answers are one piece, which is then passed on without a copy.
+        let Some(first) = piece().await? else { return Ok(Bytes::new()) };
+        let Some(second) = piece().await? else { return Ok(first) };
+        let known = first.len().saturating_add(second.len());
+        let mut whole = BytesMut::with_capacity(announced.max(known));
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(next) = piece().await? {
+            if whole.len().saturating_add(next.len()) > LARGEST_BODY {
+                return Err(self.too_large(headers));
+            }
+            whole.extend_from_slice(&next);
+        }
+        Ok(whole.freeze())
     }
 
     fn too_large(&self, headers: &HeaderMap) -> Error {

@@ -3,12 +3,13 @@
 use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use http::header::{LOCATION, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
-use reqwest::Response;
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::body;
+use super::connector::ConnectTimeout;
 use super::endpoint::Inner;
 use crate::error::{Advice, Error, Kind};
 use crate::secret::ApiKey;
@@ -50,16 +51,13 @@ impl Secrets {
 
 impl Inner {
     /// No complete answer came.
-    pub(super) fn transport(&self, error: reqwest::Error) -> Error {
+    pub(super) fn transport(&self, error: impl StdError + Send + Sync + 'static) -> Error {
         let cause = self.secrets.redact(root_cause(&error));
-        let (kind, text) = if error.is_builder() {
-            (Kind::Configuration, format!("Request failed: builder error: {cause}"))
-        } else {
-            let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Network };
-            (kind, self.sending(&cause))
+        let kind = match causes(&error).any(|cause| cause.is::<ConnectTimeout>()) {
+            true => Kind::Timeout,
+            false => Kind::Network,
         };
-        // reqwest prints the URL, query included.
-        Error::new(kind, text).with_provider(self.provider).with_source(error.without_url())
+        Error::new(kind, self.sending(&cause)).with_provider(self.provider).with_source(error)
     }
 
     pub(super) fn timed_out(&self, limit: Duration) -> Error {
@@ -72,13 +70,16 @@ impl Inner {
     }
 }
 
+/// An error, its source, the source of that, and so on.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 /// The innermost reason: the outer ones only say that something failed.
 pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The server's name for the request, under any of the names in use.
@@ -90,11 +91,10 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The error for a status that is not 2xx.
-pub(super) async fn from_response(endpoint: &Inner, mut response: Response) -> Error {
-    let status = response.status();
-    let headers = std::mem::take(response.headers_mut());
-    let body = read_some(&mut response).await;
-    from_parts(endpoint, status, &headers, &body)
+pub(super) async fn from_response(endpoint: &Inner, response: Response<Incoming>) -> Error {
+    let (parts, body) = response.into_parts();
+    let body = body::beginning(&parts.headers, read_some(body).await, LONGEST_READ);
+    from_parts(endpoint, parts.status, &parts.headers, &body)
 }
 
 fn from_parts(endpoint: &Inner, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
@@ -127,19 +127,18 @@ fn from_parts(endpoint: &Inner, status: StatusCode, headers: &HeaderMap, body: &
 }
 
 /// The beginning of an error body. A body that breaks off or stalls still has a beginning.
-async fn read_some(response: &mut Response) -> Vec<u8> {
-    let mut body = Vec::new();
+async fn read_some(mut body: Incoming) -> Vec<u8> {
+    let mut read = Vec::new();
     let reading = async {
-        while let Ok(Some(piece)) = response.chunk().await {
-            let piece: Bytes = piece;
-            body.extend_from_slice(&piece);
-            if body.len() >= LONGEST_READ {
+        while let Ok(Some(piece)) = body::next_piece(&mut body).await {
+            read.extend_from_slice(&piece);
+            if read.len() >= LONGEST_READ {
                 break;
             }
         }
     };
     let _ = timeout(READ_LIMIT, reading).await;
-    body
+    read
 }
 
 fn shortened(mut text: String) -> String {

@@ -23,6 +23,8 @@
 //! # }
 //! ```
 
+mod body;
+mod connector;
 mod endpoint;
 mod failure;
 mod lines;

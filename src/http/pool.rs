@@ -1,4 +1,4 @@
-//! Connection pools: one `reqwest::Client` for each distinct set of client-level settings.
+//! Connection pools: one client of the HTTP library for each distinct set of client-level settings.
 //!
 //! Pools hang off the runtime generation. A client must neither be used nor dropped in a forked child:
 //! its connections belong to tasks of the parent's runtime, whose locks may be held for ever there.
@@ -6,9 +6,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, NoProxy, Proxy, redirect};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::error::{Error, Kind, Result};
+use super::connector::{Connector, Proxies};
+use crate::error::Result;
 use crate::runtime;
 
 /// More distinct proxies than this at once and the oldest pool is given up.
@@ -28,6 +33,25 @@ struct Pools {
     clients: Mutex<Vec<(Key, Client)>>,
 }
 
+/// Sends requests over pooled connections. Cloning shares the pool.
+#[derive(Clone)]
+pub(super) struct Client {
+    hyper: legacy::Client<Connector, Full<Bytes>>,
+    proxies: Proxies,
+}
+
+impl Client {
+    /// Sends a request over a pooled connection.
+    pub(super) fn request(&self, request: Request<Full<Bytes>>) -> legacy::ResponseFuture {
+        self.hyper.request(request)
+    }
+
+    /// What requests to `target` must tell a proxy that forwards them.
+    pub(super) fn proxy_authorization(&self, target: &Uri) -> Option<HeaderValue> {
+        self.proxies.authorization(target)
+    }
+}
+
 /// The client for `key` in this process, built on first use.
 pub(super) fn client(key: &Key) -> Result<Client> {
     let pools = runtime::per_process::<Pools>()?;
@@ -44,44 +68,17 @@ pub(super) fn client(key: &Key) -> Result<Client> {
     Ok(client)
 }
 
-/// Checks a proxy URL without building anything.
-pub(super) fn proxy(url: &str) -> Result<Proxy> {
-    // The URL may hold a password, so neither it nor the parser's message is repeated.
-    Proxy::all(url).map(|proxy| proxy.no_proxy(NoProxy::from_env())).map_err(|_| {
-        Error::new(
-            Kind::Configuration,
-            "Request failed: builder error: the proxy is not a URL such as http://host:3128, \
-             https://host:3128 or socks5://host:1080",
-        )
-    })
-}
-
 #[expect(clippy::disallowed_methods, reason = "this is the transport the ban points to")]
 fn build(key: &Key) -> Result<Client> {
-    // Installed explicitly because rustls refuses to choose once a second provider is linked in;
-    // an Err only says that one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .filter_map(|root| Certificate::from_der(root).ok());
-    let mut builder = Client::builder()
-        .tls_certs_merge(roots)
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(key.connect)
-        .pool_max_idle_per_host(MOST_IDLE)
+    let proxies = Proxies::new(key.proxy.as_deref())?;
+    let connector = Connector::new(proxies.clone(), key.connect)?;
+    let hyper = legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(90))
-        .tcp_keepalive(Duration::from_secs(60))
-        .tcp_nodelay(true);
-    match key.proxy.as_deref() {
-        None => {}
-        Some("") => builder = builder.no_proxy(),
-        Some(url) => builder = builder.proxy(proxy(url)?),
-    }
-    builder.build().map_err(|error| {
-        let text = format!("Request failed: builder error: {}", super::failure::root_cause(&error));
-        Error::new(Kind::Configuration, text)
-    })
+        .pool_max_idle_per_host(MOST_IDLE)
+        .build(connector);
+    Ok(Client { hyper, proxies })
 }
 
 /// A client remembered outside the pool, together with the process it belongs to.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::Response;
+use http::Response;
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::HeaderMap;
 use super::endpoint::Inner;
-use super::failure;
+use super::{HeaderMap, body, failure};
 use crate::error::{Error, Kind, Result};
 
 /// A 2xx answer as it arrives. Ends once: after `None` or an error there is only `None`.
@@ -16,14 +16,14 @@ use crate::error::{Error, Kind, Result};
 pub struct ByteStream {
     endpoint: Arc<Inner>,
     headers: HeaderMap,
-    response: Option<Response>,
+    body: Option<Incoming>,
     started: bool,
 }
 
 impl ByteStream {
-    pub(super) fn new(endpoint: Arc<Inner>, mut response: Response) -> Self {
-        let headers = std::mem::take(response.headers_mut());
-        Self { endpoint, headers, response: Some(response), started: false }
+    pub(super) fn new(endpoint: Arc<Inner>, response: Response<Incoming>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { endpoint, headers: parts.headers, body: Some(body), started: false }
     }
 
     /// The response headers.
@@ -38,16 +38,16 @@ impl ByteStream {
     /// [`Kind::Stream`] when the connection broke, or when nothing came for `Timeouts::idle`
     /// (`Timeouts::first_byte` before the first piece).
     pub async fn next(&mut self) -> Option<Result<Bytes>> {
-        let response = self.response.as_mut()?;
+        let body = self.body.as_mut()?;
         let timeouts = &self.endpoint.timeouts;
         let limit = if self.started { timeouts.idle } else { timeouts.first_byte };
-        let text = match timeout(limit, response.chunk()).await {
+        let text = match timeout(limit, body::next_piece(body)).await {
             Ok(Ok(Some(piece))) => {
                 self.started = true;
                 return Some(Ok(piece));
             }
             Ok(Ok(None)) => {
-                self.response = None;
+                self.body = None;
                 return None;
             }
             Ok(Err(error)) => {
@@ -59,7 +59,7 @@ impl ByteStream {
                 limit.as_secs_f64()
             ),
         };
-        self.response = None;
+        self.body = None;
         Some(Err(Error::new(Kind::Stream, text)
             .with_provider(self.endpoint.provider)
             .with_request_id(failure::request_id(&self.headers))))
