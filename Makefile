@@ -35,7 +35,9 @@ demo: $(VENV)/.wheel $(SIMULATOR)
 test: lint core deny types docs python
 
 bench: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
-	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/run.py
+	cargo build --locked --quiet --profile quick --package graphbit-floor
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_FLOOR='$(CARGO_TARGET_DIR)/quick/graphbit-floor' \
+	  GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/run.py $(BENCH)
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/lifecycle.py
 
 # The vocabularies of tiktoken and gigatoken come from a crate, so that nothing is fetched while measuring.

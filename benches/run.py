@@ -35,9 +35,13 @@ sys.path.insert(0, str(ROOT / "tests" / "python"))
 from simulator import Simulator  # noqa: E402  (the path is set just above)
 
 OURS, PEER, OPENAI, WORDLLAMA = "ours", "0.6.8", "openai", "wordllama"
+BASETEN = "baseten"
+# What an HTTP library alone costs, measured by `benches/floor`.
+REQWEST, HYPER = "bare reqwest", "bare hyper"
 REQUIREMENTS = {
     PEER: "graphbit==0.6.8",
-    OPENAI: "openai==3.54.0",
+    OPENAI: "openai==3.54.0 numpy",
+    BASETEN: "baseten_performance_client==0.1.16 numpy",
     WORDLLAMA: "wordllama==0.4.0.post1",
 }
 Values = dict[str, float]
@@ -59,10 +63,22 @@ class Row:
     target: str = ""
 
 
-LESS_IS_BETTER = {"CPU us/call", "worst ms", "p99 ms"}
-THREAD_RIVAL = {OURS: {}, PEER: {}, OPENAI: {"workload": "openai_threads", "calls": 2000}}
+LESS_IS_BETTER = {"CPU us/call", "worst ms", "p99 ms", "KB/call"}
+FLOORS = {REQWEST: {}, HYPER: {}}
+THREAD_RIVAL = {
+    OURS: {},
+    PEER: {},
+    OPENAI: {"workload": "openai_threads", "calls": 2000},
+    **FLOORS,
+}
 ASYNC_RIVAL = {OURS: {}, PEER: {}, OPENAI: {"workload": "openai_async", "calls": 1000}}
 SHARE = ("of ideal", "CPU us/call")
+BACKFILL = {
+    OURS: {"client": "graphbit"},
+    PEER: {"client": "0.6.8"},
+    BASETEN: {"client": "baseten"},
+    OPENAI: {"client": "openai", "texts": 16_384},
+}
 
 ROWS = [
     Row(
@@ -71,14 +87,35 @@ ROWS = [
         "complete_threads",
         {"threads": 32, "calls": 20_000},
         packages=THREAD_RIVAL,
-        target="calls/s >= 1.3x 0.6.8, less CPU a call",
+        target="calls/s >= 1.5x 0.6.8, CPU a call <= 0.6x",
     ),
     Row(
         "complete",
         "complete() by ThreadPoolExecutor(32).map, no latency",
         "complete_pool",
         {"threads": 32, "calls": 20_000},
-        target="calls/s >= 1.3x 0.6.8, less CPU a call",
+        target="calls/s >= 1.5x 0.6.8, CPU a call <= 0.6x",
+    ),
+    Row(
+        "many",
+        "complete_many, 64 at a time, no latency",
+        "complete_many",
+        {"calls": 40_000, "concurrency": 64},
+        packages={OURS: {}, **FLOORS},
+        target="calls/s >= 0.7x bare reqwest",
+    ),
+    *(
+        Row(
+            "flight",
+            f"{method}, 10,000 calls x 100 ms, all in flight at once",
+            "complete_many",
+            {"method": method, "calls": 10_000, "concurrency": 10_000},
+            100,
+            packages={OURS: {}},
+            show=("KB/call", *SHARE),
+            target="<= 60 KB/call",
+        )
+        for method in ("complete_many", "complete_many_async")
     ),
     Row(
         "latency",
@@ -130,9 +167,24 @@ ROWS = [
         "embed_batch",
         {"calls": 60, "texts": 32},
         packages={OURS: {"method": "embed_array"}, PEER: {"method": "embed_many"}},
-        target="CPU a call <= 1/5 of 0.6.8",
+        target="calls/s >= 15x 0.6.8",
     ),
-    Row("embed", "32 texts x 1536, embed_many", "embed_batch", {"calls": 60, "texts": 32}),
+    Row(
+        "embed",
+        "32 texts x 1536, embed_many",
+        "embed_batch",
+        {"calls": 60, "texts": 32},
+        target="calls/s >= 3x 0.6.8",
+    ),
+    Row(
+        "backfill",
+        "131,072 texts to 1024 numbers each, 128 a request, 32 at a time",
+        "embed_backfill",
+        {"texts": 131_072, "dimensions": 1024},
+        packages=BACKFILL,
+        show=("vectors/s",),
+        target="vectors/s >= 2x baseten's",
+    ),
     Row(
         "stall",
         "event loop beside 8 blocking threads, 3 s",
@@ -178,21 +230,33 @@ def measures(row: Row, package: str, raw: dict[str, Any]) -> Values:
     seconds, cpu = raw["seconds"], raw["cpu_seconds"]
     if "megabytes" in raw:
         return {"MB/s": raw["megabytes"] / seconds}
+    if "vectors" in raw:
+        return {"vectors/s": raw["vectors"] / seconds}
     if "texts" in raw:
         return {"texts/s": raw["texts"] / seconds, "CPU us/text": cpu / raw["texts"] * 1e6}
     calls = given["calls"]
     values = {"calls/s": calls / seconds, "CPU us/call": cpu / calls * 1e6}
+    if "kilobytes" in raw:
+        values["KB/call"] = raw["kilobytes"]
     at_once = given.get("threads") or given.get("concurrency")
     if row.latency_ms and at_once:
         values["of ideal"] = calls / at_once * row.latency_ms / 1000 / seconds
     return values
 
 
+def floor_arguments(package: str, given: dict[str, Any]) -> list[str]:
+    """The command line of `benches/floor` for a row's parameters."""
+    at_once = given.get("threads") or given.get("concurrency") or 1
+    library = package.removeprefix("bare ")
+    return [library, given["url"], "--calls", str(given["calls"]), "--concurrency", str(at_once)]
+
+
 class Packages:
     """The interpreters of the rivals, made when they are missing."""
 
     def __init__(self) -> None:
-        self._found: dict[str, str | None] = {OURS: sys.executable}
+        floor = os.environ.get("GRAPHBIT_FLOOR")
+        self._found: dict[str, str | None] = {OURS: sys.executable, REQWEST: floor, HYPER: floor}
         if os.environ.get("GRAPHBIT_PEER_PYTHON"):
             self._found[PEER] = os.environ["GRAPHBIT_PEER_PYTHON"]
 
@@ -214,7 +278,7 @@ class Packages:
         if not python.exists():
             print(f"installing {wanted} in {home.relative_to(ROOT)}", file=sys.stderr)
             venv.create(home, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", wanted]
+        pip = [str(python), "-m", "pip", "install", "--quiet", *wanted.split()]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"left out: {wanted}: {done.stderr.strip()[-200:]}", file=sys.stderr)
@@ -235,8 +299,11 @@ class Bench:
         self, package: str, program: str, *arguments: str, **variables: str
     ) -> dict[str, Any]:
         """One measurement in a process of its own; a failure is an answer too."""
-        python = self.packages.interpreter(package)
-        command = [str(python), str(WORKLOADS / f"{program}.py"), *arguments]
+        command = [str(self.packages.interpreter(package))]
+        if package in FLOORS:
+            command += floor_arguments(package, json.loads(arguments[0]))
+        else:
+            command += [str(WORKLOADS / f"{program}.py"), *arguments]
         environment = self.packages.environment(package) | variables
         try:
             done = subprocess.run(
@@ -252,7 +319,8 @@ class Bench:
     def row(self, row: Row) -> None:
         """Measures one row in interleaved rounds and prints it."""
         scope = self.simulator.new_scope("bench")
-        self.simulator.behaviour(scope, latency_ms=row.latency_ms)
+        settings = {"dimensions": row.given["dimensions"]} if "dimensions" in row.given else {}
+        self.simulator.behaviour(scope, latency_ms=row.latency_ms, **settings)
         names = [name for name in row.packages if self.packages.interpreter(name)]
         collected: dict[str, list[Values]] = {name: [] for name in names}
         outputs: dict[str, str] = {}
