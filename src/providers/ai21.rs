@@ -11,7 +11,7 @@ pub const AI21: Provider = Provider {
     base_url: "https://api.ai21.com/studio/v1",
     default_model: "jamba-mini",
     key_variables: &["AI21_API_KEY"],
-    url_variable: None,
+    url_variable: Some("AI21_BASE_URL"),
     options: &[("organization", Some("Ai21-Organization"))],
     build: Build::Chat(Wire { json_schema: false, ..Wire::COMMON }),
 };

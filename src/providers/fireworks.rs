@@ -11,7 +11,7 @@ pub const FIREWORKS: Provider = Provider {
     base_url: "https://api.fireworks.ai/inference/v1",
     default_model: "accounts/fireworks/models/llama-v3p1-8b-instruct",
     key_variables: &["FIREWORKS_API_KEY"],
-    url_variable: None,
+    url_variable: Some("FIREWORKS_BASE_URL"),
     options: &[],
     build: Build::Chat(Wire { stream_usage: true, ..Wire::COMMON }),
 };

@@ -11,7 +11,7 @@ pub const MISTRALAI: Provider = Provider {
     base_url: "https://api.mistral.ai/v1",
     default_model: "mistral-large-latest",
     key_variables: &["MISTRAL_API_KEY"],
-    url_variable: None,
+    url_variable: Some("MISTRAL_BASE_URL"),
     options: &[],
     build: Build::Chat(Wire {
         calls_without_content: true,

@@ -11,7 +11,7 @@ pub const PERPLEXITY: Provider = Provider {
     base_url: "https://api.perplexity.ai",
     default_model: "sonar",
     key_variables: &["PERPLEXITY_API_KEY", "PPLX_API_KEY"],
-    url_variable: None,
+    url_variable: Some("PERPLEXITY_BASE_URL"),
     options: &[],
     build: Build::Chat(Wire::COMMON),
 };

@@ -11,7 +11,7 @@ pub const TOGETHERAI: Provider = Provider {
     base_url: "https://api.together.ai/v1",
     default_model: "openai/gpt-oss-20b",
     key_variables: &["TOGETHER_API_KEY"],
-    url_variable: None,
+    url_variable: Some("TOGETHER_BASE_URL"),
     options: &[],
     build: Build::Chat(Wire { stream_usage: true, ..Wire::COMMON }),
 };

@@ -11,7 +11,7 @@ pub const XAI: Provider = Provider {
     base_url: "https://api.x.ai/v1",
     default_model: "grok-4",
     key_variables: &["XAI_API_KEY"],
-    url_variable: None,
+    url_variable: Some("XAI_BASE_URL"),
     options: &[],
     build: Build::Chat(Wire { stream_usage: true, ..Wire::COMMON }),
 };
