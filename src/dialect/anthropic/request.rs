@@ -191,7 +191,7 @@ pub fn encode(model: &str, request: &ChatRequest, stream: bool) -> Result<Bytes>
         model,
         max_tokens: request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
         messages: turns(&request.messages),
-        system: system(&request.messages, instruction, cached),
+        system: system(&request.messages, instruction.as_deref(), cached),
         temperature: request.temperature,
         top_p: request.top_p,
         tools: tools(&request.tools, cached),
@@ -203,10 +203,10 @@ pub fn encode(model: &str, request: &ChatRequest, stream: bool) -> Result<Bytes>
     to_bytes(&body, request)
 }
 
-fn system(messages: &[Message], instruction: Option<String>, cached: bool) -> Option<System> {
+fn system(messages: &[Message], instruction: Option<&str>, cached: bool) -> Option<System> {
     let said = messages.iter().filter(|message| message.role == Role::System);
     let mut parts: Vec<&str> = said.map(|message| message.content.as_str()).collect();
-    parts.extend(instruction.as_deref());
+    parts.extend(instruction);
     parts.retain(|part| !part.is_empty());
     if parts.is_empty() {
         return None;
