@@ -214,7 +214,7 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """Anthropic. The key has at least 15 bytes; the model defaults to `claude-sonnet-4-5`."""
+        """Anthropic. The key has at least 15 bytes; the model defaults to `claude-sonnet-4-6`."""
 
     @staticmethod
     def deepseek(

@@ -14,6 +14,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+pub mod anthropic;
 pub mod embeddings;
 pub(crate) mod lenient;
 pub mod ollama;

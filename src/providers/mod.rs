@@ -16,6 +16,7 @@
 //! ```
 
 pub mod ai21;
+pub mod anthropic;
 pub mod azure;
 pub mod bytedance;
 pub mod compatible;
@@ -80,8 +81,9 @@ pub enum Build {
 
 /// Every provider reached over the network, in the order in which
 /// [`LlmSettings::from_environment`] looks for a key.
-pub static PROVIDERS: [&Provider; 13] = [
+pub static PROVIDERS: [&Provider; 14] = [
     &openai::OPENAI,
+    &anthropic::ANTHROPIC,
     &azure::AZURE,
     &mistralai::MISTRALAI,
     &deepseek::DEEPSEEK,

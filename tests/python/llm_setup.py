@@ -11,12 +11,14 @@ from simulator import Server
 CORE = "Core error: LLM provider error: "
 KEY = "sk-0123456789abcdef0123"
 ECHO = "echo: "  # the simulator answers with the last user message behind this
-KINDS = ["openai", "azure-chat", "azure-responses", "ollama", "compatible"]
+KINDS = ["openai", "anthropic", "azure-chat", "azure-responses", "ollama", "compatible"]
 
 
 def config(kind: str, server: Server, **extra: Any) -> LlmConfig:
     if kind == "openai":
         return LlmConfig.openai(KEY, "m", base_url=server.openai_url, **extra)
+    if kind == "anthropic":
+        return LlmConfig.anthropic(KEY, "m", base_url=server.base_url, **extra)
     if kind == "azure-chat":
         return LlmConfig.azurellm(KEY, "prod-chat", server.base_url + "//", **extra)
     if kind == "azure-responses":
