@@ -23,6 +23,7 @@ mod config;
 pub mod deepseek;
 pub mod embeddings;
 pub mod fireworks;
+pub mod gemini;
 pub mod mistralai;
 pub mod ollama;
 pub mod openai;
@@ -80,9 +81,10 @@ pub enum Build {
 
 /// Every provider reached over the network, in the order in which
 /// [`LlmSettings::from_environment`] looks for a key.
-pub static PROVIDERS: [&Provider; 13] = [
+pub static PROVIDERS: [&Provider; 14] = [
     &openai::OPENAI,
     &azure::AZURE,
+    &gemini::GEMINI,
     &mistralai::MISTRALAI,
     &deepseek::DEEPSEEK,
     &xai::XAI,

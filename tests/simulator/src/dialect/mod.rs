@@ -9,6 +9,7 @@
 //! POST /api/chat                                                     -> ollama::chat
 //! ```
 
+mod gemini;
 mod ollama;
 mod openai;
 
@@ -34,6 +35,7 @@ pub(crate) fn answer(
     let outcome = match method.as_str() {
         "POST" if path.ends_with("/chat/completions") => openai::chat(path, body, settings),
         "POST" if path.ends_with("/embeddings") => openai::embeddings(path, body, dimensions),
+        "POST" if gemini::is_spoken_at(path) => gemini::answer(path, body, settings, dimensions),
         "POST" if path.ends_with("/responses") => openai::responses(body, settings),
         "POST" if path.ends_with("/api/chat") => ollama::chat(body, settings),
         "POST" if path.ends_with("/api/embed") => ollama::embed(body, dimensions),
@@ -74,6 +76,9 @@ type Refusal = (StatusCode, String);
 fn error_body(path: &str, status: StatusCode, message: &str) -> String {
     if path.contains("/api/") {
         return serde_json::json!({ "error": message }).to_string();
+    }
+    if gemini::is_spoken_at(path) {
+        return gemini::error_body(status, message);
     }
     let kind = match status.as_u16() {
         401 | 403 => "authentication_error",
