@@ -158,7 +158,8 @@ impl Candidate {
 impl Answer {
     /// Notes why the prompt itself was refused; whether it was.
     fn is_blocked(&mut self, metadata: &mut Metadata) -> bool {
-        let Some(reason) = self.prompt_feedback.get("blockReason") else { return false };
+        let reason = self.prompt_feedback.get("blockReason").filter(|reason| !reason.is_null());
+        let Some(reason) = reason else { return false };
         let reason = reason.as_str().unwrap_or_default().to_owned();
         note(metadata, "provider_finish_reason", reason);
         keep(metadata, "prompt_feedback", self.prompt_feedback.take());

@@ -309,3 +309,6 @@ pub fn encode(model: &str, request: &ChatRequest) -> Result<Bytes> {
     }
     to_bytes(&body, &merged)
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,8 @@ impl GeminiEmbeddings {
         let reply = endpoint.post(request.encode(texts)?).await.map_err(blame)?;
         decode(&reply.body, texts.len()).map_err(|error| {
             let text = endpoint.redact(format!("LLM error: {error}"));
-            error.with_message(text).with_provider(PROVIDER).with_request_id(reply.request_id())
+            let id = reply.request_id().map(|id| endpoint.redact(id));
+            error.with_message(text).with_provider(PROVIDER).with_request_id(id)
         })
     }
 }
