@@ -311,7 +311,7 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """Gemini. The key has at least 8 bytes; the model defaults to `gemini-2.5-flash`."""
+        """Gemini. The key has at least 8 bytes; the model defaults to `gemini-3.5-flash-lite`."""
 
     @staticmethod
     def openrouter_with_site(
@@ -834,6 +834,27 @@ class EmbeddingConfig:
             api_key: Sent as bearer token when given.
             encoding_format: How vectors travel; sent only when given, both forms are understood.
             dimensions: Shortens the vectors where the server can; sent only when given.
+        """
+
+    @staticmethod
+    def gemini(
+        api_key: str,
+        model: str | None = None,
+        *,
+        dimensions: int | None = None,
+        task_type: str | None = None,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """Gemini.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `gemini-embedding-001`.
+            dimensions: Shortens the vectors, which are then not of unit length.
+            task_type: What the vectors are for, such as `RETRIEVAL_DOCUMENT`; sent as given.
         """
 
     @staticmethod

@@ -16,6 +16,8 @@
 
 pub mod anthropic;
 pub mod embeddings;
+pub mod gemini;
+pub mod gemini_embeddings;
 pub(crate) mod lenient;
 pub mod ollama;
 pub mod openai_chat;

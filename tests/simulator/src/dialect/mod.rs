@@ -10,6 +10,7 @@
 //! ```
 
 mod anthropic;
+mod gemini;
 mod ollama;
 mod openai;
 
@@ -36,6 +37,7 @@ pub(crate) fn answer(
         "POST" if path.ends_with("/chat/completions") => openai::chat(path, body, settings),
         "POST" if path.ends_with("/embeddings") => openai::embeddings(path, body, dimensions),
         "POST" if path.ends_with("/messages") => anthropic::messages(body, settings),
+        "POST" if gemini::is_spoken_at(path) => gemini::answer(path, body, settings, dimensions),
         "POST" if path.ends_with("/responses") => openai::responses(body, settings),
         "POST" if path.ends_with("/api/chat") => ollama::chat(body, settings),
         "POST" if path.ends_with("/api/embed") => ollama::embed(body, dimensions),
@@ -79,6 +81,9 @@ fn error_body(path: &str, status: StatusCode, message: &str) -> String {
     }
     if path.ends_with("/messages") {
         return anthropic::error_body(status, message);
+    }
+    if gemini::is_spoken_at(path) {
+        return gemini::error_body(status, message);
     }
     let kind = match status.as_u16() {
         401 | 403 => "authentication_error",
