@@ -28,6 +28,7 @@ pub mod ollama;
 pub mod openai;
 pub mod openrouter;
 pub mod perplexity;
+pub mod replicate;
 pub mod togetherai;
 pub mod xai;
 
@@ -80,7 +81,7 @@ pub enum Build {
 
 /// Every provider reached over the network, in the order in which
 /// [`LlmSettings::from_environment`] looks for a key.
-pub static PROVIDERS: [&Provider; 13] = [
+pub static PROVIDERS: [&Provider; 14] = [
     &openai::OPENAI,
     &azure::AZURE,
     &mistralai::MISTRALAI,
@@ -92,6 +93,7 @@ pub static PROVIDERS: [&Provider; 13] = [
     &perplexity::PERPLEXITY,
     &ai21::AI21,
     &bytedance::BYTEDANCE,
+    &replicate::REPLICATE,
     &ollama::OLLAMA,
     &compatible::COMPATIBLE,
 ];
