@@ -87,7 +87,7 @@ struct WireUsage {
     #[serde(default)]
     output_tokens: Count,
     #[serde(default)]
-    total_tokens: Count,
+    total_tokens: Option<Count>,
     #[serde(default)]
     input_tokens_details: Option<InputDetails>,
     #[serde(default)]
@@ -108,22 +108,21 @@ struct OutputDetails {
 
 impl WireUsage {
     fn read(&self) -> Usage {
-        Usage {
-            prompt_tokens: self.input_tokens.0,
-            completion_tokens: self.output_tokens.0,
-            total_tokens: self.total_tokens.0,
-            cache_read_tokens: self
-                .input_tokens_details
-                .as_ref()
-                .and_then(|details| details.cached_tokens)
-                .map(|count| count.0),
-            cache_creation_tokens: None,
-            reasoning_tokens: self
-                .output_tokens_details
-                .as_ref()
-                .and_then(|details| details.reasoning_tokens)
-                .map(|count| count.0),
+        let mut usage = Usage::new(self.input_tokens.0, self.output_tokens.0);
+        if let Some(total) = self.total_tokens {
+            usage.total_tokens = total.0;
         }
+        usage.cache_read_tokens = self
+            .input_tokens_details
+            .as_ref()
+            .and_then(|details| details.cached_tokens)
+            .map(|count| count.0);
+        usage.reasoning_tokens = self
+            .output_tokens_details
+            .as_ref()
+            .and_then(|details| details.reasoning_tokens)
+            .map(|count| count.0);
+        usage
     }
 }
 

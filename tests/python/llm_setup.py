@@ -11,12 +11,16 @@ from simulator import Server
 CORE = "Core error: LLM provider error: "
 KEY = "sk-0123456789abcdef0123"
 ECHO = "echo: "  # the simulator answers with the last user message behind this
-KINDS = ["openai", "azure-chat", "azure-responses", "ollama", "compatible"]
+KINDS = ["openai", "openai-responses", "azure-chat", "azure-responses", "ollama", "compatible"]
 
 
 def config(kind: str, server: Server, **extra: Any) -> LlmConfig:
     if kind == "openai":
         return LlmConfig.openai(KEY, "m", base_url=server.openai_url, **extra)
+    if kind == "openai-responses":
+        return LlmConfig.openai(KEY, "m", api="responses", base_url=server.openai_url, **extra)
+    if kind == "replicate":
+        return LlmConfig.replicate(KEY, base_url=server.openai_url, **extra)
     if kind == "azure-chat":
         return LlmConfig.azurellm(KEY, "prod-chat", server.base_url + "//", **extra)
     if kind == "azure-responses":
