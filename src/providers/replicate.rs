@@ -5,7 +5,8 @@
 //! after 0.5 s, 1 s, ... every 5 s. Every prediction is paid for, so one call never makes two: once the
 //! server may have one, nothing is sent again but looks, and every error says that repeating cannot
 //! help. A call that is dropped, or whose time is up, cancels its prediction, as far as the network
-//! lets it; for the rest the server is told with `Cancel-After` how long anybody waits.
+//! lets it; for the rest the server is told with `Cancel-After` how long anybody waits. A stream may
+//! last as long as it speaks; its prediction is cancelled with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// For one look, and for cancelling.
+/// For one look, for cancelling, and for creating without waiting. A call's own limit comes on top.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// A cold model says nothing for minutes, a running one speaks all the time.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -82,7 +83,7 @@ impl ReplicateProvider {
         let mut plain = connection.settings(Timeouts::default());
         plain.timeouts.first_byte = limit;
         plain.timeouts.idle = IDLE_LIMIT;
-        plain.timeouts.total = LOOK_LIMIT.min(limit);
+        plain.timeouts.total = LOOK_LIMIT;
         let mut wait = plain.clone();
         wait.timeouts.total = limit.saturating_add(GRACE);
         let mut headers = vec![(
