@@ -22,7 +22,7 @@ use crate::dialect::replicate::{self, Prediction};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Settings, Timeouts};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
-use crate::runtime;
+use crate::runtime::{self, Farewell};
 use crate::types::{ChatEvent, ChatRequest, ChatResponse, FinishReason};
 
 const PROVIDER: &str = "replicate";
@@ -246,10 +246,8 @@ struct Running {
     prediction: Prediction,
     /// What the server said last.
     body: Bytes,
-    over: bool,
-    /// Where to look at it and where to cancel it; `None` when it was over at once.
-    addresses: Option<(Endpoint, Endpoint)>,
-    generation: u64,
+    /// Where to look at it and what cancels it; `None` when it is over.
+    open: Option<(Endpoint, Farewell)>,
 }
 
 impl Running {
@@ -292,23 +290,29 @@ impl Running {
 
     fn read(routes: &Routes, body: Bytes) -> Result<Self> {
         let prediction = replicate::read(&body)?;
-        let over = prediction.is_over();
-        let addresses = if over {
+        let open = if prediction.is_over() {
             None
         } else {
             let id = prediction.id();
             let look = routes.address(id, prediction.get_url(), "")?;
-            Some((look, routes.address(id, prediction.cancel_url(), "/cancel")?))
+            let cancel = routes.address(id, prediction.cancel_url(), "/cancel")?;
+            Some((look, Farewell::new(post(cancel))))
         };
-        Ok(Self { prediction, body, over, addresses, generation: runtime::generation() })
+        Ok(Self { prediction, body, open })
+    }
+
+    /// Nothing is left to cancel.
+    fn close(&mut self) {
+        if let Some((_, cancel)) = self.open.take() {
+            cancel.forget();
+        }
     }
 
     /// Looks until the prediction is no longer running. Trouble on the way is borne until the
     /// deadline, since what was paid for may still arrive.
     async fn finish(&mut self, deadline: Deadline, mut pause: Duration) -> Result<()> {
         let mut trouble = None;
-        while let Some((look, _)) = self.addresses.as_ref().filter(|_| self.prediction.is_running())
-        {
+        while let Some((look, _)) = self.open.as_ref().filter(|_| self.prediction.is_running()) {
             let next = Instant::now().checked_add(pause).unwrap_or(deadline.at);
             sleep_until(next.min(deadline.at)).await;
             if next >= deadline.at {
@@ -320,8 +324,10 @@ impl Running {
             };
             match looked.and_then(|reply| Ok((replicate::read(&reply.body)?, reply.body))) {
                 Ok((prediction, body)) => {
-                    self.over = prediction.is_over();
                     (self.prediction, self.body, trouble) = (prediction, body, None);
+                    if self.prediction.is_over() {
+                        self.close();
+                    }
                 }
                 Err(error) => {
                     let heals = error.advice() != Advice::Never;
@@ -338,20 +344,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // In a forked child it is the parent's to cancel.
-        if self.over || self.generation != runtime::generation() {
-            return;
-        }
-        let Some((_, cancel)) = self.addresses.take() else { return };
-        runtime::spawn(async move {
-            if let Err(error) = cancel.post(Bytes::from_static(b"{}")).await {
-                tracing::debug!(provider = PROVIDER, %error, "a prediction was not cancelled");
-            }
-            Ok(())
-        })
-        .detach();
+async fn post(cancel: Endpoint) {
+    if let Err(error) = cancel.post(Bytes::from_static(b"{}")).await {
+        tracing::debug!(provider = PROVIDER, %error, "a prediction was not cancelled");
     }
 }
 
@@ -367,7 +362,9 @@ fn accounted(events: ChatStream, running: Running) -> ChatStream {
                     let deadline = Deadline { at, limit: ACCOUNT_LIMIT };
                     // The answer is there; without its account it is still the answer.
                     let _ = ended.finish(deadline, Duration::ZERO).await;
-                    ended.over |= finish_reason != FinishReason::Other("unknown".to_owned());
+                    if finish_reason != FinishReason::Other("unknown".to_owned()) {
+                        ended.close();
+                    }
                     let (counted, said) = ended.prediction.account();
                     usage = usage.or(counted);
                     metadata.extend(said);
