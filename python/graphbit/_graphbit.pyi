@@ -189,6 +189,7 @@ class LlmConfig:
         api_key: str,
         model: str | None = None,
         *,
+        api: Literal["chat", "responses"] = "chat",
         base_url: str | None = None,
         timeout: float | timedelta | None = None,
         headers: Mapping[str, str] | None = None,
@@ -199,9 +200,10 @@ class LlmConfig:
         Args:
             api_key: At least 20 bytes.
             model: Default `gpt-4o-mini`.
+            api: Chat completions, or the Responses API, which knows no seed and no stop texts.
 
         Raises:
-            ValidationError: The key is empty or too short.
+            ValidationError: The key is empty or too short, or `api` is another word.
         """
 
     @staticmethod
@@ -352,8 +354,14 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """Replicate. The key has at least 8 bytes; the model defaults to `openai/gpt-5`; `version` runs that
-        version instead of the model's latest."""
+        """Replicate. One call makes one prediction, waits for it, and cancels it when nobody waits any more.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `openai/gpt-5`.
+            version: Runs that version instead of the model's latest.
+            timeout: How long to wait for a prediction; default 300 s.
+        """
 
     @staticmethod
     def bytedance(

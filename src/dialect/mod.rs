@@ -22,6 +22,7 @@ pub(crate) mod lenient;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod replicate;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -204,6 +205,11 @@ fn schema_instruction(schema: &Value) -> String {
 
 /// Serialises a body in one pass into one allocation sized from its texts.
 fn to_bytes(body: &impl Serialize, request: &ChatRequest) -> Result<Bytes> {
+    to_bytes_merging(body, request, "")
+}
+
+/// [`to_bytes`], but an object given for the field `merged` adds to ours instead of replacing it.
+fn to_bytes_merging(body: &impl Serialize, request: &ChatRequest, merged: &str) -> Result<Bytes> {
     let text: usize = request.messages.iter().map(|message| message.content.len() + 64).sum();
     let mut buffer = Vec::with_capacity(text + text / 16 + 160);
     let failed = |reason| Error::new(Kind::Internal, format!("Serialization error: {reason}"));
@@ -213,7 +219,16 @@ fn to_bytes(body: &impl Serialize, request: &ChatRequest) -> Result<Bytes> {
         Some(extra) => {
             let mut whole = serde_json::to_value(body).map_err(failed)?;
             if let Value::Object(fields) = &mut whole {
-                fields.extend(extra.clone());
+                for (name, given) in extra {
+                    match (fields.get_mut(name), given) {
+                        (Some(Value::Object(ours)), Value::Object(given)) if name == merged => {
+                            ours.extend(given.clone());
+                        }
+                        _ => {
+                            fields.insert(name.clone(), given.clone());
+                        }
+                    }
+                }
             }
             serde_json::to_writer(&mut buffer, &whole).map_err(failed)?;
         }

@@ -1,7 +1,8 @@
 //! Ollama's own dialect: `POST {base}/api/chat`, streams as one JSON object a line.
 //!
 //! It refuses nothing that carries a message; an `error` member, which Ollama also sends with status
-//! 200 in the middle of a stream, is raised.
+//! 200 in the middle of a stream, is raised. There is no field that makes a model call a tool: of the
+//! choices only "none" can be obeyed, by offering none.
 //!
 //! ```
 //! use graphbit::dialect::ollama::decode;
@@ -11,8 +12,6 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
@@ -20,10 +19,16 @@ use serde_json::Value;
 
 use super::lenient::{Count, Fault, Text, arguments, null_is_default};
 use super::openai_chat::Tools;
-use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
+use super::{
+    Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id,
+    to_bytes_merging,
+};
 use crate::error::{Kind, Result};
 use crate::http::ndjson;
-use crate::types::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, ToolCall, Usage};
+use crate::types::{
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, ResponseFormat, Role, ToolCall,
+    ToolChoice, Usage,
+};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -31,28 +36,61 @@ struct Body<'a> {
     messages: Messages<'a>,
     #[serde(skip_serializing_if = "Tools::is_empty")]
     tools: Tools<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
     stream: bool,
     #[serde(skip_serializing_if = "Options::is_empty")]
-    options: Options,
+    options: Options<'a>,
+}
+
+/// `"json"`, or the schema itself.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format<'a> {
+    Word(&'static str),
+    Schema(&'a Value),
+}
+
+impl<'a> From<&'a ResponseFormat> for Format<'a> {
+    fn from(format: &'a ResponseFormat) -> Self {
+        match format {
+            ResponseFormat::Json => Self::Word("json"),
+            ResponseFormat::Schema { schema, .. } => Self::Schema(schema),
+        }
+    }
 }
 
 #[derive(PartialEq, Default, Serialize)]
-struct Options {
+struct Options<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     num_predict: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
 }
 
-impl Options {
+impl Options<'_> {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 struct Messages<'a>(&'a [Message]);
+
+impl<'a> Messages<'a> {
+    /// The name of the tool whose result stands at `position`: it is told from the call before it.
+    fn tool_name(&self, position: usize, message: &Message) -> Option<&'a str> {
+        let id = message.tool_call_id.as_ref().filter(|_| message.role == Role::Tool)?;
+        let before = self.0.get(..position)?.iter().rev();
+        let mut calls = before.flat_map(|message| &message.tool_calls);
+        calls.find(|call| call.id == *id).map(|call| call.name.as_str())
+    }
+}
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -62,6 +100,8 @@ impl Serialize for Messages<'_> {
             content: &'a str,
             #[serde(skip_serializing_if = "Vec::is_empty")]
             tool_calls: Vec<WireCall<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tool_name: Option<&'a str>,
         }
         #[derive(Serialize)]
         struct WireCall<'a> {
@@ -74,7 +114,7 @@ impl Serialize for Messages<'_> {
             arguments: &'a Value,
         }
         let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for message in self.0 {
+        for (position, message) in self.0.iter().enumerate() {
             list.serialize_element(&WireMessage {
                 role: message.role.as_str(),
                 content: &message.content,
@@ -85,29 +125,38 @@ impl Serialize for Messages<'_> {
                         function: WireFunction { name: &call.name, arguments: &call.arguments },
                     })
                     .collect(),
+                tool_name: self.tool_name(position, message),
             })?;
         }
         list.end()
     }
 }
 
-/// The request body. Unset options are left out; `max_tokens` travels as `num_predict`.
+/// The request body. Unset options are left out; `max_tokens` travels as `num_predict`. An `options`
+/// object among the request's extra fields adds to ours.
 ///
 /// # Errors
 /// [`Kind::Internal`] only if serialising plain data fails.
 pub fn encode(model: &str, request: &ChatRequest, stream: bool) -> Result<Bytes> {
+    let tools = match &request.tool_choice {
+        Some(ToolChoice::None) => &[],
+        _ => request.tools.as_slice(),
+    };
     let body = Body {
         model,
         messages: Messages(&request.messages),
-        tools: Tools(&request.tools),
+        tools: Tools(tools),
+        format: request.response_format.as_ref().map(Format::from),
         stream,
         options: Options {
             temperature: request.temperature,
             top_p: request.top_p,
             num_predict: request.max_tokens,
+            seed: request.seed,
+            stop: &request.stop,
         },
     };
-    to_bytes(&body, request)
+    to_bytes_merging(&body, request, "options")
 }
 
 #[derive(Deserialize)]
@@ -132,8 +181,20 @@ struct Answer {
 struct Said {
     #[serde(default)]
     content: Text,
+    #[serde(default)]
+    thinking: Option<Value>,
     #[serde(default, deserialize_with = "null_is_default")]
     tool_calls: Vec<SaidCall>,
+}
+
+impl Said {
+    /// What the model thought, when it tells; empty otherwise.
+    fn take_thinking(&mut self) -> String {
+        match self.thinking.take() {
+            Some(Value::String(text)) => text,
+            _ => String::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -163,6 +224,12 @@ impl Answer {
             word => FinishReason::from_word(word),
         }
     }
+
+    /// Notes what is said about the answer; the lines of a stream repeat some of it.
+    fn describe(&mut self, metadata: &mut Metadata) {
+        note(metadata, "server_model", self.model.take().unwrap_or_default().0);
+        note(metadata, "provider_finish_reason", self.done_reason.take().unwrap_or_default().0);
+    }
 }
 
 /// Reads a whole answer. Ollama names neither answer nor calls, so ids are invented.
@@ -170,19 +237,15 @@ impl Answer {
 /// # Errors
 /// [`Kind::Decode`] when the body is not a JSON object; [`Kind::Server`] when it is an error.
 pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
-    let answer: Answer = from_bytes(body)?;
+    let mut answer: Answer = from_bytes(body)?;
     let finish_reason = answer.finish_reason(!answer.message.tool_calls.is_empty());
     let usage = answer.usage();
     if let Some(fault) = answer.error {
         return Err(fault.into_error("API error: ", Kind::Server));
     }
-    let mut metadata = BTreeMap::new();
-    if let Some(name) = answer.model {
-        metadata.insert("server_model".to_owned(), Value::String(name.0));
-    }
-    if let Some(word) = answer.done_reason {
-        metadata.insert("provider_finish_reason".to_owned(), Value::String(word.0));
-    }
+    let mut metadata = Metadata::new();
+    answer.describe(&mut metadata);
+    note(&mut metadata, "reasoning", answer.message.take_thinking());
     Ok(ChatResponse {
         content: answer.message.content.0,
         model: model.to_owned(),
@@ -219,13 +282,18 @@ impl FrameReader for LineFrames {
     type Frames = ndjson::Decoder;
 
     fn read(&mut self, line: &str, progress: &mut Progress, events: &mut Events) {
-        let Some(answer) = progress.parse::<Answer>(line, events) else { return };
+        let Some(mut answer) = progress.parse::<Answer>(line, events) else { return };
         let usage = answer.usage();
         let finish_reason =
             answer.finish_reason(self.calls > 0 || !answer.message.tool_calls.is_empty());
         let done = answer.done;
         if let Some(fault) = answer.error {
             return progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
+        }
+        answer.describe(&mut progress.metadata);
+        let thinking = answer.message.take_thinking();
+        if !thinking.is_empty() {
+            events.push_back(Ok(ChatEvent::Reasoning(thinking)));
         }
         if !answer.message.content.0.is_empty() {
             events.push_back(Ok(ChatEvent::Text(answer.message.content.0)));
@@ -252,7 +320,7 @@ impl FrameReader for LineFrames {
 mod tests {
     use super::super::testing::{events, same_however_cut};
     use super::*;
-    use crate::types::{Role, ToolSpec};
+    use crate::types::ToolSpec;
     use serde_json::json;
 
     #[test]
@@ -289,6 +357,98 @@ mod tests {
                 "stream": true,
                 "options": {"temperature": 0.7, "num_predict": 9},
             })
+        );
+    }
+
+    fn body(request: &ChatRequest) -> Value {
+        serde_json::from_slice(&encode("m", request, false).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_option_has_its_place() {
+        let schema = json!({"type": "object"});
+        let format =
+            ResponseFormat::Schema { name: "x".into(), schema: schema.clone(), strict: true };
+        let extra = json!({"options": {"num_ctx": 8192, "seed": 8}, "keep_alive": "1h"});
+        let request = ChatRequest {
+            max_tokens: Some(9),
+            top_p: Some(0.9),
+            seed: Some(7),
+            stop: vec!["END".into()],
+            response_format: Some(format),
+            ..ChatRequest::from_prompt("u")
+        };
+        let options = json!({"top_p": 0.9, "num_predict": 9, "seed": 7, "stop": ["END"]});
+        let sent = body(&request);
+        assert_eq!((&sent["format"], &sent["options"]), (&schema, &options));
+
+        let request = ChatRequest {
+            response_format: Some(ResponseFormat::Json),
+            extra_body: extra.as_object().cloned(),
+            ..request
+        };
+        let options =
+            json!({"top_p": 0.9, "num_predict": 9, "seed": 8, "stop": ["END"], "num_ctx": 8192});
+        let sent = body(&request);
+        assert_eq!((&sent["format"], &sent["options"]), (&json!("json"), &options));
+        assert_eq!(sent["keep_alive"], "1h");
+    }
+
+    #[test]
+    fn tools_are_withheld_or_offered_and_results_name_theirs() {
+        let mut asked = Message::new(Role::Assistant, "");
+        asked.tool_calls.push(ToolCall::new("a", "add", json!({})));
+        asked.tool_calls.push(ToolCall::new("s", "sub", json!({})));
+        let result = |id: Option<&str>| Message {
+            tool_call_id: id.map(str::to_owned),
+            ..Message::new(Role::Tool, "2")
+        };
+        let spec = ToolSpec { name: "add".into(), description: "d".into(), parameters: json!({}) };
+        let mut request = ChatRequest {
+            messages: vec![asked, result(Some("s")), result(Some("gone")), result(None)],
+            tools: vec![spec],
+            tool_choice: Some(ToolChoice::Required),
+            ..ChatRequest::default()
+        };
+        let sent = body(&request);
+        assert_eq!(
+            sent["messages"][1],
+            json!({"role": "tool", "content": "2", "tool_name": "sub"})
+        );
+        for unnamed in [&sent["messages"][2], &sent["messages"][3]] {
+            assert_eq!(*unnamed, json!({"role": "tool", "content": "2"}));
+        }
+        assert_eq!((sent["tools"].as_array().unwrap().len(), sent.get("tool_choice")), (1, None));
+        request.tool_choice = Some(ToolChoice::None);
+        assert_eq!(body(&request).get("tools"), None);
+    }
+
+    #[test]
+    fn thoughts_are_told_from_the_answer() {
+        let sent = json!({"model": "qwen3:8b", "done": true, "done_reason": "stop",
+            "message": {"content": "yes", "thinking": "hm"}});
+        let read = decode("qwen3", sent.to_string().as_bytes()).unwrap();
+        assert_eq!((read.content.as_str(), &read.metadata["reasoning"]), ("yes", &json!("hm")));
+        assert_eq!(read.metadata["server_model"], json!("qwen3:8b"));
+        assert_eq!(read.metadata["provider_finish_reason"], json!("stop"));
+        let body = concat!(
+            "{\"model\":\"qwen3:8b\",\"message\":{\"content\":\"\",\"thinking\":\"hé\"},\"done\":false}\n",
+            "{\"model\":\"qwen3:8b\",\"message\":{\"content\":\"yes\"},\"done\":true,\"done_reason\":\"stop\"}\n",
+        );
+        let metadata =
+            [("provider_finish_reason", "stop"), ("server_model", "qwen3:8b")].into_iter();
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        assert_eq!(
+            same_however_cut(stream_decoder, body.as_bytes()),
+            [
+                ChatEvent::Reasoning("hé".into()),
+                ChatEvent::Text("yes".into()),
+                ChatEvent::Done {
+                    usage: Some(Usage::new(0, 0)),
+                    finish_reason: FinishReason::Stop,
+                    metadata,
+                },
+            ]
         );
     }
 
@@ -340,7 +500,7 @@ mod tests {
             ChatEvent::Done {
                 usage: Some(Usage::new(1, 2)),
                 finish_reason: FinishReason::Length,
-                metadata: BTreeMap::new(),
+                metadata: [("provider_finish_reason".to_owned(), json!("length"))].into(),
             }
         );
         for step in 1..body.len() {

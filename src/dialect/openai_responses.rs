@@ -1,8 +1,8 @@
-//! The Responses dialect, as Azure serves it: `POST {endpoint}/openai/responses`.
+//! The Responses dialect: `POST {base}/responses`, as OpenAI and Azure serve it.
 //!
 //! A conversation is a list of items: messages, calls the model made, and their outputs, tied together
 //! by `call_id`. System messages travel as `developer`. Missing fields never fail an answer; only a
-//! status of `failed` does.
+//! status of `failed`, or an error in place of any output, does.
 //!
 //! ```
 //! use graphbit::dialect::openai_responses::decode;
@@ -13,117 +13,19 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+mod request;
+
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use serde::ser::SerializeSeq;
-use serde::{Deserialize, Serialize, Serializer};
+pub use request::encode;
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::lenient::{Count, Embedded, Fault, Text, arguments, null_is_default};
-use super::{Events, FrameReader, Progress, StreamDecoder, from_bytes, random_id, to_bytes};
+use super::lenient::{Count, Fault, Text, arguments, null_is_default};
+use super::{Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id};
 use crate::error::{Kind, Result};
 use crate::http::sse;
-use crate::types::{
-    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Role, ToolCall, ToolSpec, Usage,
-};
-
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    input: Items<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_output_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<FlatTool<'a>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stream: bool,
-}
-
-#[derive(Serialize)]
-struct FlatTool<'a> {
-    r#type: &'static str,
-    name: &'a str,
-    description: &'a str,
-    parameters: &'a Value,
-}
-
-impl<'a> From<&'a ToolSpec> for FlatTool<'a> {
-    fn from(tool: &'a ToolSpec) -> Self {
-        Self {
-            r#type: "function",
-            name: &tool.name,
-            description: &tool.description,
-            parameters: &tool.parameters,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Item<'a> {
-    Message { role: &'static str, content: &'a str },
-    Call { r#type: &'static str, call_id: &'a str, name: &'a str, arguments: Embedded<'a> },
-    Output { r#type: &'static str, call_id: &'a str, output: &'a str },
-}
-
-struct Items<'a>(&'a [Message]);
-
-impl Serialize for Items<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut items = serializer.serialize_seq(None)?;
-        for message in self.0 {
-            if let (Role::Tool, Some(call_id)) = (message.role, &message.tool_call_id) {
-                let output = &message.content;
-                items.serialize_element(&Item::Output {
-                    r#type: "function_call_output",
-                    call_id,
-                    output,
-                })?;
-                continue;
-            }
-            if !message.content.is_empty() || message.tool_calls.is_empty() {
-                let role = match message.role {
-                    Role::System => "developer",
-                    Role::Assistant => "assistant",
-                    // A tool result that names no call can only be shown to the model as text.
-                    Role::User | Role::Tool => "user",
-                };
-                items.serialize_element(&Item::Message { role, content: &message.content })?;
-            }
-            for call in &message.tool_calls {
-                items.serialize_element(&Item::Call {
-                    r#type: "function_call",
-                    call_id: &call.id,
-                    name: &call.name,
-                    arguments: Embedded(&call.arguments),
-                })?;
-            }
-        }
-        items.end()
-    }
-}
-
-/// The request body. Unset options are left out.
-///
-/// # Errors
-/// [`Kind::Internal`] only if serialising plain data fails.
-pub fn encode(model: &str, request: &ChatRequest, stream: bool) -> Result<Bytes> {
-    let body = Body {
-        model,
-        input: Items(&request.messages),
-        max_output_tokens: request.max_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        tools: request.tools.iter().map(FlatTool::from).collect(),
-        stream,
-    };
-    to_bytes(&body, request)
-}
+use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
 
 #[derive(Default, Deserialize)]
 struct Answer {
@@ -135,8 +37,8 @@ struct Answer {
     status: Text,
     #[serde(default, deserialize_with = "null_is_default")]
     output: Vec<OutputItem>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    usage: WireUsage,
+    #[serde(default)]
+    usage: Option<WireUsage>,
     #[serde(default)]
     incomplete_details: Option<Incomplete>,
     #[serde(default)]
@@ -157,6 +59,9 @@ struct OutputItem {
     arguments: Option<Value>,
     #[serde(default, deserialize_with = "null_is_default")]
     content: Vec<Part>,
+    /// What a reasoning item tells of itself; its `content`, where there is any, is the raw thought.
+    #[serde(default, deserialize_with = "null_is_default")]
+    summary: Vec<Part>,
 }
 
 #[derive(Deserialize)]
@@ -175,14 +80,14 @@ struct Incomplete {
     reason: Text,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct WireUsage {
     #[serde(default)]
     input_tokens: Count,
     #[serde(default)]
     output_tokens: Count,
     #[serde(default)]
-    total_tokens: Count,
+    total_tokens: Option<Count>,
     #[serde(default)]
     input_tokens_details: Option<InputDetails>,
     #[serde(default)]
@@ -203,22 +108,21 @@ struct OutputDetails {
 
 impl WireUsage {
     fn read(&self) -> Usage {
-        Usage {
-            prompt_tokens: self.input_tokens.0,
-            completion_tokens: self.output_tokens.0,
-            total_tokens: self.total_tokens.0,
-            cache_read_tokens: self
-                .input_tokens_details
-                .as_ref()
-                .and_then(|details| details.cached_tokens)
-                .map(|count| count.0),
-            cache_creation_tokens: None,
-            reasoning_tokens: self
-                .output_tokens_details
-                .as_ref()
-                .and_then(|details| details.reasoning_tokens)
-                .map(|count| count.0),
+        let mut usage = Usage::new(self.input_tokens.0, self.output_tokens.0);
+        if let Some(total) = self.total_tokens {
+            usage.total_tokens = total.0;
         }
+        usage.cache_read_tokens = self
+            .input_tokens_details
+            .as_ref()
+            .and_then(|details| details.cached_tokens)
+            .map(|count| count.0);
+        usage.reasoning_tokens = self
+            .output_tokens_details
+            .as_ref()
+            .and_then(|details| details.reasoning_tokens)
+            .map(|count| count.0);
+        usage
     }
 }
 
@@ -249,62 +153,96 @@ impl Answer {
     }
 }
 
-/// Reads a whole answer; `model` is the deployment, which the response carries.
+/// What the items of an answer hold, each kind in order.
+#[derive(Default)]
+struct Said {
+    texts: Vec<String>,
+    refusals: Vec<String>,
+    thoughts: Vec<String>,
+    tool_calls: Vec<ToolCall>,
+}
+
+impl Said {
+    fn read(items: Vec<OutputItem>) -> Self {
+        let mut said = Self::default();
+        for item in items {
+            match item.r#type.0.as_str() {
+                "message" => {
+                    for part in item.content {
+                        match part.r#type.0.as_str() {
+                            "output_text" => said.texts.push(part.text.0),
+                            "refusal" => said.refusals.push(part.refusal.0),
+                            _ => {}
+                        }
+                    }
+                }
+                "reasoning" => {
+                    let parts = if item.summary.is_empty() { item.content } else { item.summary };
+                    said.thoughts.extend(parts.into_iter().map(|part| part.text.0));
+                }
+                "function_call" => {
+                    let id = item.call_id.or(item.id).map_or_else(|| random_id("call_"), |id| id.0);
+                    said.tool_calls.push(ToolCall::new(id, item.name.0, arguments(item.arguments)));
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+}
+
+/// What lies between two parts of a thought, and of a text.
+const BETWEEN_THOUGHTS: &str = "\n\n";
+const BETWEEN_TEXTS: &str = "\n";
+
+/// Reads a whole answer; `model` is the configured name or deployment, which the response carries.
 ///
 /// # Errors
 /// [`Kind::Decode`] when the body is not a JSON object; when the status is `failed`, the kind its
 /// error names, else [`Kind::Server`].
 pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
     let mut answer: Answer = from_bytes(body)?;
-    if answer.status.0 == "failed" {
+    // Gateways report upstream failures inside a 200, without a status.
+    let nothing_but_an_error = answer.error.is_some() && answer.output.is_empty();
+    if answer.status.0 == "failed" || (answer.status.0.is_empty() && nothing_but_an_error) {
         return Err(answer.failure());
     }
-    let mut texts = Vec::new();
-    let mut refusals = Vec::new();
-    let mut tool_calls = Vec::new();
-    for item in std::mem::take(&mut answer.output) {
-        match item.r#type.0.as_str() {
-            "message" => {
-                for part in item.content {
-                    match part.r#type.0.as_str() {
-                        "output_text" => texts.push(part.text.0),
-                        "refusal" => refusals.push(part.refusal.0),
-                        _ => {}
-                    }
-                }
-            }
-            "function_call" => {
-                let id = item.call_id.or(item.id).map_or_else(|| random_id("call_"), |id| id.0);
-                tool_calls.push(ToolCall::new(id, item.name.0, arguments(item.arguments)));
-            }
-            _ => {}
-        }
-    }
-    let (word, finish_reason) = answer.finish(!tool_calls.is_empty());
-    let mut metadata = BTreeMap::new();
-    metadata.insert("provider_finish_reason".to_owned(), Value::String(word));
-    if let Some(name) = answer.model {
-        metadata.insert("server_model".to_owned(), Value::String(name.0));
-    }
-    if !refusals.is_empty() {
-        metadata.insert("refusal".to_owned(), Value::String(refusals.join("\n")));
-    }
+    let said = Said::read(std::mem::take(&mut answer.output));
+    let (word, finish_reason) = answer.finish(!said.tool_calls.is_empty());
+    let mut metadata = Metadata::new();
+    note(&mut metadata, "provider_finish_reason", word);
+    note(&mut metadata, "server_model", answer.model.unwrap_or_default().0);
+    note(&mut metadata, "refusal", said.refusals.join(BETWEEN_TEXTS));
+    note(&mut metadata, "reasoning", said.thoughts.join(BETWEEN_THOUGHTS));
     Ok(ChatResponse {
-        content: texts.join("\n"),
+        content: said.texts.join(BETWEEN_TEXTS),
         model: model.to_owned(),
         id: answer.id.map(|id| id.0),
-        tool_calls,
-        usage: answer.usage.read(),
+        tool_calls: said.tool_calls,
+        usage: answer.usage.map(|usage| usage.read()).unwrap_or_default(),
         finish_reason,
         metadata,
         raw: None,
     })
 }
 
+/// Which part of which item a piece belongs to.
+type Place = (u64, u64);
+
 /// Reads the frames of one streamed response.
 #[derive(Default)]
 pub struct ResponseFrames {
-    calls_tools: bool,
+    /// What has been passed on of the calls, by item.
+    calls: BTreeMap<usize, Call>,
+    /// Where the last piece of text and of thought belonged.
+    text: Option<Place>,
+    thought: Option<Place>,
+}
+
+#[derive(Default)]
+struct Call {
+    named: bool,
+    written: bool,
 }
 
 /// A decoder for one stream.
@@ -322,6 +260,10 @@ struct StreamFrame {
     #[serde(default)]
     output_index: Count,
     #[serde(default)]
+    content_index: Count,
+    #[serde(default)]
+    summary_index: Count,
+    #[serde(default)]
     item: Option<OutputItem>,
     #[serde(default)]
     response: Option<Answer>,
@@ -333,6 +275,50 @@ struct StreamFrame {
     code: Text,
 }
 
+/// The piece as it continues what came before: parts are set apart as in a whole answer.
+fn continued(piece: String, between: &str, place: Place, last: &mut Option<Place>) -> String {
+    match last.replace(place) {
+        Some(before) if before != place => format!("{between}{piece}"),
+        _ => piece,
+    }
+}
+
+impl ResponseFrames {
+    /// A call's item has begun or ended. The end repeats the whole call, of which only what has not
+    /// been said yet is news.
+    fn call(&mut self, index: usize, item: OutputItem, ended: bool, events: &mut Events) {
+        if item.r#type.0 != "function_call" {
+            return;
+        }
+        let call = self.calls.entry(index).or_default();
+        let arguments = match item.arguments {
+            Some(Value::String(text)) if ended && !call.written => text,
+            Some(whole) if ended && !call.written && !whole.is_null() => whole.to_string(),
+            _ => String::new(),
+        };
+        call.written |= !arguments.is_empty();
+        let (id, name) = match std::mem::replace(&mut call.named, true) {
+            true => (None, None),
+            false => (item.call_id.or(item.id).map(|id| id.0), Some(item.name.0)),
+        };
+        if name.is_some() || !arguments.is_empty() {
+            events.push_back(Ok(ChatEvent::ToolCallDelta { index, id, name, arguments }));
+        }
+    }
+
+    fn end(&self, answer: Answer, progress: &mut Progress, events: &mut Events) {
+        let (word, finish_reason) = answer.finish(!self.calls.is_empty());
+        progress.finish_reason = Some(finish_reason);
+        progress.usage = answer.usage.map(|usage| usage.read());
+        let metadata = &mut progress.metadata;
+        note(metadata, "provider_finish_reason", word);
+        note(metadata, "server_model", answer.model.unwrap_or_default().0);
+        note(metadata, "id", answer.id.unwrap_or_default().0);
+        note(metadata, "refusal", Said::read(answer.output).refusals.join(BETWEEN_TEXTS));
+        progress.finish(events);
+    }
+}
+
 impl FrameReader for ResponseFrames {
     type Frames = sse::Decoder;
 
@@ -341,23 +327,33 @@ impl FrameReader for ResponseFrames {
             return progress.finish(events);
         }
         let Some(frame) = progress.parse::<StreamFrame>(data, events) else { return };
-        let index = usize::try_from(frame.output_index.0).unwrap_or(usize::MAX);
+        let item = frame.output_index.0;
+        let index = usize::try_from(item).unwrap_or(usize::MAX);
         match frame.r#type.0.as_str() {
             "response.output_text.delta" if !frame.delta.0.is_empty() => {
-                events.push_back(Ok(ChatEvent::Text(frame.delta.0)));
+                let place = (item, frame.content_index.0);
+                let text = continued(frame.delta.0, BETWEEN_TEXTS, place, &mut self.text);
+                events.push_back(Ok(ChatEvent::Text(text)));
+            }
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta"
+                if !frame.delta.0.is_empty() =>
+            {
+                let place = (item, frame.content_index.0.max(frame.summary_index.0));
+                let text = continued(frame.delta.0, BETWEEN_THOUGHTS, place, &mut self.thought);
+                events.push_back(Ok(ChatEvent::Reasoning(text)));
             }
             "response.output_item.added" => {
-                if let Some(item) = frame.item.filter(|item| item.r#type.0 == "function_call") {
-                    self.calls_tools = true;
-                    events.push_back(Ok(ChatEvent::ToolCallDelta {
-                        index,
-                        id: item.call_id.or(item.id).map(|id| id.0),
-                        name: Some(item.name.0),
-                        arguments: String::new(),
-                    }));
+                if let Some(item) = frame.item {
+                    self.call(index, item, false, events);
                 }
             }
-            "response.function_call_arguments.delta" => {
+            "response.output_item.done" => {
+                if let Some(item) = frame.item {
+                    self.call(index, item, true, events);
+                }
+            }
+            "response.function_call_arguments.delta" if !frame.delta.0.is_empty() => {
+                self.calls.entry(index).or_default().written = true;
                 events.push_back(Ok(ChatEvent::ToolCallDelta {
                     index,
                     id: None,
@@ -366,10 +362,7 @@ impl FrameReader for ResponseFrames {
                 }));
             }
             "response.completed" | "response.incomplete" => {
-                let answer = frame.response.unwrap_or_default();
-                progress.usage = Some(answer.usage.read());
-                progress.finish_reason = Some(answer.finish(self.calls_tools).1);
-                progress.finish(events);
+                self.end(frame.response.unwrap_or_default(), progress, events);
             }
             "response.failed" => {
                 progress.fail(frame.response.unwrap_or_default().failure(), events);
@@ -392,156 +385,4 @@ impl FrameReader for ResponseFrames {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{events, same_however_cut};
-    use super::*;
-    use serde_json::json;
-
-    fn body(request: &ChatRequest) -> Value {
-        serde_json::from_slice(&encode("gpt-4o", request, false).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_conversation_with_tools_is_replayed_as_items() {
-        let call = ToolCall::new("c1", "add", json!({"a": 1}));
-        let mut asked = Message::new(Role::Assistant, "");
-        asked.tool_calls.push(call);
-        let mut answered = Message::new(Role::Tool, "2");
-        answered.tool_call_id = Some("c1".into());
-        let request = ChatRequest {
-            messages: vec![
-                Message::new(Role::System, "be brief"),
-                Message::new(Role::User, "1+1?"),
-                asked,
-                answered,
-            ],
-            max_tokens: Some(5),
-            temperature: Some(1.7),
-            tools: vec![ToolSpec {
-                name: "add".into(),
-                description: "adds".into(),
-                parameters: json!({"type": "object"}),
-            }],
-            ..ChatRequest::default()
-        };
-        assert_eq!(
-            body(&request),
-            json!({
-                "model": "gpt-4o",
-                "input": [
-                    {"role": "developer", "content": "be brief"},
-                    {"role": "user", "content": "1+1?"},
-                    {"type": "function_call", "call_id": "c1", "name": "add", "arguments": "{\"a\":1}"},
-                    {"type": "function_call_output", "call_id": "c1", "output": "2"},
-                ],
-                "max_output_tokens": 5,
-                "temperature": 1.7,
-                "tools": [{"type": "function", "name": "add", "description": "adds", "parameters": {"type": "object"}}],
-            })
-        );
-    }
-
-    #[test]
-    fn an_answer_with_text_and_a_call_is_read() {
-        let sent = json!({
-            "id": "resp_1", "model": "gpt-4o-2024", "status": "completed",
-            "output": [
-                {"type": "reasoning", "summary": []},
-                {"type": "message", "content": [
-                    {"type": "output_text", "text": "a"}, {"type": "output_text", "text": "b"},
-                    {"type": "refusal", "refusal": "no"}]},
-                {"type": "function_call", "id": "fc", "call_id": "c1", "name": "f", "arguments": "{\"x\":1}"},
-            ],
-            "usage": {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7,
-                "input_tokens_details": {"cached_tokens": 2}, "output_tokens_details": {"reasoning_tokens": 1}},
-        });
-        let read = decode("dep", sent.to_string().as_bytes()).unwrap();
-        assert_eq!(read.content, "a\nb");
-        assert_eq!((read.model.as_str(), read.id.as_deref()), ("dep", Some("resp_1")));
-        assert_eq!(read.finish_reason, FinishReason::ToolCalls);
-        assert_eq!(read.tool_calls[0].id, "c1");
-        assert_eq!(read.tool_calls[0].arguments, json!({"x": 1}));
-        assert_eq!((read.usage.cache_read_tokens, read.usage.reasoning_tokens), (Some(2), Some(1)));
-        assert_eq!(read.metadata["server_model"], json!("gpt-4o-2024"));
-        assert_eq!(read.metadata["refusal"], json!("no"));
-    }
-
-    #[test]
-    fn every_status_has_its_finish_reason() {
-        for (sent, finish) in [
-            (json!({"status": "completed"}), FinishReason::Stop),
-            (
-                json!({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}),
-                FinishReason::Length,
-            ),
-            (
-                json!({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}),
-                FinishReason::ContentFilter,
-            ),
-            (
-                json!({"status": "incomplete", "incomplete_details": null}),
-                FinishReason::Other("unknown".into()),
-            ),
-            (
-                json!({"status": "queued", "usage": null, "output": null}),
-                FinishReason::Other("queued".into()),
-            ),
-            (json!({}), FinishReason::Other("unknown".into())),
-        ] {
-            assert_eq!(
-                decode("d", sent.to_string().as_bytes()).unwrap().finish_reason,
-                finish,
-                "{sent}"
-            );
-        }
-        let failed = json!({"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "slow"}});
-        let error = decode("d", failed.to_string().as_bytes()).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.message()),
-            (Kind::RateLimited, "Responses API failed: slow")
-        );
-        let error = decode("d", br#"{"status":"failed","error":null}"#).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.message()),
-            (Kind::Server, "Responses API failed: Unknown error")
-        );
-    }
-
-    #[test]
-    fn a_stream_is_the_same_however_it_is_cut() {
-        let body = concat!(
-            "event: response.created\r\ndata: {\"type\":\"response.created\",\"response\":{}}\r\n\r\n",
-            "data: {\"type\":\"response.output_text.delta\",\"delta\":\"zażó\"}\n\n",
-            "data: {\"type\":\"response.output_item.added\",\"output_index\":1,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\"}}\n\n",
-            "data: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":1,\"delta\":\"{}\"}\n\n",
-            "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2,\"total_tokens\":3}}}\n\n",
-        );
-        let read = same_however_cut(stream_decoder, body.as_bytes());
-        assert_eq!(read.len(), 4);
-        assert_eq!(read[0], ChatEvent::Text("zażó".into()));
-        assert_eq!(
-            read[3],
-            ChatEvent::Done {
-                usage: Some(Usage::new(1, 2)),
-                finish_reason: FinishReason::ToolCalls,
-                metadata: BTreeMap::new(),
-            }
-        );
-    }
-
-    #[test]
-    fn a_failing_stream_raises() {
-        for (frame, text) in [
-            (r#"{"type":"error","code":"server_error","message":"m"}"#, "Stream error: m"),
-            (
-                r#"{"type":"response.failed","response":{"error":{"message":"m"}}}"#,
-                "Responses API failed: m",
-            ),
-        ] {
-            let body = format!("data: {frame}\n\n");
-            let mut read = events(stream_decoder(), body.as_bytes(), 7);
-            assert_eq!(read.len(), 1);
-            assert_eq!(read.remove(0).unwrap_err().message(), text);
-        }
-    }
-}
+mod tests;

@@ -125,6 +125,42 @@ impl Endpoint {
         })
     }
 
+    /// Another address of the same server, reached with the same headers, credentials and limits.
+    /// `url` may be relative to this one.
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`] when `url` is unusable or leads to another scheme, host or port: an
+    /// address found in an answer must not carry the key away.
+    pub fn at(&self, url: &str) -> Result<Self> {
+        let inner = &self.inner;
+        let joined = inner.url.join(url).map_err(|reason| {
+            let shown = without_secrets(url);
+            let text = format_args!("the URL '{shown}' is unusable ({reason})");
+            refused(text).with_provider(inner.provider)
+        })?;
+        if joined.origin() != inner.url.origin() || !joined.username().is_empty() {
+            let shown = without_secrets(url);
+            let text = format_args!("the URL '{shown}' leads away from {}", inner.shown);
+            return Err(refused(text).with_provider(inner.provider));
+        }
+        let mut shown = joined.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                provider: inner.provider,
+                url: joined,
+                shown: inner.secrets.redact(shown.into()),
+                headers: inner.headers.clone(),
+                secrets: inner.secrets.clone(),
+                timeouts: inner.timeouts,
+                key: inner.key.clone(),
+                generation: runtime::generation(),
+                client: OnceLock::new(),
+            }),
+        })
+    }
+
     /// The provider this endpoint was prepared for.
     #[must_use]
     pub fn provider(&self) -> &'static str {
@@ -165,8 +201,29 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::post`], before the first byte of a 2xx answer; later ones come from the stream.
     pub async fn open(&self, body: Bytes) -> Result<ByteStream> {
+        self.receive(Method::POST, Some(body)).await
+    }
+
+    /// Gets an answer as it arrives, as [`Endpoint::open`] does for a request with a body.
+    ///
+    /// # Errors
+    /// As [`Endpoint::open`].
+    pub async fn listen(&self) -> Result<ByteStream> {
+        self.receive(Method::GET, None).await
+    }
+
+    /// Whether the request behind an error may have reached the server: `false` only when no
+    /// connection came about.
+    #[must_use]
+    pub fn may_have_arrived(error: &Error) -> bool {
+        std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<reqwest::Error>())
+            .is_none_or(|cause| !cause.is_connect() && !cause.is_builder())
+    }
+
+    async fn receive(&self, method: Method, body: Option<Bytes>) -> Result<ByteStream> {
         let limit = self.inner.timeouts.first_byte;
-        let response = match timeout(limit, self.send(Method::POST, Some(body), true)).await {
+        let response = match timeout(limit, self.send(method, body, true)).await {
             Ok(response) => response?,
             Err(_) => {
                 let text = format!(
@@ -459,6 +516,36 @@ mod tests {
         assert_eq!(endpoint.url(), "https://host/v1");
         let quoted = "hunter-key hunter-user hunter-proxy hunter-header".to_owned();
         assert_eq!(endpoint.redact(quoted), "*** *** *** ***");
+    }
+
+    #[test]
+    fn another_address_is_on_the_same_server_or_refused() {
+        let key = Auth::Bearer(ApiKey::new("hunter-key"));
+        let url = "https://host/v1/predictions?a=1";
+        let endpoint = Endpoint::new("replicate", url, key, &Settings::default()).unwrap();
+        for (given, reached) in [
+            ("https://host/v1/other", "https://host/v1/other"),
+            ("https://host:443/v1/x?token=1#y", "https://host/v1/x"),
+            ("predictions/7", "https://host/v1/predictions/7"),
+            ("/7", "https://host/7"),
+        ] {
+            let other = endpoint.at(given).unwrap();
+            assert_eq!(other.url(), reached);
+            assert_eq!(other.inner.headers, endpoint.inner.headers);
+            assert_eq!(other.redact("hunter-key".into()), "***");
+        }
+        for given in [
+            "http://host/v1",
+            "https://other/v1",
+            "https://host:8443/v1",
+            "//other/v1",
+            "https://user@host/v1",
+            "https://",
+            "data:text/plain,x",
+        ] {
+            let error = endpoint.at(given).unwrap_err();
+            assert_eq!(error.kind(), Kind::Configuration, "{given}");
+        }
     }
 
     #[test]

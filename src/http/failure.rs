@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const QUOTA_CODES: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "billing_not_active"];
 
 /// Everything that must not be repeated in a text.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<ApiKey>);
 
 impl Secrets {

@@ -30,6 +30,7 @@ pub mod ollama;
 pub mod openai;
 pub mod openrouter;
 pub mod perplexity;
+pub mod replicate;
 pub mod togetherai;
 pub mod xai;
 
@@ -82,7 +83,7 @@ pub enum Build {
 
 /// Every provider reached over the network, in the order in which
 /// [`LlmSettings::from_environment`] looks for a key.
-pub static PROVIDERS: [&Provider; 15] = [
+pub static PROVIDERS: [&Provider; 16] = [
     &openai::OPENAI,
     &anthropic::ANTHROPIC,
     &azure::AZURE,
@@ -96,6 +97,7 @@ pub static PROVIDERS: [&Provider; 15] = [
     &perplexity::PERPLEXITY,
     &ai21::AI21,
     &bytedance::BYTEDANCE,
+    &replicate::REPLICATE,
     &ollama::OLLAMA,
     &compatible::COMPATIBLE,
 ];

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::runtime;
+
 static CLOSED: AtomicBool = AtomicBool::new(false);
 /// Threads between the gate and the interpreter lock.
 static PASSING: AtomicUsize = AtomicUsize::new(0);
@@ -100,6 +102,7 @@ fn close_gate(py: Python<'_>) {
         while busy() && Instant::now() < deadline {
             std::thread::sleep(POLL);
         }
+        runtime::say_farewells();
     });
 }
 

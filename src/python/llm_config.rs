@@ -49,19 +49,23 @@ impl PyLlmConfig {
 
 #[pymethods]
 impl PyLlmConfig {
-    /// OpenAI. `timeout` is in seconds, or a `timedelta`, and limits one attempt.
+    /// OpenAI. `api` is "chat" or "responses". `timeout` is in seconds, or a `timedelta`, and limits one
+    /// attempt.
     #[staticmethod]
-    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None, http_proxy=None))]
+    #[pyo3(signature = (api_key, model=None, *, api="chat", base_url=None, timeout=None, headers=None, http_proxy=None))]
     fn openai(
         api_key: String,
         model: Option<String>,
+        api: &str,
         base_url: Option<String>,
         timeout: Option<&Bound<'_, PyAny>>,
         headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let connection = connection(base_url, timeout, headers, http_proxy)?;
-        Self::make("openai", Some(api_key), model, connection, [])
+        // Left out when it says what is so anyway: equal configurations have equal settings.
+        let api = Some(api).filter(|api| *api != "chat").map(str::to_owned);
+        Self::make("openai", Some(api_key), model, connection, [("api", api)])
     }
 
     /// Anthropic.

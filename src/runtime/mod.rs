@@ -23,6 +23,7 @@
 
 mod callback;
 mod extensions;
+mod farewell;
 mod settings;
 mod slot;
 mod task;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+pub use farewell::{Farewell, say_farewells};
 pub use settings::Settings;
 pub use slot::{generation, is_started};
 pub use task::Task;

@@ -13,6 +13,7 @@ KEY = "sk-0123456789abcdef0123"
 ECHO = "echo: "  # the simulator answers with the last user message behind this
 KINDS = [
     "openai",
+    "openai-responses",
     "anthropic",
     "azure-chat",
     "azure-responses",
@@ -27,6 +28,10 @@ def config(kind: str, server: Server, **extra: Any) -> LlmConfig:
         return LlmConfig.openai(KEY, "m", base_url=server.openai_url, **extra)
     if kind == "anthropic":
         return LlmConfig.anthropic(KEY, "m", base_url=server.base_url, **extra)
+    if kind == "openai-responses":
+        return LlmConfig.openai(KEY, "m", api="responses", base_url=server.openai_url, **extra)
+    if kind == "replicate":
+        return LlmConfig.replicate(KEY, base_url=server.openai_url, **extra)
     if kind == "azure-chat":
         return LlmConfig.azurellm(KEY, "prod-chat", server.base_url + "//", **extra)
     if kind == "azure-responses":

@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) headers: BTreeMap<String, String>,
     /// Length of embeddings where the request does not say.
     pub(crate) dimensions: Option<usize>,
+    /// How often a Replicate prediction is looked at before it is over; with 0 it is over at once.
+    pub(crate) polls: u64,
     /// What `/api/tags` and `/v1/models` list; default `llama3.2:latest`.
     pub(crate) models: Option<Vec<String>>,
 }

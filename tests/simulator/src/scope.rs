@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use crate::behaviour::Behaviour;
+use crate::dialect::Predictions;
 use crate::log::{Entry, Log, Stats};
 
 /// More live scopes than any test run needs; beyond it requests are refused.
@@ -40,6 +41,7 @@ pub(crate) struct Scope {
     behaviour: RwLock<Arc<Behaviour>>,
     pub(crate) log: Log,
     pub(crate) stats: Stats,
+    pub(crate) predictions: Predictions,
 }
 
 impl Scopes {
@@ -85,6 +87,7 @@ impl Scope {
         self.set_behaviour(Behaviour::default());
         self.log.clear();
         self.stats.clear();
+        self.predictions.clear();
     }
 }
 

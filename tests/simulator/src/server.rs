@@ -19,7 +19,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -142,6 +142,7 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
     let defaults = connection.scopes.defaults;
     let behaviour = scope.behaviour();
     let due = Instant::now() + behaviour.latency(defaults.latency_ms);
+    let host = head.headers.get(HOST).cloned();
     let entry = defaults.log.then(|| Entry {
         method: head.method.to_string(),
         path: match head.uri.query() {
@@ -188,7 +189,15 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
         Decision::Answer | Decision::Fault(Fault::Truncate) => {
             let answer = match &settings.body {
                 Some(scripted) => dialect::scripted(text_of(scripted)),
-                None => dialect::answer(&head.method, path, &body, settings, defaults.dimensions),
+                None => {
+                    let place = dialect::Place {
+                        host: host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default(),
+                        prefix: head.uri.path().strip_suffix(path).unwrap_or_default(),
+                        predictions: &scope.predictions,
+                    };
+                    let dimensions = defaults.dimensions;
+                    dialect::answer(&head.method, path, &body, settings, dimensions, &place)
+                }
             };
             (answer, Vec::new())
         }

@@ -13,6 +13,7 @@ mod anthropic;
 mod gemini;
 mod ollama;
 mod openai;
+mod replicate;
 
 use std::borrow::Cow;
 
@@ -23,6 +24,14 @@ use serde_json::value::RawValue;
 
 use crate::answer::{Answer, JSON};
 use crate::behaviour::Settings;
+pub(crate) use replicate::Predictions;
+
+/// What an answer may have to know beside the request: where the scope is, and what it remembers.
+pub(crate) struct Place<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) prefix: &'a str,
+    pub(crate) predictions: &'a Predictions,
+}
 
 /// Answers one provider request.
 pub(crate) fn answer(
@@ -31,6 +40,7 @@ pub(crate) fn answer(
     body: &[u8],
     settings: &Settings,
     dimensions: usize,
+    place: &Place<'_>,
 ) -> Answer {
     let dimensions = settings.dimensions.unwrap_or(dimensions);
     let outcome = match method.as_str() {
@@ -44,6 +54,8 @@ pub(crate) fn answer(
         "POST" if path.ends_with("/api/pull") => ollama::pull(body),
         "GET" if path.ends_with("/api/tags") => Ok(ollama::tags(settings)),
         "GET" if path.ends_with("/models") => Ok(openai::models(settings)),
+        "POST" if path.ends_with("/predictions") => replicate::create(path, body, settings, place),
+        verb if path.contains("/predictions/") => replicate::existing(verb, path, settings, place),
         _ => Err((StatusCode::NOT_FOUND, format!("Unknown request URL: {method} {path}"))),
     };
     outcome.unwrap_or_else(|(status, message)| {
@@ -188,7 +200,8 @@ mod tests {
     fn ask(path: &str, body: &Value, settings: &Value) -> (u16, String) {
         let settings: Settings = serde_json::from_value(settings.clone()).unwrap();
         let body = body.to_string();
-        let answer = answer(&Method::POST, path, body.as_bytes(), &settings, 4);
+        let place = Place { host: "h", prefix: "", predictions: &Predictions::default() };
+        let answer = answer(&Method::POST, path, body.as_bytes(), &settings, 4, &place);
         (answer.status.as_u16(), String::from_utf8(answer.frames.concat()).unwrap())
     }
 
