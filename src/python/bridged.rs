@@ -28,7 +28,7 @@ use self::vectors::BridgedEmbedding;
 use super::bridge;
 use crate::dialect::openai_chat::{self, Wire};
 use crate::embeddings::EmbeddingModel;
-use crate::error::Result;
+use crate::error::{Advice, Kind, Result};
 use crate::llm::{BoxFuture, ChatModel};
 use crate::providers::{Connection, LlmConfig, check_key};
 use crate::secret::ApiKey;
@@ -233,9 +233,14 @@ impl ChatModel for BridgedChat {
 
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
         Box::pin(async {
-            self.ask(request)
-                .await
-                .map_err(|error| error.with_prefix(BLAME).with_provider(PROVIDER))
+            self.ask(request).await.map_err(|error| {
+                let error = error.with_prefix(BLAME).with_provider(PROVIDER);
+                match error.kind() {
+                    // The model may still be at work on it: asking again would pay twice.
+                    Kind::Timeout => error.with_advice(Advice::Never),
+                    _ => error,
+                }
+            })
         })
     }
 }
