@@ -415,6 +415,54 @@ class LlmConfig:
         """
 
     @staticmethod
+    def huggingface(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> LlmConfig:
+        """Hugging Face's inference providers, through the package `huggingface_hub`.
+
+        Requests go to `chat` of a `graphbit.providers.huggingface.llm.HuggingfaceLLM`, which is made
+        here and gets the keyword arguments; `provider()` is `python_bridge`. No streaming. Equal only
+        to itself.
+
+        Args:
+            api_key: At least 10 bytes.
+            model: Default `microsoft/DialoGPT-medium`.
+
+        Raises:
+            ImportError: The package is missing: `pip install 'graphbit[huggingface]'`.
+            RuntimeError: The class refused its arguments.
+        """
+
+    @staticmethod
+    def litellm(
+        api_key: str | None = None,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> LlmConfig:
+        """Whatever the package `litellm` speaks to.
+
+        As `huggingface`, through `graphbit.providers.litellm.llm.LiteLLMLLM`. The key and the keyword
+        arguments are passed to every call of litellm (`base_url` as `api_base`, `headers` as
+        `extra_headers`); no environment variable is written.
+
+        Args:
+            api_key: At least 8 bytes. Without it litellm reads the service's environment variable.
+            model: litellm's name for it, such as `anthropic/claude-sonnet-4-5`; default `gpt-3.5-turbo`.
+
+        Raises:
+            ImportError: The package is missing: `pip install 'graphbit[litellm]'`.
+            RuntimeError: The class refused its arguments.
+        """
+
+    @staticmethod
     def openai_compatible(
         base_url: str,
         model: str,
@@ -458,7 +506,10 @@ class LlmConfig:
         """The model's or deployment's name."""
 
     def cleanup(self) -> bool:
-        """Always `False`: nothing needs cleaning. Kept for programs that call it."""
+        """Kept for programs that call it; nothing needs cleaning, and clients go on working.
+
+        `True` the first time on a `huggingface` configuration, else `False`.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -820,6 +871,44 @@ class EmbeddingConfig:
             endpoint: The resource's address.
             model: For display only.
             api_version: Default `2024-02-01`.
+        """
+
+    @staticmethod
+    def huggingface(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> EmbeddingConfig:
+        """Hugging Face's inference providers, as `LlmConfig.huggingface`.
+
+        Requests go to `embed` and `embed_many` of a
+        `graphbit.providers.huggingface.embeddings.HuggingfaceEmbeddings`.
+
+        Args:
+            api_key: At least 10 bytes.
+            model: Default `sentence-transformers/all-MiniLM-L6-v2`.
+        """
+
+    @staticmethod
+    def litellm(
+        api_key: str,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> EmbeddingConfig:
+        """Whatever the package `litellm` speaks to, as `LlmConfig.litellm`.
+
+        Requests go to `embed` and `embed_many` of a
+        `graphbit.providers.litellm.embeddings.LiteLLMEmbeddings`.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `text-embedding-3-small`.
         """
 
     @staticmethod

@@ -202,7 +202,10 @@ class StoreError(GraphbitError, RuntimeError, ValueError):
 
 
 class CallbackError(GraphbitError, RuntimeError):
-    """A callable of the caller's failed. What it raised itself is passed on as it is instead."""
+    """A call into a Python library failed; what it raised is the `__cause__`.
+
+    What a callable of the caller's raises is passed on as it is instead.
+    """
 
     kind = "callback"
 

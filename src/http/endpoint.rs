@@ -34,6 +34,8 @@ pub struct Endpoint {
 
 pub(super) struct Inner {
     pub(super) provider: &'static str,
+    url: Url,
+    /// The same, as the HTTP library takes it.
     target: Uri,
     /// The URL without query, fragment and credentials, for messages.
     pub(super) shown: String,
@@ -99,17 +101,13 @@ impl Endpoint {
         check(&settings.timeouts)?;
 
         url.set_fragment(None);
-        let target: Uri = url.as_str().parse().map_err(|reason| {
-            refused(format_args!(
-                "the URL '{}' is unusable ({reason})",
-                without_secrets(url.as_str())
-            ))
-        })?;
-        let mut shown = url;
+        let target = target(&url)?;
+        let mut shown = url.clone();
         shown.set_query(None);
         Ok(Self {
             inner: Arc::new(Inner {
                 provider,
+                url,
                 target,
                 shown: secrets.redact(shown.into()),
                 headers,
@@ -133,7 +131,7 @@ impl Endpoint {
     /// address found in an answer must not carry the key away.
     pub fn at(&self, url: &str) -> Result<Self> {
         let inner = &self.inner;
-        let joined = inner.url.join(url).map_err(|reason| {
+        let mut joined = inner.url.join(url).map_err(|reason| {
             let shown = without_secrets(url);
             let text = format_args!("the URL '{shown}' is unusable ({reason})");
             refused(text).with_provider(inner.provider)
@@ -143,13 +141,15 @@ impl Endpoint {
             let text = format_args!("the URL '{shown}' leads away from {}", inner.shown);
             return Err(refused(text).with_provider(inner.provider));
         }
+        joined.set_fragment(None);
+        let target = target(&joined).map_err(|error| error.with_provider(inner.provider))?;
         let mut shown = joined.clone();
         shown.set_query(None);
-        shown.set_fragment(None);
         Ok(Self {
             inner: Arc::new(Inner {
                 provider: inner.provider,
                 url: joined,
+                target,
                 shown: inner.secrets.redact(shown.into()),
                 headers: inner.headers.clone(),
                 secrets: inner.secrets.clone(),
@@ -217,8 +217,8 @@ impl Endpoint {
     #[must_use]
     pub fn may_have_arrived(error: &Error) -> bool {
         std::error::Error::source(error)
-            .and_then(|source| source.downcast_ref::<reqwest::Error>())
-            .is_none_or(|cause| !cause.is_connect() && !cause.is_builder())
+            .and_then(|source| source.downcast_ref::<hyper_util::client::legacy::Error>())
+            .is_none_or(|cause| !cause.is_connect())
     }
 
     async fn receive(&self, method: Method, body: Option<Bytes>) -> Result<ByteStream> {
@@ -389,6 +389,13 @@ fn parse_url(text: &str) -> Result<Url> {
         )));
     }
     Ok(url)
+}
+
+fn target(url: &Url) -> Result<Uri> {
+    url.as_str().parse().map_err(|reason| {
+        let shown = without_secrets(url.as_str());
+        refused(format_args!("the URL '{shown}' is unusable ({reason})"))
+    })
 }
 
 /// What may be shown of a text that was meant to be a URL but could not be taken apart.

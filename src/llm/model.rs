@@ -1,5 +1,6 @@
 //! What a chat model is to this crate.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub type ChatStream = Pin<Box<dyn Stream<Item = Result<ChatEvent>> + Send>>;
 
 /// Something that answers chat requests. Implementations make one attempt and judge nothing: retry,
 /// breaker and statistics belong to [`super::LlmClient`].
-pub trait ChatModel: Send + Sync + 'static {
+pub trait ChatModel: Any + Send + Sync {
     /// Who answers (`"openai"`).
     fn provider(&self) -> &str;
 

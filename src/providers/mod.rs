@@ -132,7 +132,7 @@ impl Connection {
 }
 
 /// Checks a key's length, in bytes, as every constructor does.
-fn check_key(label: &str, shortest: usize, key: &ApiKey) -> Result<()> {
+pub(crate) fn check_key(label: &str, shortest: usize, key: &ApiKey) -> Result<()> {
     let problem = match key.expose().len() {
         _ if shortest == 0 => return Ok(()),
         0 => "cannot be empty",

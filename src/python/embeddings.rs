@@ -14,8 +14,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
-use super::bridge;
 use super::connection::connection;
+use super::{bridge, bridged};
 use crate::embeddings::{
     self, BoxFuture, EmbedOptions, EmbeddingModel, GroupsOutcome, OnError, OnProgress,
 };
@@ -125,6 +125,40 @@ impl EmbeddingConfig {
         let options = providers::GeminiOptions { dimensions, task_type };
         let key = ApiKey::new(api_key);
         Ok(Self::from_model(providers::gemini(key, model, options, &connection)?))
+    }
+
+    /// Hugging Face's inference providers, through `huggingface_hub` and the class
+    /// `graphbit.providers.huggingface.embeddings.HuggingfaceEmbeddings`.
+    #[staticmethod]
+    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None))]
+    fn huggingface(
+        py: Python<'_>,
+        api_key: String,
+        model: Option<String>,
+        base_url: Option<String>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let connection = connection(base_url, timeout, headers, None)?;
+        let backend = &bridged::HUGGINGFACE;
+        Ok(Self::from_model(bridged::embeddings(py, backend, api_key, model, &connection)?))
+    }
+
+    /// Whatever `litellm` speaks to, through the class
+    /// `graphbit.providers.litellm.embeddings.LiteLLMEmbeddings`.
+    #[staticmethod]
+    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None))]
+    fn litellm(
+        py: Python<'_>,
+        api_key: String,
+        model: Option<String>,
+        base_url: Option<String>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let connection = connection(base_url, timeout, headers, None)?;
+        let backend = &bridged::LITELLM;
+        Ok(Self::from_model(bridged::embeddings(py, backend, api_key, model, &connection)?))
     }
 
     /// A model that runs in this process, without network or key. "wordllama" (the default; weights MIT,
@@ -373,16 +407,16 @@ fn options(
 }
 
 /// Cuts a long conversion into slices between which other threads may run.
-struct Slices {
+pub(super) struct Slices {
     begun: Instant,
 }
 
 impl Slices {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { begun: Instant::now() }
     }
 
-    fn breathe(&mut self, py: Python<'_>) {
+    pub(super) fn breathe(&mut self, py: Python<'_>) {
         if self.begun.elapsed() >= SLICE {
             bridge::breathe(py);
             self.begun = Instant::now();

@@ -2,7 +2,9 @@
 //!
 //! The classes are ordinary Python (`graphbit/exceptions.py`), so that they pickle and carry fields;
 //! this file looks them up by the kind's word. An exception that a user's callback raised is handed
-//! back as it was.
+//! back as it was; one that has been given words of ours ([`Cause`]) becomes the new one's cause.
+
+use std::fmt;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -13,16 +15,34 @@ use crate::error::{Error, Kind};
 
 /// The Python exception for an error of the core.
 pub(super) fn to_py_err(mut error: Error) -> PyErr {
-    if error.kind() == Kind::Callback
-        && let Some(source) = error.take_source()
-    {
+    let mut cause = None;
+    if let Some(source) = error.take_source() {
         match source.downcast::<PyErr>() {
-            Ok(raised) => return *raised,
-            Err(other) => error = error.with_source(other),
+            Ok(raised) if error.kind() == Kind::Callback => return *raised,
+            Ok(_) => {}
+            Err(source) => cause = source.downcast::<Cause>().ok(),
         }
     }
-    Python::attach(|py| build(py, &error).unwrap_or_else(|failed| failed))
+    Python::attach(|py| {
+        let raised = build(py, &error).unwrap_or_else(|failed| failed);
+        if let Some(cause) = cause {
+            raised.set_cause(py, Some(cause.0));
+        }
+        raised
+    })
 }
+
+/// The source of an error that is to be raised from it, as `raise ... from` does.
+#[derive(Debug)]
+pub(super) struct Cause(pub(super) PyErr);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {}
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 
-use super::bridge;
 use super::chat_types::read_answer;
 use super::connection::connection;
+use super::{bridge, bridged};
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::Result;
 use crate::llm::{BoxFuture, ChatModel};
@@ -306,6 +306,38 @@ impl PyLlmConfig {
         Self::make("ollama", None, model, connection, [])
     }
 
+    /// Hugging Face's inference providers, through `huggingface_hub` and the class
+    /// `graphbit.providers.huggingface.llm.HuggingfaceLLM`.
+    #[staticmethod]
+    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None))]
+    fn huggingface(
+        py: Python<'_>,
+        api_key: String,
+        model: Option<String>,
+        base_url: Option<String>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let connection = connection(base_url, timeout, headers, None)?;
+        let backend = &bridged::HUGGINGFACE;
+        Ok(Self::from_model(bridged::chat(py, backend, Some(api_key), model, &connection)?))
+    }
+
+    /// Whatever `litellm` speaks to, through the class `graphbit.providers.litellm.llm.LiteLLMLLM`.
+    #[staticmethod]
+    #[pyo3(signature = (api_key=None, model=None, *, base_url=None, timeout=None, headers=None))]
+    fn litellm(
+        py: Python<'_>,
+        api_key: Option<String>,
+        model: Option<String>,
+        base_url: Option<String>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let connection = connection(base_url, timeout, headers, None)?;
+        Ok(Self::from_model(bridged::chat(py, &bridged::LITELLM, api_key, model, &connection)?))
+    }
+
     /// Any server that speaks OpenAI's chat completions below `base_url`.
     #[staticmethod]
     #[pyo3(signature = (base_url, model, api_key=None, *, timeout=None, headers=None, http_proxy=None))]
@@ -353,10 +385,10 @@ impl PyLlmConfig {
         self.0.model_name()
     }
 
-    /// Nothing needs cleaning; kept for programs that call it. Always `False`.
-    #[expect(clippy::unused_self, reason = "a method in Python")]
+    /// Nothing needs cleaning; kept for programs that call it. `True` the first time on a `huggingface`
+    /// configuration, as in GraphBit, else `False`. Everything stays usable.
     fn cleanup(&self) -> bool {
-        false
+        bridged::cleanup(&self.0)
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -370,8 +402,8 @@ impl PyLlmConfig {
         exc_val: Option<&Bound<'_, PyAny>>,
         exc_tb: Option<&Bound<'_, PyAny>>,
     ) -> bool {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.cleanup()
+        let _ = (exc_type, exc_val, exc_tb, self.cleanup());
+        false
     }
 
     fn __hash__(&self) -> u64 {

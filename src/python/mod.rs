@@ -4,6 +4,7 @@
 //! anything the core could decide, and nothing outside this folder knows that Python exists.
 
 mod bridge;
+mod bridged;
 mod chat_types;
 mod connection;
 mod courier;
