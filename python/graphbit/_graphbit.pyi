@@ -264,8 +264,10 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """Fireworks. The key has at least 8 bytes; the model defaults to
-        `accounts/fireworks/models/llama-v3p1-8b-instruct`."""
+        """Fireworks. The key has at least 8 bytes.
+
+        The model defaults to `accounts/fireworks/models/llama-v3p1-8b-instruct`.
+        """
 
     @staticmethod
     def togetherai(
@@ -289,7 +291,7 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """xAI. The key has at least 8 bytes; the model defaults to `grok-4`."""
+        """Grok, by xAI. The key has at least 8 bytes; the model defaults to `grok-4`."""
 
     @staticmethod
     def mistralai(
@@ -340,8 +342,10 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """AI21. The key has at least 8 bytes; the model defaults to `jamba-mini`; the organization travels in a
-        header."""
+        """AI21. The key has at least 8 bytes; the model defaults to `jamba-mini`.
+
+        The organization travels in a header.
+        """
 
     @staticmethod
     def replicate(
@@ -373,8 +377,10 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """ByteDance's ModelArk. The key has at least 8 bytes; the model defaults to `seed-1-6-250915`; the
-        region is part of `base_url`."""
+        """ByteDance's ModelArk. The key has at least 8 bytes; the model defaults to `seed-1-6-250915`.
+
+        The region is part of `base_url`.
+        """
 
     @staticmethod
     def azurellm(
