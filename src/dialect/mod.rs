@@ -14,9 +14,11 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+pub mod cohere_embeddings;
 pub mod embeddings;
 pub(crate) mod lenient;
 pub mod ollama;
+pub mod ollama_embeddings;
 pub mod openai_chat;
 pub mod openai_responses;
 
