@@ -14,7 +14,7 @@
 
 use serde::Deserialize;
 
-use super::embeddings::{Row, Vector, assemble, count, missing, parse};
+use super::embeddings::{Lifted, Row, Vector, assemble, count, missing, parse};
 use super::lenient;
 use crate::error::Result;
 use crate::types::{EmbeddingUsage, Embeddings};
@@ -50,11 +50,12 @@ struct Billed {
 /// # Errors
 /// As [`super::embeddings::decode`].
 pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
-    let answer: Answer<'_> = parse(body, label)?;
+    let lifted = Lifted::new(body);
+    let answer: Answer<'_> = parse(&lifted, label)?;
     let vectors = answer.embeddings.and_then(|by_type| by_type.base64.or(by_type.float));
     let vectors = vectors.ok_or_else(|| missing(body, "embeddings", label))?;
     let rows = vectors.into_iter().map(|embedding| Row { index: None, embedding }).collect();
-    let vectors = assemble(rows, texts, label)?;
+    let vectors = assemble(rows, &lifted, texts, label)?;
     let billed = answer.meta.and_then(|meta| meta.billed_units);
     let tokens = count(billed.and_then(|billed| billed.input_tokens));
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };

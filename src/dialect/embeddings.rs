@@ -16,6 +16,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+mod lift;
 #[cfg(test)]
 mod tests;
 mod vector;
@@ -29,6 +30,7 @@ use super::lenient;
 use crate::error::{Error, Kind, Result};
 use crate::types::{EmbeddingUsage, Embeddings, Matrix};
 
+pub(super) use lift::Lifted;
 pub(super) use vector::Vector;
 
 /// What is shown of an answer that has no vectors.
@@ -121,9 +123,10 @@ struct Tokens {
 /// format from <label>`, `Invalid embedding format` or `No embeddings returned`. It may quote the
 /// server; the caller redacts it.
 pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
-    let answer: Answer<'_> = parse(body, label)?;
+    let lifted = Lifted::new(body);
+    let answer: Answer<'_> = parse(&lifted, label)?;
     let rows = answer.data.ok_or_else(|| missing(body, "data", label))?;
-    let vectors = assemble(rows, texts, label)?;
+    let vectors = assemble(rows, &lifted, texts, label)?;
     let tokens = answer.usage.unwrap_or_default();
     let total = count(tokens.total_tokens);
     // Voyage and Jina may give the total alone; all of it is the prompt's.
@@ -132,8 +135,8 @@ pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
 }
 
 /// The body in the shape of a dialect.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], label: &str) -> Result<T> {
-    serde_json::from_slice(body).map_err(|reason| {
+pub(super) fn parse<'a, T: Deserialize<'a>>(lifted: &'a Lifted<'_>, label: &str) -> Result<T> {
+    lifted.parse().map_err(|reason| {
         Error::new(Kind::Decode, format!("Failed to parse {label} response: {reason}"))
     })
 }
@@ -151,7 +154,12 @@ pub(super) fn count(tokens: Option<lenient::Count>) -> u64 {
 }
 
 /// One matrix of `texts` rows, each in the place of its text.
-pub(super) fn assemble(rows: Vec<Row<'_>>, texts: usize, label: &str) -> Result<Matrix> {
+pub(super) fn assemble(
+    rows: Vec<Row<'_>>,
+    lifted: &Lifted<'_>,
+    texts: usize,
+    label: &str,
+) -> Result<Matrix> {
     let refuse = |text: String| Error::new(Kind::Decode, text);
     if rows.is_empty() {
         return Err(refuse("No embeddings returned".to_owned()));
@@ -163,59 +171,65 @@ pub(super) fn assemble(rows: Vec<Row<'_>>, texts: usize, label: &str) -> Result<
         );
         return Err(refuse(text));
     }
-    let places = places(&rows).ok_or_else(|| {
+    let order = order(&rows).ok_or_else(|| {
         let last = texts.saturating_sub(1);
         refuse(format!("Invalid response format from {label}: the indexes are not 0 to {last}"))
     })?;
-    let invalid = |(row, fault): (usize, String)| {
+    let vectors = matrix(rows, lifted).map_err(|(row, fault)| {
         refuse(format!("Invalid embedding format: embedding {row} {fault}"))
-    };
-    matrix(rows, places.as_deref()).map_err(invalid)
+    })?;
+    match order {
+        None => Ok(vectors),
+        Some(order) => reordered(&vectors, &order),
+    }
 }
 
-/// The place of each received row: `Some(None)` when the rows are in order already, `None` when the
-/// indexes make no sense. Servers that send no index, or 0 for every row, mean "as received".
+/// Received position of each text's row: `Some(None)` when the rows are in order already, `None` when
+/// the indexes make no sense. Servers that send no index, or 0 for every row, mean "as received".
 #[expect(clippy::option_option, reason = "two different absences, named above")]
-fn places(rows: &[Row<'_>]) -> Option<Option<Vec<usize>>> {
+fn order(rows: &[Row<'_>]) -> Option<Option<Vec<usize>>> {
     let in_order =
         rows.iter().enumerate().all(|(position, row)| row.index.is_none_or(|i| i == position));
     if in_order || rows.iter().all(|row| row.index.is_none_or(|index| index == 0)) {
         return Some(None);
     }
-    let mut taken = vec![false; rows.len()];
-    let mut places = Vec::with_capacity(rows.len());
-    for row in rows {
-        let place = row.index?;
-        if std::mem::replace(taken.get_mut(place)?, true) {
+    let mut order = vec![usize::MAX; rows.len()];
+    for (position, row) in rows.iter().enumerate() {
+        let place = order.get_mut(row.index?)?;
+        if std::mem::replace(place, position) != usize::MAX {
             return None;
         }
-        places.push(place);
     }
-    Some(Some(places))
+    Some(Some(order))
 }
 
-/// Writes every vector to its place, or says what is wrong with which row.
-fn matrix(
-    rows: Vec<Row<'_>>,
-    places: Option<&[usize]>,
-) -> std::result::Result<Matrix, (usize, String)> {
+/// One matrix of all rows as received, or the number and the fault of the first bad row.
+fn matrix(rows: Vec<Row<'_>>, lifted: &Lifted<'_>) -> std::result::Result<Matrix, (usize, String)> {
     let texts = rows.len();
-    let dimensions = rows.first().map_or(Ok(0), |row| row.embedding.dimensions());
-    let dimensions = dimensions.map_err(|fault| (0, fault.to_owned()))?;
-    if dimensions == 0 {
-        return Err((0, "is empty".to_owned()));
-    }
-    let mut data = vec![0.0; texts.saturating_mul(dimensions)];
-    let mut scratch = Vec::new();
+    let (mut data, mut scratch) = (Vec::new(), Vec::new());
+    let mut dimensions = 0;
     for (number, row) in rows.into_iter().enumerate() {
-        let values = row.embedding.dimensions().map_err(|fault| (number, fault.to_owned()))?;
+        let fault = |fault: &str| (number, fault.to_owned());
+        let values = row.embedding.dimensions(lifted).map_err(fault)?;
+        if values == 0 {
+            return Err(fault("is empty"));
+        }
+        if number == 0 {
+            dimensions = values;
+            data.reserve_exact(texts.saturating_mul(dimensions));
+        }
         if values != dimensions {
             return Err((number, format!("has {values} values, the first has {dimensions}")));
         }
-        let place = places.map_or(number, |places| places.get(number).copied().unwrap_or(number));
-        let start = place.saturating_mul(dimensions);
-        let place = data.get_mut(start..start.saturating_add(dimensions)).unwrap_or_default();
-        row.embedding.write_to(place, &mut scratch).map_err(|fault| (number, fault.to_owned()))?;
+        row.embedding.append_to(&mut data, lifted, &mut scratch).map_err(fault)?;
     }
     Matrix::new(data, texts, dimensions).map_err(|error| (0, error.message().to_owned()))
+}
+
+fn reordered(matrix: &Matrix, order: &[usize]) -> Result<Matrix> {
+    let mut data = Vec::with_capacity(matrix.as_slice().len());
+    for &position in order {
+        data.extend_from_slice(matrix.row(position).unwrap_or_default());
+    }
+    Matrix::new(data, matrix.rows(), matrix.dimensions())
 }

@@ -10,7 +10,7 @@
 
 use serde::Deserialize;
 
-use super::embeddings::{Row, Vector, assemble, count, missing, parse};
+use super::embeddings::{Lifted, Row, Vector, assemble, count, missing, parse};
 use super::lenient;
 use crate::error::Result;
 use crate::types::{EmbeddingUsage, Embeddings};
@@ -27,10 +27,11 @@ struct Answer<'a> {
 /// # Errors
 /// As [`super::embeddings::decode`].
 pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
-    let answer: Answer<'_> = parse(body, label)?;
+    let lifted = Lifted::new(body);
+    let answer: Answer<'_> = parse(&lifted, label)?;
     let vectors = answer.embeddings.ok_or_else(|| missing(body, "embeddings", label))?;
     let rows = vectors.into_iter().map(|embedding| Row { index: None, embedding }).collect();
-    let vectors = assemble(rows, texts, label)?;
+    let vectors = assemble(rows, &lifted, texts, label)?;
     let tokens = count(answer.prompt_eval_count);
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
     Ok(Embeddings { vectors, usage })

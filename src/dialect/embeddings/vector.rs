@@ -8,10 +8,10 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
+use super::lift::Lifted;
+
 /// Why a vector cannot be used, to stand behind "embedding 3 ".
 type Fault = &'static str;
-
-const NOT_BASE64: Fault = "is not valid base64";
 
 /// A vector as it came.
 pub(in crate::dialect) enum Vector<'a> {
@@ -54,50 +54,52 @@ impl<'de> Visitor<'de> for Either {
 
 impl Vector<'_> {
     /// The number of values, which for base64 is told by its length.
-    pub(super) fn dimensions(&self) -> Result<usize, Fault> {
+    pub(super) fn dimensions(&self, lifted: &Lifted<'_>) -> Result<usize, Fault> {
         match self {
             Self::Floats(floats) => Ok(floats.len()),
             Self::Base64(text) => {
-                let digits = text.trim_end_matches('=').len();
+                let text = lifted.string(text);
+                let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+                let digits = text.len() - padding;
                 let bytes = digits / 4 * 3 + (digits % 4).saturating_sub(1);
-                if bytes % 4 == 0 {
-                    Ok(bytes / 4)
-                } else {
-                    Err("is not a whole number of 32-bit floats")
-                }
+                let whole = "is not a whole number of 32-bit floats";
+                if bytes.is_multiple_of(4) { Ok(bytes / 4) } else { Err(whole) }
             }
         }
     }
 
-    /// Writes the values to `place`, which has the length of [`Vector::dimensions`]. `scratch` is
-    /// memory to reuse for the next vector.
-    pub(super) fn write_to(self, place: &mut [f32], scratch: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Appends the values, as many as [`Vector::dimensions`] says. `scratch` is memory to reuse for the
+    /// next vector.
+    pub(super) fn append_to(
+        self,
+        values: &mut Vec<f32>,
+        lifted: &Lifted<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let start = values.len();
         match self {
-            Self::Floats(floats) => place.copy_from_slice(&floats),
+            Self::Floats(floats) => values.extend_from_slice(&floats),
             Self::Base64(text) => {
+                let text = lifted.string(&text);
                 scratch.resize(text.len(), 0);
                 let out = base64_simd::Out::from_slice(scratch);
                 let decoded;
                 // The strict decoder is the fast one; missing padding is still understood.
-                let bytes = match base64_simd::STANDARD.decode(text.as_bytes(), out) {
+                let bytes = match base64_simd::STANDARD.decode(text, out) {
                     Ok(bytes) => &*bytes,
                     Err(_) => {
-                        decoded = base64_simd::forgiving_decode_to_vec(text.as_bytes())
-                            .map_err(|_| NOT_BASE64)?;
+                        decoded = base64_simd::forgiving_decode_to_vec(text)
+                            .map_err(|_| "is not valid base64")?;
                         decoded.as_slice()
                     }
                 };
-                let (values, rest) = bytes.as_chunks::<4>();
-                if values.len() != place.len() || !rest.is_empty() {
-                    return Err(NOT_BASE64);
-                }
-                for (place, value) in place.iter_mut().zip(values) {
-                    *place = f32::from_le_bytes(*value);
-                }
+                let (floats, _) = bytes.as_chunks::<4>();
+                values.extend(floats.iter().map(|value| f32::from_le_bytes(*value)));
             }
         }
+        let added = values.get(start..).unwrap_or_default();
         // Not `all`, which would look at one value after the other.
-        let finite = place.iter().fold(true, |finite, value| finite & value.is_finite());
+        let finite = added.iter().fold(true, |finite, value| finite & value.is_finite());
         if finite { Ok(()) } else { Err("holds a value that is not a finite number") }
     }
 }
