@@ -836,8 +836,21 @@ class _EmbeddingStats(TypedDict):
 class EmbeddingConfig:
     """Which embedding model answers. Made by its static methods only; never shows the key.
 
-    `base_url`, `timeout` (default 30 s for one request), `headers` and `http_proxy` are as for
-    `LlmConfig`.
+    `base_url`, `timeout` (seconds for one request; default 30, with Ollama 120), `headers` and `http_proxy`
+    are as for `LlmConfig`. A key is measured in bytes: an empty or short one is a `ValueError`. Equal
+    arguments make equal configurations.
+
+    Keywords of several providers:
+        dimensions: Values a vector shall have, for models that can; an answer of another length is a
+            `ResponseError`. Default: the model's own.
+        encoding_format: How vectors travel. `base64` is smaller and quicker to read and the default where the
+            provider knows it; numbers are understood all the same, and a server that refuses the word is
+            asked again without it.
+        truncate: Whether the server may cut a text that is too long for the model. By default it is
+            refused, since the vector of half a text looks like any other.
+
+    A configuration pickles without its key, which is read from the provider's environment variable where
+    the pickle is loaded (`ConfigurationError` if it is not set there). See `with_portable_key`.
     """
 
     @staticmethod
@@ -845,6 +858,8 @@ class EmbeddingConfig:
         api_key: str,
         model: str | None = None,
         *,
+        dimensions: int | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
         base_url: str | None = None,
         timeout: float | timedelta | None = None,
         headers: Mapping[str, str] | None = None,
@@ -865,6 +880,9 @@ class EmbeddingConfig:
         model: str | None = None,
         api_version: str | None = None,
         *,
+        dimensions: int | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        base_url: str | None = None,
         timeout: float | timedelta | None = None,
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
@@ -874,7 +892,7 @@ class EmbeddingConfig:
         Args:
             api_key: At least 8 bytes.
             deployment_name: Stands for the model.
-            endpoint: The resource's address.
+            endpoint: The resource's address; `base_url` replaces it.
             model: For display only.
             api_version: Default `2024-02-01`.
         """
@@ -935,8 +953,125 @@ class EmbeddingConfig:
             base_url: For example `http://localhost:8000/v1`.
             model: What the server calls it.
             api_key: Sent as bearer token when given.
-            encoding_format: How vectors travel; sent only when given, both forms are understood.
-            dimensions: Shortens the vectors where the server can; sent only when given.
+            encoding_format: Sent only when given, as is `dimensions`.
+        """
+
+    @staticmethod
+    def ollama(
+        model: str | None = None,
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """Ollama (`/api/embed`), at `base_url`, else at `OLLAMA_HOST`, else on this machine.
+
+        Args:
+            model: Default `nomic-embed-text`. It is not downloaded: a missing one is a `NotFoundError`.
+        """
+
+    @staticmethod
+    def cohere(
+        api_key: str,
+        model: str | None = None,
+        *,
+        input_type: str | None = None,
+        dimensions: int | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        truncate: bool = False,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """Cohere (`/v2/embed`); vectors travel as numbers unless `base64` is asked for.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `embed-v4.0`.
+            input_type: What the texts are for: `search_document` (the default), `search_query`,
+                `classification`, `clustering`.
+        """
+
+    @staticmethod
+    def voyage(
+        api_key: str,
+        model: str | None = None,
+        *,
+        input_type: str | None = None,
+        dimensions: int | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        truncate: bool = False,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """Voyage.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `voyage-4`.
+            input_type: `query`, `document`, or nothing (the default).
+        """
+
+    @staticmethod
+    def mistral(
+        api_key: str,
+        model: str | None = None,
+        *,
+        dimensions: int | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """Mistral; vectors travel as numbers.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `mistral-embed`, which has 1024 dimensions and no others.
+        """
+
+    @staticmethod
+    def jina(
+        api_key: str,
+        model: str | None = None,
+        *,
+        task: str | None = None,
+        dimensions: int | None = None,
+        encoding_format: Literal["base64", "float"] | None = None,
+        truncate: bool = False,
+        base_url: str | None = None,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> EmbeddingConfig:
+        """Jina.
+
+        Args:
+            api_key: At least 8 bytes.
+            model: Default `jina-embeddings-v3`.
+            task: What the vectors are for, such as `retrieval.passage`, `retrieval.query`, `text-matching`;
+                default nothing.
+        """
+
+    @staticmethod
+    def from_env(provider: str | None = None, model: str | None = None) -> EmbeddingConfig:
+        """A provider with its key, and its address if one is set, from the environment.
+
+        Args:
+            provider: A provider's name, such as `openai`. Default: the first of openai, azure, cohere,
+                voyage, mistral, jina and ollama whose variables are set.
+            model: Default the provider's own. For Azure, the deployment's name.
+
+        Raises:
+            ConfigurationError: The variables are not set (the message names them), or there is no such
+                provider.
         """
 
     @staticmethod
@@ -1003,19 +1138,41 @@ class EmbeddingConfig:
     def model(self) -> str:
         """The model's name."""
 
+    def with_portable_key(self) -> EmbeddingConfig:
+        """An equal configuration whose pickles carry the key.
+
+        Without it, a configuration with credentials in its headers or proxy, or with a key that no variable
+        could hold, refuses to pickle (`ConfigurationError`). Treat such a pickle like the key itself.
+        """
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
 @final
 class EmbeddingClient:
-    """Embeds texts, with retries. Share it between threads, event loops and forked children."""
+    """Embeds texts, with retries. Share it between threads, event loops and forked children.
+
+    No request holds more texts or tokens than its provider takes; one that is refused as too large is
+    divided. A text that is too long by itself is a `BadRequestError` that names its position. Errors are told
+    apart by status: `AuthenticationError`, `NotFoundError`, `RateLimitError`, `ServerError`, ...
+    A client pickles as its configuration.
+    """
 
     def __new__(cls, config: EmbeddingConfig) -> Self: ...
     def embed(self, text: str) -> list[float]:
-        """The vector of one text, which must not be empty."""
+        """The vector of one text. An empty text is a `ValueError`."""
 
     def embed_async(self, text: str) -> Future[list[float]]:
         """`embed` without blocking."""
 
     def embed_many(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of many texts, in order, in as few requests as the provider allows."""
+        """The vectors of many texts, in order, in as few requests as the provider allows.
+
+        No texts at all are a `ValueError`, one string in place of a list a `TypeError`.
+        """
 
     def embed_many_async(self, texts: Sequence[str]) -> Future[list[list[float]]]:
         """`embed_many` without blocking."""
@@ -1036,7 +1193,19 @@ class EmbeddingClient:
         Returns:
             A dict of `embeddings`, `errors`, `duration_ms` and `stats`. A failed inner list is `[]` in
             `embeddings` and named in `errors`.
+
+        Raises:
+            ValueError: No inner lists, or a `max_concurrency` of 0.
+            TimeoutError: Nothing at all was finished in time.
         """
+
+    def embed_batch_parallel_async(
+        self,
+        texts_batch: Sequence[Sequence[str]],
+        max_concurrency: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> Future[_Groups]:
+        """`embed_batch_parallel` without blocking."""
 
     def embed_array(
         self,
@@ -1051,7 +1220,7 @@ class EmbeddingClient:
 
         Args:
             texts: The texts.
-            batch_size: Texts a request; default 256.
+            batch_size: Texts a request; default 256, and never more than the provider takes.
             max_concurrency: Requests under way at once; default 16.
             on_error: `raise` raises a failed request's error and cancels the others; `nan` leaves NaN in
                 the rows of failed texts and raises only when every request failed.
@@ -1074,11 +1243,31 @@ class EmbeddingClient:
     def similarity(a: _Vector, b: _Vector) -> float:
         """Cosine similarity of two vectors of equal length; 0.0 when either has no length."""
 
+    @staticmethod
+    def similarity_many(
+        query: _Vector, vectors: Sequence[_Vector] | NDArray[np.floating[Any]]
+    ) -> NDArray[np.float32]:
+        """Cosine similarity of one vector with each of many, in 32-bit arithmetic.
+
+        Args:
+            query: The vector.
+            vectors: A 2-D array with a vector a row, which is read in place when it is of float32 and
+                contiguous (leave it alone meanwhile), or a list of vectors.
+
+        Returns:
+            One number a vector; 0.0 where either has no length.
+
+        Raises:
+            ParameterError: The lengths differ.
+        """
+
     def get_stats(self) -> _EmbeddingStats:
         """Numbers of this client's requests."""
 
     def reset_stats(self) -> None:
         """Sets the counters to zero; the uptime goes on."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 # --- splitters ------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
-//! The embeddings wire format of OpenAI, Azure and everything compatible with them.
+//! The embeddings wire format of OpenAI, Azure and everything compatible with them, and what the other
+//! embedding formats share with it.
 //!
-//! Vectors are accepted as arrays of numbers and as base64 of little-endian 32-bit floats, which is a
-//! quarter of the size and a tenth of the decoding time. The decoder refuses to guess: values that are
+//! Vectors are accepted as arrays of numbers and as base64 of little-endian 32-bit floats, which is less
+//! than half the size and a tenth of the decoding time. The decoder refuses to guess: values that are
 //! not finite numbers, rows of different length, and a row count or `index` that does not fit the
 //! texts are errors, never zeros.
 //!
@@ -15,46 +16,65 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-use std::borrow::Cow;
-use std::fmt;
+mod lift;
+#[cfg(test)]
+mod tests;
+mod vector;
 
 use bytes::Bytes;
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize as DeriveDeserialize, Serialize};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::lenient;
 use crate::error::{Error, Kind, Result};
 use crate::types::{EmbeddingUsage, Embeddings, Matrix};
 
-/// What is shown of an answer that has no `data`.
+pub(super) use lift::Lifted;
+pub(super) use vector::Vector;
+
+/// What is shown of an answer that has no vectors.
 const SHOWN: usize = 200;
 
-/// The fields of a request beside its texts.
-#[derive(Clone, Copy, Debug, Default)]
+/// Everything a request says beside its texts.
+#[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Model name; absent where the URL names a deployment.
     pub model: Option<&'a str>,
-    /// `"base64"` or `"float"`; absent leaves it to the server.
-    pub encoding_format: Option<&'a str>,
-    /// Shortens the vectors, where the model can.
-    pub dimensions: Option<usize>,
+    /// The field that holds the texts.
+    pub texts: &'a str,
+    /// Further fields, in the order in which they are sent.
+    pub fields: &'a [(&'static str, Value)],
 }
 
-#[derive(Serialize)]
+impl Default for Request<'_> {
+    fn default() -> Self {
+        Self { model: None, texts: "input", fields: &[] }
+    }
+}
+
 struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    input: Input<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoding_format: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dimensions: Option<usize>,
+    request: &'a Request<'a>,
+    texts: &'a [String],
+    single: bool,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Input<'a> {
-    One(&'a str),
-    Many(&'a [String]),
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Request { model, texts, fields } = self.request;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(model) = model {
+            map.serialize_entry("model", model)?;
+        }
+        match self.texts {
+            [text] if self.single => map.serialize_entry(texts, text)?,
+            many => map.serialize_entry(texts, many)?,
+        }
+        for (name, value) in *fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
 }
 
 impl Request<'_> {
@@ -63,105 +83,37 @@ impl Request<'_> {
     /// # Errors
     /// [`Kind::Internal`] when serialising fails, which plain strings do not.
     pub fn encode(&self, texts: &[String], single: bool) -> Result<Bytes> {
-        let input = match texts {
-            [text] if single => Input::One(text),
-            texts => Input::Many(texts),
-        };
-        let body = Body {
-            model: self.model,
-            input,
-            encoding_format: self.encoding_format,
-            dimensions: self.dimensions,
-        };
-        serde_json::to_vec(&body).map(Bytes::from).map_err(|reason| {
+        // Room for quotes, commas and a few escapes: the texts are copied once.
+        let length: usize = texts.iter().map(|text| text.len() + text.len() / 16 + 4).sum();
+        let mut buffer = Vec::with_capacity(length + 256);
+        let body = Body { request: self, texts, single };
+        serde_json::to_writer(&mut buffer, &body).map_err(|reason| {
             Error::new(Kind::Internal, format!("cannot serialise the request: {reason}"))
-        })
+        })?;
+        Ok(Bytes::from(buffer))
     }
 }
 
-#[derive(DeriveDeserialize)]
+#[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
     data: Option<Vec<Row<'a>>>,
     usage: Option<Tokens>,
 }
 
-#[derive(DeriveDeserialize)]
-struct Row<'a> {
-    index: Option<usize>,
+/// One vector as it came, and the text it says it belongs to.
+#[derive(Deserialize)]
+pub(super) struct Row<'a> {
+    pub(super) index: Option<usize>,
     #[serde(borrow)]
-    embedding: Vector<'a>,
+    pub(super) embedding: Vector<'a>,
 }
 
-#[derive(Clone, Copy, Default, DeriveDeserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
 struct Tokens {
-    prompt_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-}
-
-/// Borrows base64 from the body, so that its floats are written once, into the matrix.
-enum Vector<'a> {
-    Base64(Cow<'a, str>),
-    Floats(Vec<f32>),
-}
-
-// By hand, because a derived untagged enum first copies every number into a buffer of its own.
-impl<'de: 'a, 'a> Deserialize<'de> for Vector<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Vector<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of numbers or a base64 string")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(
-                self,
-                text: &'de str,
-            ) -> std::result::Result<Self::Value, E> {
-                Ok(Vector::Base64(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Self::Value, E> {
-                Ok(Vector::Base64(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(
-                self,
-                mut values: A,
-            ) -> std::result::Result<Self::Value, A::Error> {
-                let mut floats = Vec::with_capacity(values.size_hint().unwrap_or(1536));
-                while let Some(value) = values.next_element()? {
-                    floats.push(value);
-                }
-                Ok(Vector::Floats(floats))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl Vector<'_> {
-    /// Appends the values to `matrix`.
-    fn append_to(self, matrix: &mut Vec<f32>) -> std::result::Result<(), &'static str> {
-        match self {
-            Self::Floats(floats) => matrix.extend_from_slice(&floats),
-            Self::Base64(text) => {
-                // The strict decoder is the fast one; missing padding is still understood.
-                let bytes = base64_simd::STANDARD
-                    .decode_to_vec(text.as_bytes())
-                    .or_else(|_| base64_simd::forgiving_decode_to_vec(text.as_bytes()))
-                    .map_err(|_| "is not valid base64")?;
-                let (values, rest) = bytes.as_chunks::<4>();
-                if !rest.is_empty() {
-                    return Err("is not a whole number of 32-bit floats");
-                }
-                matrix.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
-            }
-        }
-        Ok(())
-    }
+    prompt_tokens: Option<lenient::Count>,
+    total_tokens: Option<lenient::Count>,
 }
 
 /// Reads an answer to `texts` texts. `label` names the provider in messages.
@@ -171,40 +123,65 @@ impl Vector<'_> {
 /// format from <label>`, `Invalid embedding format` or `No embeddings returned`. It may quote the
 /// server; the caller redacts it.
 pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
+    let lifted = Lifted::new(body);
+    let answer: Answer<'_> = parse(&lifted, label)?;
+    let rows = answer.data.ok_or_else(|| missing(body, "data", label))?;
+    let vectors = assemble(rows, &lifted, texts, label)?;
+    let tokens = answer.usage.unwrap_or_default();
+    let total = count(tokens.total_tokens);
+    // Voyage and Jina may give the total alone; all of it is the prompt's.
+    let prompt = tokens.prompt_tokens.map_or(total, |tokens| tokens.0);
+    Ok(Embeddings { vectors, usage: EmbeddingUsage { prompt_tokens: prompt, total_tokens: total } })
+}
+
+/// The body in the shape of a dialect.
+pub(super) fn parse<'a, T: Deserialize<'a>>(lifted: &'a Lifted<'_>, label: &str) -> Result<T> {
+    lifted.parse().map_err(|reason| {
+        Error::new(Kind::Decode, format!("Failed to parse {label} response: {reason}"))
+    })
+}
+
+/// The error for an answer without the field that holds the vectors.
+pub(super) fn missing(body: &[u8], field: &str, label: &str) -> Error {
+    let start = String::from_utf8_lossy(body.get(..SHOWN.min(body.len())).unwrap_or_default());
+    let text = format!("Invalid response format from {label}: no {field} in {start}");
+    Error::new(Kind::Decode, text)
+}
+
+/// A count of tokens; absent is 0.
+pub(super) fn count(tokens: Option<lenient::Count>) -> u64 {
+    tokens.map_or(0, |tokens| tokens.0)
+}
+
+/// One matrix of `texts` rows, each in the place of its text.
+pub(super) fn assemble(
+    rows: Vec<Row<'_>>,
+    lifted: &Lifted<'_>,
+    texts: usize,
+    label: &str,
+) -> Result<Matrix> {
     let refuse = |text: String| Error::new(Kind::Decode, text);
-    let answer: Answer<'_> = serde_json::from_slice(body)
-        .map_err(|reason| refuse(format!("Failed to parse {label} response: {reason}")))?;
-    let Some(rows) = answer.data else {
-        let start = String::from_utf8_lossy(body.get(..SHOWN.min(body.len())).unwrap_or_default());
-        return Err(refuse(format!("Invalid response format from {label}: no data in {start}")));
-    };
     if rows.is_empty() {
         return Err(refuse("No embeddings returned".to_owned()));
     }
     if rows.len() != texts {
-        return Err(refuse(format!(
+        let text = format!(
             "Invalid response format from {label}: {} embeddings for {texts} texts",
             rows.len()
-        )));
+        );
+        return Err(refuse(text));
     }
     let order = order(&rows).ok_or_else(|| {
-        let text =
-            format!("Invalid response format from {label}: the indexes are not 0 to {texts}");
-        refuse(text)
+        let last = texts.saturating_sub(1);
+        refuse(format!("Invalid response format from {label}: the indexes are not 0 to {last}"))
     })?;
-    let vectors = matrix(rows, texts).map_err(|(row, text)| {
-        refuse(format!("Invalid embedding format: embedding {row} {text}"))
+    let vectors = matrix(rows, lifted).map_err(|(row, fault)| {
+        refuse(format!("Invalid embedding format: embedding {row} {fault}"))
     })?;
-    let vectors = match order {
-        None => vectors,
-        Some(order) => reordered(&vectors, &order)?,
-    };
-    let tokens = answer.usage.unwrap_or_default();
-    let usage = EmbeddingUsage {
-        prompt_tokens: tokens.prompt_tokens.unwrap_or_default(),
-        total_tokens: tokens.total_tokens.unwrap_or_default(),
-    };
-    Ok(Embeddings { vectors, usage })
+    match order {
+        None => Ok(vectors),
+        Some(order) => reordered(&vectors, &order),
+    }
 }
 
 /// Received position of each text's row: `Some(None)` when the rows are in order already, `None` when
@@ -227,28 +204,24 @@ fn order(rows: &[Row<'_>]) -> Option<Option<Vec<usize>>> {
 }
 
 /// One matrix of all rows as received, or the number and the fault of the first bad row.
-fn matrix(rows: Vec<Row<'_>>, texts: usize) -> std::result::Result<Matrix, (usize, String)> {
-    let mut data = Vec::new();
+fn matrix(rows: Vec<Row<'_>>, lifted: &Lifted<'_>) -> std::result::Result<Matrix, (usize, String)> {
+    let texts = rows.len();
+    let (mut data, mut scratch) = (Vec::new(), Vec::new());
     let mut dimensions = 0;
     for (number, row) in rows.into_iter().enumerate() {
-        let start = data.len();
-        row.embedding.append_to(&mut data).map_err(|fault| (number, fault.to_owned()))?;
-        let values = data.get(start..).unwrap_or_default();
+        let fault = |fault: &str| (number, fault.to_owned());
+        let values = row.embedding.dimensions(lifted).map_err(fault)?;
+        if values == 0 {
+            return Err(fault("is empty"));
+        }
         if number == 0 {
-            dimensions = values.len();
-            data.reserve_exact(dimensions.saturating_mul(texts.saturating_sub(1)));
+            dimensions = values;
+            data.reserve_exact(texts.saturating_mul(dimensions));
         }
-        let values = data.get(start..).unwrap_or_default();
-        if values.is_empty() {
-            return Err((number, "is empty".to_owned()));
+        if values != dimensions {
+            return Err((number, format!("has {values} values, the first has {dimensions}")));
         }
-        if values.len() != dimensions {
-            let text = format!("has {} values, the first has {dimensions}", values.len());
-            return Err((number, text));
-        }
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err((number, "holds a value that is not a finite number".to_owned()));
-        }
+        row.embedding.append_to(&mut data, lifted, &mut scratch).map_err(fault)?;
     }
     Matrix::new(data, texts, dimensions).map_err(|error| (0, error.message().to_owned()))
 }
@@ -259,120 +232,4 @@ fn reordered(matrix: &Matrix, order: &[usize]) -> Result<Matrix> {
         data.extend_from_slice(matrix.row(position).unwrap_or_default());
     }
     Matrix::new(data, matrix.rows(), matrix.dimensions())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn refusal(body: &str, texts: usize) -> String {
-        let error = decode(body.as_bytes(), texts, "OpenAI").unwrap_err();
-        assert_eq!(error.kind(), Kind::Decode);
-        error.message().to_owned()
-    }
-
-    fn base64(values: &[f32]) -> String {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        base64_simd::STANDARD.encode_to_string(bytes)
-    }
-
-    #[test]
-    fn the_body_holds_what_was_asked_and_nothing_else() {
-        let texts = ["a\"b".to_owned(), "é".to_owned()];
-        let plain = Request::default();
-        assert_eq!(plain.encode(&texts, false).unwrap(), r#"{"input":["a\"b","é"]}"#);
-        assert_eq!(plain.encode(&texts[..1], false).unwrap(), r#"{"input":["a\"b"]}"#);
-        assert_eq!(plain.encode(&texts[..1], true).unwrap(), r#"{"input":"a\"b"}"#);
-        let full =
-            Request { model: Some("m"), encoding_format: Some("base64"), dimensions: Some(8) };
-        let expected = r#"{"model":"m","input":"é","encoding_format":"base64","dimensions":8}"#;
-        assert_eq!(full.encode(&texts[1..], true).unwrap(), expected);
-    }
-
-    #[test]
-    fn both_encodings_and_missing_fields_are_read() {
-        let encoded = base64(&[0.1, -2.0]);
-        let escaped = base64(&[f32::from_bits(0x3fff_ffff)]).replace('/', "\\/");
-        assert!(escaped.contains("\\/"), "{escaped}");
-        let body = format!(
-            r#"{{"object":"list","data":[{{"embedding":"{encoded}"}},{{"embedding":[1,2.5]}}]}}"#
-        );
-        let answer = decode(body.as_bytes(), 2, "OpenAI").unwrap();
-        assert_eq!(answer.vectors.as_slice(), [0.1, -2.0, 1.0, 2.5]);
-        assert_eq!(answer.usage, EmbeddingUsage::default());
-        let unpadded = base64(&[1.0]).trim_end_matches('=').to_owned();
-        let body = format!(
-            r#"{{"data":[{{"embedding":"{escaped}"}},{{"embedding":"{unpadded}"}}],
-            "usage":{{"prompt_tokens":3,"total_tokens":null}}}}"#
-        );
-        let answer = decode(body.as_bytes(), 2, "OpenAI").unwrap();
-        assert_eq!(answer.vectors.as_slice(), [f32::from_bits(0x3fff_ffff), 1.0]);
-        assert_eq!(answer.usage.prompt_tokens, 3);
-    }
-
-    #[test]
-    fn what_cannot_be_trusted_is_refused() {
-        assert!(refusal("<html>", 1).starts_with("Failed to parse OpenAI response: "));
-        let error = refusal(r#"{"error":"no such model"}"#, 1);
-        assert!(
-            error.starts_with("Invalid response format from OpenAI") && error.contains("model")
-        );
-        assert_eq!(refusal(r#"{"data":[]}"#, 1), "No embeddings returned");
-        let one = |vector: &str| refusal(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#), 1);
-        for vector in ["[1,null]", "[1,\"2\"]", "[true]", "{}", "7", "null", "[1e999]"] {
-            assert!(one(vector).starts_with("Failed to parse OpenAI response"), "{vector}");
-        }
-        let nan = format!("\"{}\"", base64(&[1.0, f32::NAN]));
-        for vector in ["[]", "\"\"", "\"****\"", "\"AAA=\"", "[1e39]", &nan] {
-            assert!(one(vector).starts_with("Invalid embedding format: embedding 0"), "{vector}");
-        }
-        let two = r#"{"data":[{"embedding":[1,2]},{"embedding":[1]}]}"#;
-        assert!(refusal(two, 2).contains("embedding 1 has 1 values, the first has 2"));
-        assert!(refusal(two, 3).contains("2 embeddings for 3 texts"));
-    }
-
-    #[test]
-    fn indexes_must_name_every_text_once() {
-        let body = |indexes: &[&str]| {
-            let row = |index: &&str| format!(r#"{{"embedding":[1],"index":{index}}}"#);
-            let rows: Vec<_> = indexes.iter().map(row).collect();
-            format!(r#"{{"data":[{}]}}"#, rows.join(","))
-        };
-        for wrong in [["1", "1"], ["0", "2"], ["1", "null"], ["2", "0"]] {
-            assert!(refusal(&body(&wrong), 2).contains("indexes"), "{wrong:?}");
-        }
-        for fine in [["0", "0"], ["null", "null"], ["0", "1"], ["1", "0"], ["0", "null"]] {
-            assert!(decode(body(&fine).as_bytes(), 2, "OpenAI").is_ok(), "{fine:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn rows_come_back_in_the_order_of_the_texts(
-            order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
-            encode in proptest::collection::vec(proptest::bool::ANY, 12),
-        ) {
-            let row = |(&index, &encode): (&usize, &bool)| {
-                #[expect(clippy::cast_precision_loss, reason = "below 12")]
-                let values = [index as f32, 0.5];
-                let vector =
-                    if encode { format!("\"{}\"", base64(&values)) } else { format!("{values:?}") };
-                format!(r#"{{"index":{index},"embedding":{vector}}}"#)
-            };
-            let rows: Vec<_> = order.iter().zip(&encode).map(row).collect();
-            let body = format!(r#"{{"data":[{}]}}"#, rows.join(","));
-            let answer = decode(body.as_bytes(), 12, "OpenAI").unwrap();
-            for (number, row) in answer.vectors.iter().enumerate() {
-                #[expect(clippy::cast_precision_loss, reason = "below 12")]
-                let expected = [number as f32, 0.5];
-                prop_assert_eq!(row, expected.as_slice());
-            }
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
-            let _ = decode(&body, 1, "OpenAI");
-        }
-    }
 }

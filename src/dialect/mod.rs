@@ -15,11 +15,13 @@
 //! ```
 
 pub mod anthropic;
+pub mod cohere_embeddings;
 pub mod embeddings;
 pub mod gemini;
 pub mod gemini_embeddings;
 pub(crate) mod lenient;
 pub mod ollama;
+pub mod ollama_embeddings;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod replicate;

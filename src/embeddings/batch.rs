@@ -13,6 +13,7 @@ use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::client::EmbeddingClient;
+use super::plan::{Part, Plan, parts};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::runtime;
 use crate::types::{EmbeddingUsage, Embeddings, Matrix};
@@ -91,39 +92,39 @@ pub(super) async fn embed_all(
     options: EmbedOptions,
 ) -> Result<Embeddings> {
     options.check()?;
-    let size = options.batch_size.unwrap_or(DEFAULT_BATCH).min(client.max_batch());
+    let size = options.batch_size.unwrap_or(DEFAULT_BATCH);
     let at_once = options.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+    let stop = options.on_error == OnError::Raise;
     let total = texts.len();
     let texts = Arc::new(texts);
-    let ranges = (0..total).step_by(size).map(|start| start..total.min(start.saturating_add(size)));
-    let mut answers = stream::iter(ranges)
+    let mut plan = Plan::new(&texts, client.model().as_ref(), size).peekable();
+    let mut rows = Rows::new(total);
+    if plan.peek().is_some_and(|range| range.len() == total) {
+        // Nothing runs beside a single request, so it needs no task of its own.
+        rows.take(parts(client, &texts, 0..total, stop).await, stop)?;
+        tell(options.on_progress.as_ref(), total, total).await?;
+        return rows.finish();
+    }
+    let mut answers = stream::iter(plan)
         .map(|range| {
-            let (client, texts, wanted) = (client.clone(), Arc::clone(&texts), range.clone());
-            let task = runtime::spawn(async move {
-                let batch = texts.get(wanted).unwrap_or_default();
-                client.request(batch, false).await
-            });
-            async move { (range, task.await) }
+            let (client, texts, count) = (client.clone(), Arc::clone(&texts), range.len());
+            let task = runtime::spawn(async move { Ok(parts(&client, &texts, range, stop).await) });
+            async move { (count, task.await) }
         })
         .buffer_unordered(at_once);
-
-    let mut rows = Rows::new(total);
-    let mut failure = None;
     let mut done = 0_usize;
-    while let Some((range, answer)) = answers.next().await {
-        done = done.saturating_add(range.len());
-        match answer.and_then(|answer| rows.place(range, answer)) {
-            Ok(()) => {}
-            Err(error) if options.on_error == OnError::Raise => return Err(error),
-            Err(error) => failure = failure.or(Some(error)),
-        }
-        if let Some(on_progress) = &options.on_progress {
-            on_progress(done, total).await?;
-        }
+    while let Some((count, parts)) = answers.next().await {
+        rows.take(parts?, stop)?;
+        done = done.saturating_add(count);
+        tell(options.on_progress.as_ref(), done, total).await?;
     }
-    match failure {
-        Some(error) if rows.dimensions.is_none() => Err(error),
-        _ => rows.finish(),
+    rows.finish()
+}
+
+async fn tell(on_progress: Option<&OnProgress>, done: usize, total: usize) -> Result<()> {
+    match on_progress {
+        Some(on_progress) => on_progress(done, total).await,
+        None => Ok(()),
     }
 }
 
@@ -133,14 +134,39 @@ struct Rows {
     dimensions: Option<usize>,
     data: Vec<f32>,
     usage: EmbeddingUsage,
+    /// Texts without a vector, and why the first of them has none.
+    missing: Vec<Range<usize>>,
+    failure: Option<Error>,
 }
 
 impl Rows {
     fn new(total: usize) -> Self {
-        Self { total, dimensions: None, data: Vec::new(), usage: EmbeddingUsage::default() }
+        Self {
+            total,
+            dimensions: None,
+            data: Vec::new(),
+            usage: EmbeddingUsage::default(),
+            missing: Vec::new(),
+            failure: None,
+        }
     }
 
-    fn place(&mut self, range: Range<usize>, answer: Embeddings) -> Result<()> {
+    /// Takes the parts of one request; with `stop` a failure among them is the call's.
+    fn take(&mut self, parts: Vec<Part>, stop: bool) -> Result<()> {
+        for Part { texts, answer } in parts {
+            match answer.and_then(|answer| self.place(&texts, answer)) {
+                Ok(()) => {}
+                Err(error) if stop => return Err(error),
+                Err(error) => {
+                    self.missing.push(texts);
+                    self.failure.get_or_insert(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, texts: &Range<usize>, answer: Embeddings) -> Result<()> {
         let width = answer.vectors.dimensions();
         let dimensions = *self.dimensions.get_or_insert(width);
         if dimensions != width {
@@ -151,16 +177,15 @@ impl Rows {
         self.usage.prompt_tokens =
             self.usage.prompt_tokens.saturating_add(answer.usage.prompt_tokens);
         self.usage.total_tokens = self.usage.total_tokens.saturating_add(answer.usage.total_tokens);
-        if range.len() == self.total {
+        if texts.len() == self.total {
             self.data = answer.vectors.into_vec();
             return Ok(());
         }
         if self.data.is_empty() {
-            self.data = vec![f32::NAN; self.total.saturating_mul(dimensions)];
+            // Zeros, because the system has them ready: a page is touched once, by its rows.
+            self.data = vec![0.0; self.total.saturating_mul(dimensions)];
         }
-        let (start, end) =
-            (range.start.saturating_mul(dimensions), range.end.saturating_mul(dimensions));
-        match self.data.get_mut(start..end) {
+        match self.data.get_mut(values(texts, dimensions)) {
             Some(place) if place.len() == answer.vectors.as_slice().len() => {
                 place.copy_from_slice(answer.vectors.as_slice());
                 Ok(())
@@ -169,11 +194,21 @@ impl Rows {
         }
     }
 
-    fn finish(self) -> Result<Embeddings> {
-        let dimensions = self.dimensions.unwrap_or_default();
+    fn finish(mut self) -> Result<Embeddings> {
+        let Some(dimensions) = self.dimensions else {
+            return self.failure.map_or_else(|| Ok(Embeddings::default()), Err);
+        };
+        for texts in &self.missing {
+            self.data.get_mut(values(texts, dimensions)).unwrap_or_default().fill(f32::NAN);
+        }
         let vectors = Matrix::new(self.data, self.total, dimensions)?;
         Ok(Embeddings { vectors, usage: self.usage })
     }
+}
+
+/// Where the rows of some texts lie.
+fn values(texts: &Range<usize>, dimensions: usize) -> Range<usize> {
+    texts.start.saturating_mul(dimensions)..texts.end.saturating_mul(dimensions)
 }
 
 pub(super) async fn embed_groups(
@@ -225,177 +260,4 @@ fn timed_out() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::embeddings::EmbeddingModel;
-    use crate::resilience::RetryPolicy;
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// Embeds a number as itself. Later texts answer sooner; text "fail" fails its batch.
-    #[derive(Default)]
-    struct Numbers {
-        now: AtomicUsize,
-        most: AtomicUsize,
-        batches: Mutex<Vec<usize>>,
-    }
-
-    impl EmbeddingModel for Numbers {
-        fn provider(&self) -> &str {
-            "test"
-        }
-        fn model(&self) -> &str {
-            "numbers"
-        }
-        fn dimensions(&self) -> Option<usize> {
-            Some(1)
-        }
-        fn max_batch(&self) -> usize {
-            10
-        }
-        fn embed<'a>(&'a self, texts: &'a [String], _: bool) -> BoxFuture<'a, Result<Embeddings>> {
-            Box::pin(async move {
-                self.batches.lock().unwrap().push(texts.len());
-                let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-                self.most.fetch_max(now, Ordering::SeqCst);
-                let first: u64 = texts[0].parse().unwrap_or_default();
-                tokio::time::sleep(Duration::from_millis(40_u64.saturating_sub(first))).await;
-                self.now.fetch_sub(1, Ordering::SeqCst);
-                if texts.iter().any(|text| text == "fail") {
-                    return Err(Error::new(Kind::BadRequest, "refused"));
-                }
-                let rows: Vec<_> = texts.iter().map(|text| vec![text.parse().unwrap()]).collect();
-                let usage = EmbeddingUsage { prompt_tokens: 1, total_tokens: 2 };
-                Ok(Embeddings { vectors: Matrix::from_rows(&rows)?, usage })
-            })
-        }
-    }
-
-    fn client() -> (EmbeddingClient, Arc<Numbers>) {
-        let model = Arc::new(Numbers::default());
-        (EmbeddingClient::new(model.clone(), RetryPolicy::default()), model)
-    }
-
-    fn texts(count: usize) -> Vec<String> {
-        (0..count).map(|number| number.to_string()).collect()
-    }
-
-    fn run<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        runtime::block_on(work)
-    }
-
-    #[test]
-    fn rows_keep_the_order_of_the_texts_and_concurrency_its_bound() {
-        let (client, model) = client();
-        let options = EmbedOptions {
-            batch_size: Some(3),
-            max_concurrency: Some(4),
-            ..EmbedOptions::default()
-        };
-        let answer = run(async move { client.embed_all(texts(32), options).await }).unwrap();
-        let expected: Vec<f32> = (0..32_u8).map(f32::from).collect();
-        assert_eq!(answer.vectors.as_slice(), expected);
-        assert_eq!(answer.usage, EmbeddingUsage { prompt_tokens: 11, total_tokens: 22 });
-        assert_eq!(model.most.load(Ordering::SeqCst), 4);
-    }
-
-    #[test]
-    fn embed_many_splits_at_the_models_limit_only() {
-        let (client, model) = client();
-        let answer = run(async move {
-            client.embed_many(texts(10)).await?;
-            client.embed_many(texts(21)).await
-        });
-        assert_eq!(answer.unwrap().vectors.rows(), 21);
-        let mut batches = model.batches.lock().unwrap().clone();
-        batches.sort_unstable();
-        assert_eq!(batches, [1, 10, 10, 10]);
-    }
-
-    #[test]
-    fn a_failed_batch_raises_or_leaves_nan_as_asked() {
-        let with = |on_error| {
-            let (client, _) = client();
-            let mut texts = texts(6);
-            texts[3] = "fail".to_owned();
-            let options = EmbedOptions { batch_size: Some(2), on_error, ..EmbedOptions::default() };
-            run(async move { client.embed_all(texts, options).await })
-        };
-        assert_eq!(with(OnError::Raise).unwrap_err().kind(), Kind::BadRequest);
-        let answer = with(OnError::Nan).unwrap();
-        let nan: Vec<bool> = answer.vectors.as_slice().iter().map(|value| value.is_nan()).collect();
-        assert_eq!(nan, [false, false, true, true, false, false]);
-        let (client, _) = client();
-        let options = EmbedOptions { on_error: OnError::Nan, ..EmbedOptions::default() };
-        let all = run(async move { client.embed_all(vec!["fail".to_owned()], options).await });
-        assert_eq!(all.unwrap_err().kind(), Kind::BadRequest);
-    }
-
-    #[test]
-    fn progress_is_told_and_can_end_the_call() {
-        let (client, _) = client();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&seen);
-        let on_progress: OnProgress = Arc::new(move |done, total| {
-            sink.lock().unwrap().push((done, total));
-            let stop = done >= 4;
-            Box::pin(
-                async move { if stop { Err(Error::new(Kind::Callback, "stop")) } else { Ok(()) } },
-            )
-        });
-        let options = EmbedOptions {
-            batch_size: Some(2),
-            max_concurrency: Some(1),
-            on_progress: Some(on_progress),
-            ..EmbedOptions::default()
-        };
-        let result = run(async move { client.embed_all(texts(8), options).await });
-        assert_eq!(result.unwrap_err().message(), "stop");
-        assert_eq!(*seen.lock().unwrap(), [(2, 8), (4, 8)]);
-    }
-
-    #[test]
-    fn zero_options_are_named_and_nothing_is_nothing() {
-        let (client, _) = client();
-        for field in ["batch_size", "max_concurrency"] {
-            let size = |name: &str| (field == name).then_some(0);
-            let options = EmbedOptions {
-                batch_size: size("batch_size"),
-                max_concurrency: size("max_concurrency"),
-                ..EmbedOptions::default()
-            };
-            let client = client.clone();
-            let error = run(async move { client.embed_all(texts(1), options).await }).unwrap_err();
-            assert!(error.message().contains(field), "{error}");
-        }
-        let none = run(async move { client.embed_all(vec![], EmbedOptions::default()).await });
-        assert_eq!(none.unwrap().vectors.rows(), 0);
-    }
-
-    #[test]
-    fn a_failed_group_leaves_the_others_alone() {
-        let (client, _) = client();
-        let groups = vec![texts(2), vec!["fail".into()], vec![], texts(25)];
-        let outcome = run(async move { client.embed_groups(groups, 2, None).await }).unwrap();
-        let rows: Vec<_> = outcome
-            .groups
-            .iter()
-            .map(|group| group.as_ref().map(|answer| answer.vectors.rows()).map_err(Error::kind))
-            .collect();
-        assert_eq!(rows, [Ok(2), Err(Kind::BadRequest), Ok(0), Ok(25)]);
-    }
-
-    #[test]
-    fn a_timeout_keeps_what_was_finished() {
-        let (client, _) = client();
-        let groups = vec![vec!["0".to_owned()], vec!["39".to_owned()]];
-        let limit = Some(Duration::from_millis(20));
-        let both = groups.clone();
-        let other = client.clone();
-        let outcome = run(async move { other.embed_groups(both, 2, limit).await }).unwrap();
-        assert_eq!(outcome.groups[0].as_ref().unwrap_err().kind(), Kind::Timeout);
-        assert!(outcome.groups[1].is_ok());
-        let none = run(async move { client.embed_groups(groups, 1, limit).await });
-        assert_eq!(none.unwrap_err().message(), "LLM error: Batch request timed out");
-    }
-}
+mod tests;

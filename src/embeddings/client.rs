@@ -55,7 +55,7 @@ impl EmbeddingClient {
         self.request(&[text], true).await
     }
 
-    /// One row for each text, in order: one request, or as few as the model's limit allows.
+    /// One row for each text, in order: one request, or as few as the model's limits allow.
     ///
     /// # Errors
     /// [`Kind::Validation`] for an empty list; else the last attempt's error of the request that failed.
@@ -63,12 +63,8 @@ impl EmbeddingClient {
         if texts.is_empty() {
             return Err(Error::new(Kind::Validation, "Text list cannot be empty"));
         }
-        let batch_size = self.max_batch();
-        if texts.len() <= batch_size {
-            return self.request(&texts, false).await;
-        }
-        let options = EmbedOptions { batch_size: Some(batch_size), ..EmbedOptions::default() };
-        self.embed_all(texts, options).await
+        let options = EmbedOptions { batch_size: Some(usize::MAX), ..EmbedOptions::default() };
+        batch::embed_all(self, texts, options).await
     }
 
     /// One row for each text, in order, in concurrent batches. No texts, no rows. Dropping the future
@@ -104,10 +100,6 @@ impl EmbeddingClient {
     /// Sets the counters to zero; the uptime goes on.
     pub fn reset_stats(&self) {
         self.inner.stack.reset_stats();
-    }
-
-    pub(super) fn max_batch(&self) -> usize {
-        self.inner.model.max_batch().max(1)
     }
 
     /// One request with its retries. Its row count is checked here once more, because a row too few

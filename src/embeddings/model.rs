@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::Embeddings;
 
 /// A source of embeddings: one call is one request, without retries.
@@ -21,6 +21,22 @@ pub trait EmbeddingModel: Send + Sync + 'static {
     /// The most texts one request may hold; at least 1.
     fn max_batch(&self) -> usize;
 
+    /// The most tokens the texts of one request may have together, where there is a limit.
+    fn max_request_tokens(&self) -> Option<usize> {
+        None
+    }
+
+    /// The tokens of a text, or an estimate that is seldom too low.
+    fn tokens(&self, text: &str) -> usize {
+        text.len()
+    }
+
+    /// Whether a request failed because it held too much, so that a smaller one may succeed.
+    fn excess(&self, error: &Error) -> Option<Excess> {
+        let _ = error;
+        None
+    }
+
     /// The longest one attempt may take, where there is a limit; a call's deadline grows with it.
     fn attempt_limit(&self) -> Option<Duration> {
         None
@@ -31,4 +47,13 @@ pub trait EmbeddingModel: Send + Sync + 'static {
     /// `single` asks for one text to be sent as a string instead of an array, where that differs. An
     /// implementation returns exactly one row for each text, in order, or an error.
     fn embed<'a>(&'a self, texts: &'a [String], single: bool) -> BoxFuture<'a, Result<Embeddings>>;
+}
+
+/// What of a refused request was too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// Its texts together, as far as the server says.
+    Request,
+    /// The text at this position, by itself.
+    Text(usize),
 }

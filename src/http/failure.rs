@@ -25,6 +25,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Codes in a 429 body that mean "pay", not "slow down".
 const QUOTA_CODES: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "billing_not_active"];
 
+/// Whether a header's name says that its value is a credential.
+#[must_use]
+pub fn names_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
+}
+
 /// Everything that must not be repeated in a text.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<ApiKey>);
@@ -36,8 +43,7 @@ impl Secrets {
 
     /// Remembers the value of a header whose name says that it is a credential.
     pub(super) fn add_header(&mut self, name: &str, value: &str) {
-        let name = name.to_ascii_lowercase();
-        if ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word)) {
+        if names_credential(name) {
             // Of "Bearer abc" the server quotes either all or the second part.
             let credential = value.split_once(' ').map_or(value, |(_, credential)| credential);
             self.add(ApiKey::new(credential));

@@ -31,7 +31,7 @@ pub const GEMINI: Provider = Provider {
     // 1 December 2026, and names this one as its replacement, to which it sends the old name's requests.
     default_model: "gemini-3.5-flash-lite",
     key_variables: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-    url_variable: None,
+    url_variable: Some("GEMINI_BASE_URL"),
     options: &[],
     build: Build::Own(|settings| Ok(Arc::new(GeminiProvider::new(settings)))),
 };

@@ -35,7 +35,7 @@ pub const REPLICATE: Provider = Provider {
     base_url: "https://api.replicate.com/v1",
     default_model: "openai/gpt-5",
     key_variables: &["REPLICATE_API_TOKEN"],
-    url_variable: None,
+    url_variable: Some("REPLICATE_BASE_URL"),
     options: &[("version", None)],
     build: Build::Own(|settings| Ok(Arc::new(ReplicateProvider::new(settings)))),
 };

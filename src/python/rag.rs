@@ -7,9 +7,8 @@ use pyo3::types::{PyDict, PyList};
 
 use super::chat_types::PyLlmUsage;
 use super::documents::{sources, wrong_type};
-use super::embeddings::{
-    EmbeddingClient as PyEmbeddingClient, EmbeddingConfig as PyEmbeddingConfig,
-};
+use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
+use super::embeddings::EmbeddingClient as PyEmbeddingClient;
 use super::llm::PyLlmClient;
 use super::llm_config::PyLlmConfig;
 use super::store::VectorStore;
@@ -205,8 +204,7 @@ fn embedding_client(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResul
         return Ok(client.get().shared().clone());
     }
     if let Ok(config) = given.cast::<PyEmbeddingConfig>() {
-        let model = Arc::clone(config.get().shared_model());
-        return Ok(EmbeddingClient::with_defaults(model));
+        return Ok(EmbeddingClient::with_defaults(config.get().shared_model()));
     }
     Err(wrong_type("embedding", "an EmbeddingConfig, an EmbeddingClient or None", given))
 }

@@ -1,168 +1,224 @@
-//! Embedding models over the network: OpenAI, Azure, and every server that speaks like OpenAI.
+//! Embedding models over the network: one file a provider, data first.
 //!
-//! One model type serves all of them; a provider's file says only where to send what. Nothing but the
-//! key's length is checked before the first request, so a configuration can be made anywhere.
+//! An [`EmbeddingProvider`] is constants and a few hooks: where it is, what it calls things, how much it
+//! takes at once. One model type serves them all. Nothing but the settings themselves is checked before
+//! the first request, so that a configuration can be made anywhere.
 //!
 //! ```
-//! use graphbit::embeddings::EmbeddingModel;
-//! use graphbit::providers::{Connection, embeddings};
+//! use graphbit::providers::Connection;
+//! use graphbit::providers::embeddings::EmbeddingConfig;
 //! use graphbit::secret::ApiKey;
 //!
 //! let key = ApiKey::new("sk-0123456789abcdef0123");
-//! let model = embeddings::openai(key, None, &Connection::default())?;
-//! assert_eq!((model.provider(), model.model()), ("openai", "text-embedding-3-small"));
+//! let config = EmbeddingConfig::openai(key, None, Connection::default())?;
+//! assert_eq!((config.provider(), config.model_name()), ("openai", "text-embedding-3-small"));
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
-mod azure;
-mod compatible;
-mod gemini;
-mod openai;
+pub mod azure;
+pub mod cohere;
+pub mod compatible;
+mod config;
+mod environment;
+pub mod gemini;
+pub mod jina;
+pub mod mistral;
+mod model;
+pub mod ollama;
+pub mod openai;
+mod refusal;
+pub mod voyage;
 
 use std::time::Duration;
 
-pub use azure::azure;
-pub use compatible::{CompatibleOptions, openai_compatible};
-pub use gemini::{GeminiOptions, gemini};
-pub use openai::openai;
+use bytes::Bytes;
+pub use config::{EmbeddingConfig, EmbeddingSettings};
+pub use model::HttpEmbeddingModel;
+use serde_json::Value;
 
 use super::Connection;
-use crate::dialect::embeddings::{self as wire, Request};
-use crate::embeddings::{BoxFuture, EmbeddingModel};
-use crate::error::{Error, Kind, Result};
-use crate::http::{Auth, Endpoint, Timeouts};
+use crate::dialect::embeddings as wire;
+use crate::error::{Error, Result};
+use crate::http::Auth;
+use crate::secret::ApiKey;
 use crate::types::Embeddings;
 
-/// Most texts OpenAI and Azure take in one request; others follow them.
-const MOST_TEXTS: usize = 2048;
-const DEFAULT_MODEL: &str = "text-embedding-3-small";
-
-/// What one provider fills in.
-struct Spec {
-    provider: &'static str,
-    /// The provider's name in messages.
-    label: &'static str,
-    url: String,
-    auth: Auth,
-    model: String,
-    /// Whether the body names the model; Azure's URL names a deployment instead.
-    send_model: bool,
-    encoding_format: Option<String>,
-    dimensions: Option<usize>,
+/// One provider: what it is called, what its key must look like, what it sends and takes.
+pub struct EmbeddingProvider {
+    /// Its name in errors, and from `provider()`.
+    pub name: &'static str,
+    /// Its name in messages.
+    pub label: &'static str,
+    /// Fewest bytes of a key; 0 when it needs none.
+    pub shortest_key: usize,
+    /// Where it is, unless the connection's `base_url` says otherwise.
+    pub base_url: &'static str,
+    /// The model when none is named.
+    pub default_model: &'static str,
+    /// Environment variables that may hold its key, the usual one first.
+    pub key_variables: &'static [&'static str],
+    /// The environment variable that may hold its address.
+    pub url_variable: Option<&'static str>,
+    /// The names of its [`EmbeddingSettings::options`].
+    pub options: &'static [&'static str],
+    /// How vectors travel unless the settings say; `None` leaves it to the server.
+    pub encoding: Option<Encoding>,
+    /// The time limit of one request, unless the connection has one.
+    pub timeout: Duration,
+    /// The base address, without a trailing slash, from the connection's or else the one above.
+    pub base: fn(&Connection, &str) -> String,
+    /// The address of a request, given the base address.
+    pub url: fn(&EmbeddingSettings, &str) -> String,
+    /// How the key is sent.
+    pub auth: fn(ApiKey) -> Auth,
+    /// Whether the body names the model.
+    pub sends_model: bool,
+    /// The field that holds the texts, and whether one text alone may be a string.
+    pub texts: (&'static str, bool),
+    /// What a request says beside model and texts.
+    pub fields: fn(&Asked<'_>) -> Fields,
+    /// The whole body, where it is not a list of texts beside model and fields.
+    pub encode: Option<fn(&EmbeddingSettings, &[String]) -> Result<Bytes>>,
+    /// Reads an answer to so many texts; the last argument names the provider in messages.
+    pub decode: fn(&[u8], usize, &str) -> Result<Embeddings>,
+    /// The most a model takes in one request.
+    pub limits: fn(model: &str) -> Limits,
+    /// The tokens of a text, or an estimate that is seldom too low.
+    pub tokens: fn(&str) -> usize,
+    /// Adds to an error what only this provider's users need to know.
+    pub advise: fn(model: &str, base: &str, Error) -> Error,
 }
 
-/// A server reached over HTTP.
-pub struct HttpEmbeddingModel {
-    spec: Spec,
-    /// What is wrong with URL, key or headers is the first request's to report, as in 0.6.8.
-    endpoint: std::result::Result<Endpoint, String>,
-    limit: Duration,
+/// Every provider of embeddings reached over the network, in the order in which
+/// [`EmbeddingSettings::from_environment`] looks for a key.
+pub static PROVIDERS: [&EmbeddingProvider; 9] = [
+    &openai::OPENAI,
+    &azure::AZURE,
+    &cohere::COHERE,
+    &voyage::VOYAGE,
+    &gemini::GEMINI,
+    &mistral::MISTRAL,
+    &jina::JINA,
+    &ollama::OLLAMA,
+    &compatible::COMPATIBLE,
+];
+
+/// What OpenAI does and most others imitate; each provider says where it differs.
+const FAMILY: EmbeddingProvider = EmbeddingProvider {
+    name: "",
+    label: "",
+    shortest_key: 8,
+    base_url: "",
+    default_model: "",
+    key_variables: &[],
+    url_variable: None,
+    options: &["dimensions", "encoding_format"],
+    encoding: Some(Encoding::Base64),
+    timeout: Duration::from_secs(30),
+    base: |connection, default| connection.base(default).to_owned(),
+    url: |_, base| format!("{base}/embeddings"),
+    auth: Auth::Bearer,
+    sends_model: true,
+    texts: ("input", true),
+    fields: |asked| {
+        Fields::new().encoding("encoding_format", asked).number("dimensions", asked.dimensions)
+    },
+    encode: None,
+    decode: wire::decode,
+    limits: |_| Limits { texts: 2048, tokens: None },
+    // Seldom do two bytes make more than a token; where they do, the server says so and the request
+    // is divided.
+    tokens: |text| text.len().div_ceil(2),
+    advise: |_, _, error| error,
+};
+
+/// How vectors travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As JSON numbers.
+    Float,
+    /// As base64 of 32-bit floats: less than half the bytes, a tenth of the time to read.
+    Base64,
 }
 
-impl HttpEmbeddingModel {
-    fn new(spec: Spec, connection: &Connection) -> Self {
-        let total = Duration::from_secs(30);
-        let settings = connection.settings(Timeouts { total, ..Timeouts::default() });
-        let endpoint = Endpoint::new(spec.provider, &spec.url, spec.auth.clone(), &settings)
-            .map_err(|error| error.message().to_owned());
-        Self { spec, endpoint, limit: settings.timeouts.total }
-    }
-
-    async fn request(&self, texts: &[String], single: bool) -> Result<Embeddings> {
-        let spec = &self.spec;
-        let endpoint = self
-            .endpoint
-            .as_ref()
-            .map_err(|message| self.blame(Error::new(Kind::Configuration, message.clone())))?;
-        let request = Request {
-            model: spec.send_model.then_some(&spec.model),
-            encoding_format: spec.encoding_format.as_deref(),
-            dimensions: spec.dimensions,
-        };
-        let body = request.encode(texts, single)?;
-        let reply = endpoint.post(body).await.map_err(|error| self.blame(error))?;
-        wire::decode(&reply.body, texts.len(), spec.label).map_err(|error| {
-            let text = endpoint.redact(format!("LLM error: {error}"));
-            error
-                .with_message(text)
-                .with_provider(spec.provider)
-                .with_request_id(reply.request_id())
-        })
-    }
-
-    /// Puts 0.6.8's words in front of a transport's or server's message.
-    fn blame(&self, error: Error) -> Error {
-        let label = self.spec.label;
-        let message = error.message();
-        let text = if error.status().is_some() {
-            format!("LLM error: {label} API error: {message}")
-        } else if let Some(cause) = message.strip_prefix("Request failed: ") {
-            format!("LLM error: Failed to send request to {label}: {cause}")
-        } else {
-            format!("LLM error: {message}")
-        };
-        error.with_message(text).with_provider(self.spec.provider)
-    }
-}
-
-impl EmbeddingModel for HttpEmbeddingModel {
-    fn provider(&self) -> &str {
-        self.spec.provider
-    }
-
-    fn model(&self) -> &str {
-        &self.spec.model
-    }
-
-    fn dimensions(&self) -> Option<usize> {
-        self.spec.dimensions
-    }
-
-    fn max_batch(&self) -> usize {
-        MOST_TEXTS
-    }
-
-    fn attempt_limit(&self) -> Option<Duration> {
-        Some(self.limit)
-    }
-
-    fn embed<'a>(&'a self, texts: &'a [String], single: bool) -> BoxFuture<'a, Result<Embeddings>> {
-        Box::pin(self.request(texts, single))
+impl Encoding {
+    /// The word for it in requests and settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Base64 => "base64",
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime;
-    use crate::secret::ApiKey;
+/// The most a request may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Texts; at least 1.
+    pub texts: usize,
+    /// Tokens of all texts together; `None` without a limit.
+    pub tokens: Option<usize>,
+}
 
-    #[test]
-    fn keys_are_measured_as_0_6_8_does() {
-        let text = |key: &str| {
-            let result = openai(ApiKey::new(key), None, &Connection::default());
-            result.err().map(|error| error.to_string())
-        };
-        assert_eq!(text("").as_deref(), Some("OpenAI API key cannot be empty"));
-        assert_eq!(text(&"x".repeat(19)).as_deref(), Some("OpenAI API key too short"));
-        assert_eq!(text(&"é".repeat(10)), None);
-        let text = |key: &str| {
-            let key = ApiKey::new(key);
-            let result = azure(key, "d", "https://host", None, None, &Connection::default());
-            result.err().map(|error| error.to_string())
-        };
-        assert_eq!(text("1234567").as_deref(), Some("Azure API key too short"));
-        assert_eq!(text("12345678"), None);
+/// What the fields of a request are made from.
+pub struct Asked<'a> {
+    /// The settings, for options of the provider's own.
+    pub settings: &'a EmbeddingSettings,
+    /// Values a vector shall have.
+    pub dimensions: Option<usize>,
+    /// How vectors shall travel; `None` when the server has refused to be told.
+    pub encoding: Option<Encoding>,
+}
+
+impl Asked<'_> {
+    /// Whether texts beyond the model's limit are to be cut by the server. They are refused otherwise:
+    /// a vector of half a text looks like any other.
+    #[must_use]
+    pub fn truncate(&self) -> bool {
+        self.settings.option("truncate") == Some("true")
+    }
+}
+
+/// Fields of a request body, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Fields(Vec<(&'static str, Value)>);
+
+impl Fields {
+    /// No fields.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    #[test]
-    fn an_unusable_address_is_reported_by_the_first_request() {
-        let key = ApiKey::new("12345678");
-        let model = azure(key, "d", "", None, None, &Connection::default()).unwrap();
-        let work = async move { model.embed(&["x".to_owned()], true).await };
-        let error = runtime::block_on(work).unwrap_err();
-        assert_eq!(error.kind(), Kind::Configuration);
-        let start = "LLM error: Failed to send request to Azure: builder error: the URL '/openai";
-        assert!(error.message().starts_with(start), "{error}");
+    /// Adds any value.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.push((name, value.into()));
+        self
+    }
+
+    /// Adds a text, if there is one.
+    #[must_use]
+    pub fn text(self, name: &'static str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a number, if there is one.
+    #[must_use]
+    pub fn number(self, name: &'static str, value: Option<usize>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds the word for the encoding, if one is asked for.
+    #[must_use]
+    pub fn encoding(self, name: &'static str, asked: &Asked<'_>) -> Self {
+        self.text(name, asked.encoding.map(Encoding::as_str))
     }
 }

@@ -1,33 +1,19 @@
-//! OpenAI's embeddings.
+//! OpenAI: `POST https://api.openai.com/v1/embeddings`.
 
-use std::sync::Arc;
+use super::{EmbeddingProvider, FAMILY, Limits};
+use crate::tokens::Encoding;
 
-use super::{DEFAULT_MODEL, HttpEmbeddingModel, Spec};
-use crate::embeddings::EmbeddingModel;
-use crate::error::Result;
-use crate::http::Auth;
-use crate::providers::{Connection, check_key};
-use crate::secret::ApiKey;
-
-/// OpenAI; the model is `text-embedding-3-small` unless another is named.
-///
-/// # Errors
-/// [`crate::Kind::Validation`] for a key that is empty or shorter than 20 bytes.
-pub fn openai(
-    key: ApiKey,
-    model: Option<String>,
-    connection: &Connection,
-) -> Result<Arc<dyn EmbeddingModel>> {
-    check_key("OpenAI", 20, &key)?;
-    let spec = Spec {
-        provider: "openai",
-        label: "OpenAI",
-        url: format!("{}/embeddings", connection.base("https://api.openai.com/v1")),
-        auth: Auth::Bearer(key),
-        model: model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
-        send_model: true,
-        encoding_format: Some("base64".to_owned()),
-        dimensions: None,
-    };
-    Ok(Arc::new(HttpEmbeddingModel::new(spec, connection)))
-}
+/// OpenAI's constants. A request holds at most 2048 texts and 300,000 tokens.
+pub const OPENAI: EmbeddingProvider = EmbeddingProvider {
+    name: "openai",
+    label: "OpenAI",
+    shortest_key: 20,
+    base_url: "https://api.openai.com/v1",
+    default_model: "text-embedding-3-small",
+    key_variables: &["OPENAI_API_KEY"],
+    url_variable: Some("OPENAI_BASE_URL"),
+    limits: |_| Limits { texts: 2048, tokens: Some(300_000) },
+    // All its embedding models count in this encoding.
+    tokens: |text| Encoding::Cl100kBase.tokenizer().count(text),
+    ..FAMILY
+};

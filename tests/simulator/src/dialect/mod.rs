@@ -10,6 +10,7 @@
 //! ```
 
 mod anthropic;
+mod cohere;
 mod gemini;
 mod ollama;
 mod openai;
@@ -51,6 +52,7 @@ pub(crate) fn answer(
         "POST" if path.ends_with("/responses") => openai::responses(body, settings),
         "POST" if path.ends_with("/api/chat") => ollama::chat(body, settings),
         "POST" if path.ends_with("/api/embed") => ollama::embed(body, dimensions),
+        "POST" if path.ends_with("/v2/embed") => cohere::embed(body, dimensions),
         "POST" if path.ends_with("/api/pull") => ollama::pull(body),
         "GET" if path.ends_with("/api/tags") => Ok(ollama::tags(settings)),
         "GET" if path.ends_with("/models") => Ok(openai::models(settings)),
@@ -257,6 +259,11 @@ mod tests {
         assert!(single["data"][0]["embedding"].is_string());
         let ollama = answered("/api/embed", &json!({"model": "e", "input": "c"}));
         assert_eq!(ollama["embeddings"][0], reply["data"][1]["embedding"]);
+        let body = json!({"texts": ["c"], "input_type": "search_query", "output_dimension": 4});
+        let cohere = answered("/v2/embed", &body);
+        assert_eq!(cohere["embeddings"]["float"][0], reply["data"][1]["embedding"]);
+        let body = json!({"input": ["c"], "output_dimension": 7, "embedding_type": "base64"});
+        assert_eq!(answered("/v1/embeddings", &body)["data"], single["data"]);
     }
 
     #[test]

@@ -106,9 +106,10 @@ struct EmbeddingsRequest<'a> {
     model: Cow<'a, str>,
     #[serde(borrow)]
     input: &'a RawValue,
-    #[serde(default)]
+    /// Voyage and Mistral have a name of their own for it, Jina for the next.
+    #[serde(default, alias = "output_dimension")]
     dimensions: Option<usize>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "embedding_type")]
     encoding_format: Cow<'a, str>,
 }
 

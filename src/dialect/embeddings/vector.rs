@@ -1,0 +1,105 @@
+//! One vector inside an answer: borrowed base64, or numbers.
+//!
+//! Base64 stays where the body holds it until its place in the matrix is known. Neither form may hold
+//! anything but finite numbers.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+
+use super::lift::Lifted;
+
+/// Why a vector cannot be used, to stand behind "embedding 3 ".
+type Fault = &'static str;
+
+/// A vector as it came.
+pub(in crate::dialect) enum Vector<'a> {
+    Base64(Cow<'a, str>),
+    Floats(Vec<f32>),
+}
+
+// By hand, because a derived untagged enum first copies every number into a buffer of its own.
+impl<'de: 'a, 'a> Deserialize<'de> for Vector<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+}
+
+struct Either;
+
+impl<'de> Visitor<'de> for Either {
+    type Value = Vector<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of numbers or a base64 string")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Vector::Base64(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Vector::Base64(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self::Value, A::Error> {
+        let mut floats = Vec::with_capacity(values.size_hint().unwrap_or(1536));
+        while let Some(value) = values.next_element()? {
+            floats.push(value);
+        }
+        Ok(Vector::Floats(floats))
+    }
+}
+
+impl Vector<'_> {
+    /// The number of values, which for base64 is told by its length.
+    pub(super) fn dimensions(&self, lifted: &Lifted<'_>) -> Result<usize, Fault> {
+        match self {
+            Self::Floats(floats) => Ok(floats.len()),
+            Self::Base64(text) => {
+                let text = lifted.string(text);
+                let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+                let digits = text.len() - padding;
+                let bytes = digits / 4 * 3 + (digits % 4).saturating_sub(1);
+                let whole = "is not a whole number of 32-bit floats";
+                if bytes.is_multiple_of(4) { Ok(bytes / 4) } else { Err(whole) }
+            }
+        }
+    }
+
+    /// Appends the values, as many as [`Vector::dimensions`] says. `scratch` is memory to reuse for the
+    /// next vector.
+    pub(super) fn append_to(
+        self,
+        values: &mut Vec<f32>,
+        lifted: &Lifted<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let start = values.len();
+        match self {
+            Self::Floats(floats) => values.extend_from_slice(&floats),
+            Self::Base64(text) => {
+                let text = lifted.string(&text);
+                scratch.resize(text.len(), 0);
+                let out = base64_simd::Out::from_slice(scratch);
+                let decoded;
+                // The strict decoder is the fast one; missing padding is still understood.
+                let bytes = match base64_simd::STANDARD.decode(text, out) {
+                    Ok(bytes) => &*bytes,
+                    Err(_) => {
+                        decoded = base64_simd::forgiving_decode_to_vec(text)
+                            .map_err(|_| "is not valid base64")?;
+                        decoded.as_slice()
+                    }
+                };
+                let (floats, _) = bytes.as_chunks::<4>();
+                values.extend(floats.iter().map(|value| f32::from_le_bytes(*value)));
+            }
+        }
+        let added = values.get(start..).unwrap_or_default();
+        // Not `all`, which would look at one value after the other.
+        let finite = added.iter().fold(true, |finite, value| finite & value.is_finite());
+        if finite { Ok(()) } else { Err("holds a value that is not a finite number") }
+    }
+}
