@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 
 use super::bridge;
-use super::chat_types::read_answer;
+use super::chat_response::read_answer;
 use super::connection::connection;
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::Result;

@@ -4,6 +4,7 @@
 //! anything the core could decide, and nothing outside this folder knows that Python exists.
 
 mod bridge;
+mod chat_response;
 mod chat_types;
 mod connection;
 mod courier;
@@ -12,13 +13,20 @@ mod documents;
 mod embeddings;
 mod errors;
 mod exit;
+mod json;
 mod llm;
 mod llm_config;
+mod llm_many;
+mod llm_messages;
+mod llm_request;
 mod local;
+mod prices;
 mod rag;
 mod split;
 mod store;
 mod stream;
+mod stream_events;
+mod structured;
 mod system;
 mod tokens;
 
@@ -30,13 +38,17 @@ mod _graphbit {
     use super::*;
 
     #[pymodule_export]
-    use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
+    use super::chat_response::PyLlmResponse;
+    #[pymodule_export]
+    use super::chat_types::{PyFinishReason, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
     use super::embeddings::{EmbeddingClient, EmbeddingConfig};
     #[pymodule_export]
     use super::llm::PyLlmClient;
     #[pymodule_export]
     use super::llm_config::PyLlmConfig;
+    #[pymodule_export]
+    use super::prices::{get_prices, set_prices};
     #[pymodule_export]
     use super::rag::{
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
@@ -48,6 +60,8 @@ mod _graphbit {
     };
     #[pymodule_export]
     use super::store::{SearchHit, VectorStore};
+    #[pymodule_export]
+    use super::stream_events::PyStreamEvent;
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,
