@@ -73,15 +73,7 @@ _Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 _Message: TypeAlias = Mapping[str, Any] | tuple[str, str] | LlmResponse
 _Messages: TypeAlias = str | Iterable[_Message]
 
-class _HasJsonSchema(Protocol):
-    """A pydantic model class, or anything that answers alike."""
-
-    def model_json_schema(self) -> dict[str, Any]: ...
-    def model_validate_json(self, json_data: str, /) -> Any: ...
-
-_ResponseFormat: TypeAlias = (
-    Literal["json", "json_object", "text"] | Mapping[str, Any] | type[Any] | _HasJsonSchema
-)
+_ResponseFormat: TypeAlias = Literal["json", "json_object", "text"] | Mapping[str, Any] | type[Any]
 
 @type_check_only
 class _Price(TypedDict):
@@ -666,6 +658,19 @@ class LlmClient:
         full: Literal[True],
     ) -> list[LlmResponse | Exception]: ...
     @overload
+    def complete_many(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: bool = False,
+    ) -> list[Any]: ...
+    @overload
     def complete_many_async(
         self,
         prompts: Iterable[str],
@@ -719,6 +724,19 @@ class LlmClient:
         enable_prompt_caching: bool = False,
         full: Literal[True],
     ) -> Future[list[LlmResponse | Exception]]: ...
+    @overload
+    def complete_many_async(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: bool = False,
+    ) -> Future[list[Any]]: ...
     def chat(
         self,
         messages: _Messages,
@@ -743,7 +761,8 @@ class LlmClient:
 
         Args:
             messages: A str for one prompt, or the turns, oldest first. Each is an OpenAI-shaped mapping
-                (`role` is `system`, `developer`, `user`, `assistant` or `tool`; `content` is text, a
+                (`role` is `system`, `user`, `assistant` or `tool`, or `developer`, which is sent as
+                `system`; `content` is text, a
                 list of text parts put together as they are, or nothing beside `tool_calls`), a
                 `(role, content)` tuple, or an `LlmResponse` for the assistant's turn. `name` and
                 unknown keys are not sent.

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::dialect::lenient::arguments;
 use crate::dialect::random_id;
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
+
+/// Metadata of the terminal event: by call id, what goes into [`ToolCall::signature`].
+const SIGNATURES: &str = "thought_signatures";
 
 /// The answer so far. Give it each event, in order, and take the whole behind the terminal one.
 ///
@@ -68,13 +71,23 @@ impl Assembly {
             Some(Value::String(id)) => Some(id),
             _ => None,
         };
+        // An event has no place for a call's signature, so a dialect that has some leaves them here.
+        let mut signatures = match metadata.remove(SIGNATURES) {
+            Some(Value::Object(signatures)) => signatures,
+            _ => Map::new(),
+        };
         if !self.reasoning.is_empty() {
             metadata.insert("reasoning".to_owned(), Value::String(self.reasoning));
         }
         let call = |pieces: Pieces| {
             // The answer to a call has to name it, so a call without an id gets one.
             let id = pieces.id.unwrap_or_else(|| random_id("call_"));
-            ToolCall::new(id, pieces.name, arguments(Some(Value::String(pieces.arguments))))
+            let signature = match signatures.remove(&id) {
+                Some(Value::String(signature)) => Some(signature),
+                _ => None,
+            };
+            let arguments = arguments(Some(Value::String(pieces.arguments)));
+            ToolCall { signature, ..ToolCall::new(id, pieces.name, arguments) }
         };
         ChatResponse {
             content: self.content,
@@ -117,7 +130,12 @@ mod tests {
             ChatEvent::Done {
                 usage: Some(Usage::new(1, 2)),
                 finish_reason: FinishReason::ToolCalls,
-                metadata: [("id".to_owned(), json!("r")), ("k".to_owned(), json!(1))].into(),
+                metadata: [
+                    ("id".to_owned(), json!("r")),
+                    ("k".to_owned(), json!(1)),
+                    (SIGNATURES.to_owned(), json!({"c1": "opaque"})),
+                ]
+                .into(),
             },
         ];
         let mut assembly = Assembly::default();
@@ -133,7 +151,9 @@ mod tests {
         assert_eq!(answer.metadata, metadata.into());
         let [first, second, third] = &answer.tool_calls[..] else { panic!("{answer:?}") };
         assert_eq!(*first, ToolCall::new("c0", "f", json!({"x": 1})));
-        assert_eq!(*second, ToolCall::new("c1", "g", json!({"raw_arguments": "not json"})));
+        let raw = json!({"raw_arguments": "not json"});
+        let signature = Some("opaque".to_owned());
+        assert_eq!(*second, ToolCall { signature, ..ToolCall::new("c1", "g", raw) });
         assert_eq!((third.name.as_str(), &third.arguments), ("h", &json!({})));
         assert!(third.id.starts_with("call_"), "{third:?}");
     }

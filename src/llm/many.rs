@@ -334,13 +334,28 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_made_when_their_turns_come() {
+        let model = Arc::new(Echo::default());
+        let client = LlmClient::new(model.clone(), RetryPolicy::default());
+        let options = ManyOptions { max_concurrency: Some(4), ..ManyOptions::default() };
+        let requests = (0..1000_usize).map(move |made| {
+            assert!(made <= model.asked.load(Ordering::SeqCst) + 4, "request {made} is early");
+            Ok(ChatRequest::from_prompt("x"))
+        });
+        let work = async move { Ok(client.complete_each(requests, options, drop).await) };
+        assert!(runtime::block_on(work).unwrap().ended.is_none());
+    }
+
+    #[test]
     fn no_requests_are_no_outcomes() {
         let (_, many) = run(&[], ManyOptions::default());
         assert!(many.outcomes.is_empty() && many.ended.is_none());
     }
 
-    fn reporting(fail_at: Option<usize>) -> (Arc<Mutex<Vec<(usize, usize)>>>, ManyOptions) {
-        let told = Arc::new(Mutex::new(Vec::new()));
+    type Told = Arc<Mutex<Vec<(usize, usize)>>>;
+
+    fn reporting(fail_at: Option<usize>) -> (Told, ManyOptions) {
+        let told = Told::default();
         let seen = Arc::clone(&told);
         let on_progress: OnProgress = Arc::new(move |done, total| {
             seen.lock().unwrap().push((done, total));

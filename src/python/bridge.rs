@@ -105,12 +105,14 @@ impl Slices {
         Self { begun: Instant::now() }
     }
 
-    /// To be called now and then; lets others run when it is time.
-    pub(super) fn breathe(&mut self, py: Python<'_>) {
+    /// To be called now and then: lets others run when it is time, and a signal's handler raise.
+    pub(super) fn breathe(&mut self, py: Python<'_>) -> PyResult<()> {
         if self.begun.elapsed() >= SLICE {
             breathe(py);
+            py.check_signals()?;
             self.begun = Instant::now();
         }
+        Ok(())
     }
 }
 

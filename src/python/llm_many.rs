@@ -54,12 +54,11 @@ impl Batch {
                 return Err(Error::validation("on_error", Some(other), text).into());
             }
         };
-        if on_error == OnError::Stop {
-            if let Some(index) = prompts.iter().position(String::is_empty)
-                && let Err(error) = check_prompt(&place(index), "")
-            {
-                return Err(refused(py, error, index, prompts.len()));
-            }
+        if on_error == OnError::Stop
+            && let Some(index) = prompts.iter().position(String::is_empty)
+            && let Err(error) = check_prompt(&place(index), "")
+        {
+            return Err(refused(py, error, index, prompts.len()));
         }
         let request =
             options(Limits::Plain, given.max_tokens, given.temperature, given.prompt_caching)?;
@@ -138,7 +137,7 @@ fn read_prompts(given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
             return Err(PyTypeError::new_err(format!("{place} must be a str, not '{class}'")));
         };
         prompts.push(text.to_str()?.to_owned());
-        slices.breathe(prompt.py());
+        slices.breathe(prompt.py())?;
     }
     Ok(prompts)
 }
@@ -181,7 +180,7 @@ pub(super) fn deliver<T>(
             }
             (Some(Err(_)) | None, _) => list.append(py.None())?,
         }
-        slices.breathe(py);
+        slices.breathe(py)?;
     }
     match many.ended {
         None => Ok(list.into_any().unbind()),

@@ -65,7 +65,7 @@ fn read_message(place: &str, turn: &Bound<'_, PyAny>) -> PyResult<Message> {
         let Ok((role, content)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() else {
             return Err(refuse(place, "a tuple must be (role, content)"));
         };
-        let role = read_role(place, Some(role))?;
+        let role = read_role(place, Some(&role))?;
         if role == Role::Tool {
             let text = "a tool's turn needs a mapping, to say its tool_call_id";
             return Err(refuse(place, text));
@@ -86,7 +86,7 @@ fn read_mapping(place: &str, turn: &Bound<'_, PyDict>) -> PyResult<Message> {
     let field = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
         Ok(turn.get_item(name)?.filter(|value| !value.is_none()))
     };
-    let role = read_role(place, turn.get_item("role")?)?;
+    let role = read_role(place, turn.get_item("role")?.as_ref())?;
     if field("function_call")?.is_some() {
         let text = "is no longer spoken; use tool_calls";
         return Err(refuse(format!("{place}.function_call"), text));
@@ -115,10 +115,10 @@ fn read_mapping(place: &str, turn: &Bound<'_, PyDict>) -> PyResult<Message> {
     Ok(message)
 }
 
-fn read_role(place: &str, role: Option<Bound<'_, PyAny>>) -> PyResult<Role> {
+fn read_role(place: &str, role: Option<&Bound<'_, PyAny>>) -> PyResult<Role> {
     let known = "must be 'system', 'developer', 'user', 'assistant' or 'tool'";
     let field = format!("{place}.role");
-    let Some(word) = role.as_ref().and_then(|role| role.cast::<PyString>().ok()) else {
+    let Some(word) = role.and_then(|role| role.cast::<PyString>().ok()) else {
         return Err(refuse(field, known));
     };
     Ok(match word.to_str()? {

@@ -191,7 +191,10 @@ impl Session {
         }
         let mut state = self.state.try_lock().ok()?;
         let State { ready, assembly, .. } = &mut *state;
-        let event = ready.pop_front_if(|event| event.as_ref().is_ok_and(&wanted))?.ok()?;
+        if !ready.front()?.as_ref().is_ok_and(wanted) {
+            return None;
+        }
+        let event = ready.pop_front()?.ok()?;
         assembly.add(&event);
         Some(event)
     }
@@ -326,7 +329,7 @@ impl PyStream {
         self.0.close();
     }
 
-    fn __aenter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         at_once(slf.py(), slf.clone().into_any().unbind())
     }
 

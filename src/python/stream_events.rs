@@ -267,7 +267,7 @@ impl PyEvents {
         self.0.close();
     }
 
-    fn __aenter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         at_once(slf.py(), slf.clone().into_any().unbind())
     }
 
