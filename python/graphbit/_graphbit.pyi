@@ -992,7 +992,7 @@ class StreamEvent:
 
 @final
 class LlmUsage:
-    """Tokens of one request, or a sum over several. Compares by value."""
+    """Tokens of one request, or a sum over several. Compares by value, copies and pickles."""
 
     def __new__(cls, prompt_tokens: int, completion_tokens: int) -> Self: ...
     @staticmethod
@@ -1033,7 +1033,7 @@ class LlmUsage:
 
 @final
 class FinishReason:
-    """Why the model stopped. Compares by value."""
+    """Why the model stopped. Compares by value, copies and pickles."""
 
     @staticmethod
     def stop() -> FinishReason: ...
@@ -1064,7 +1064,11 @@ class FinishReason:
 
 @final
 class LlmToolCall:
-    """A call the model asked for. Compares by value."""
+    """A call the model asked for. Compares by value, copies and pickles.
+
+    What a provider wants back with the call when the conversation goes on (a thought's signature)
+    stays inside.
+    """
 
     def __new__(cls, id: str, name: str, parameters: str) -> Self:
         """Raises `ValueError` when `parameters` is not JSON text."""

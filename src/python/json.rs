@@ -41,6 +41,12 @@ pub(super) fn mapping<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
     Ok(Some(dict))
 }
 
+/// A field of a mapping as text; `None` where it is missing or `None`.
+pub(super) fn word(mapping: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<String>> {
+    let value = mapping.get_item(name)?.filter(|value| !value.is_none());
+    Ok(value.map(|value| value.to_string()))
+}
+
 /// The name of a value's class, for complaints.
 pub(super) fn class_of(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())

@@ -147,7 +147,11 @@ impl PyLlmClient {
                 Some(Err(error)) => failed_entry(&error),
                 None => String::new(),
             };
-            Ok(asked.await?.outcomes.into_iter().map(entry).collect::<Vec<_>>())
+            let many = asked.await?;
+            match many.ended {
+                Some(ended) => Err(ended.error),
+                None => Ok(many.outcomes.into_iter().map(entry).collect::<Vec<_>>()),
+            }
         };
         bridge::future_into_py(py, work, |py, entries| {
             Ok(PyList::new(py, entries)?.into_any().unbind())

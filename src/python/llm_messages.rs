@@ -157,7 +157,7 @@ fn read_content(place: &str, content: &Bound<'_, PyAny>) -> PyResult<String> {
             let text = format!("must be text or a text part, not '{}'", class_of(&part));
             return Err(refuse(field, &text));
         };
-        let kind = part.get_item("type")?.map(|kind| kind.to_string());
+        let kind = json::word(&part, "type")?;
         if !matches!(kind.as_deref(), None | Some("text" | "input_text" | "output_text")) {
             let kind = kind.unwrap_or_default();
             let text = "only parts of type 'text' can be sent";
@@ -195,8 +195,7 @@ fn read_call(place: &str, call: &Bound<'_, PyAny>) -> PyResult<ToolCall> {
         text.filter(|text| !text.is_empty())
             .ok_or_else(|| refuse(format!("{place}.{shown}"), "must be a str that is not empty"))
     };
-    let kind = call.get_item("type")?.map(|kind| kind.to_string());
-    if let Some(kind) = kind.filter(|kind| kind != "function") {
+    if let Some(kind) = json::word(&call, "type")?.filter(|kind| kind != "function") {
         let text = "must be 'function'";
         return Err(Error::validation(&format!("{place}.type"), Some(&kind), text).into());
     }

@@ -174,8 +174,7 @@ fn read_tool(place: &str, tool: &Bound<'_, PyAny>) -> PyResult<ToolSpec> {
         let text = format!("must be a mapping or a tool object, not '{}'", class_of(tool));
         return Err(refuse(place, &text));
     };
-    let kind = described.get_item("type")?.map(|kind| kind.to_string());
-    if let Some(kind) = kind.filter(|kind| kind != "function") {
+    if let Some(kind) = json::word(&described, "type")?.filter(|kind| kind != "function") {
         let text = "must be 'function'";
         return Err(Error::validation(&format!("{place}.type"), Some(&kind), text).into());
     }

@@ -187,7 +187,9 @@ def test_errors(server: Server, client: LlmClient) -> None:
         next(function.stream_events("x"))
 
 
-def test_streams_count_when_they_end(client: LlmClient) -> None:
+def test_streams_count_when_they_end(server: Server, client: LlmClient) -> None:
+    # Slowly, or the end would be here, and read ahead, before anybody looks.
+    server.behaviour(slow_stream={"chunks": 3, "delay_ms": 150})
     events, text = client.stream_events("a b"), client.stream("a b")
     assert client.get_stats()["total_requests"] == 0
     next(events), next(text)
