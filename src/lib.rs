@@ -6,7 +6,7 @@
 //!
 //! | row | modules | job |
 //! |---|---|---|
-//! | 1 | [`error`], [`secret`], [`types`], [`logging`], `lanes` | what everything speaks: one error, one secret, plain data, bytes by the vector |
+//! | 1 | [`error`], [`secret`], [`types`], [`cost`], [`logging`], `lanes` | what everything speaks: one error, one secret, plain data and its price, bytes by the vector |
 //! | 2 | [`runtime`] | the shared Tokio runtime, the blocking doorway, callback threads, fork |
 //! | 3 | [`http`], [`tokens`] | the one transport; OpenAI's byte-pair tokens |
 //! | 4 | [`dialect`], [`split`] | pure bytes in, bytes out: wire formats and text splitting |
@@ -27,6 +27,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+pub mod cost;
 pub mod dialect;
 pub mod embeddings;
 pub mod error;

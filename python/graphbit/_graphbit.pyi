@@ -12,11 +12,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    final,
+    overload,
+    type_check_only,
+)
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
+from typing_extensions import NotRequired, Self
 
 __all__ = [
     "Answer",
@@ -37,6 +47,7 @@ __all__ = [
     "RecursiveSplitter",
     "SearchHit",
     "SentenceSplitter",
+    "StreamEvent",
     "TextChunk",
     "TextSplitter",
     "TextSplitterConfig",
@@ -47,15 +58,29 @@ __all__ = [
     "count_tokens_many",
     "decode_tokens",
     "encode_tokens",
+    "get_prices",
     "get_system_info",
     "health_check",
     "init",
+    "set_prices",
     "shutdown",
     "truncate_tokens",
     "version",
 ]
 
 _Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
+
+_Message: TypeAlias = Mapping[str, Any] | tuple[str, str] | LlmResponse
+_Messages: TypeAlias = str | Iterable[_Message]
+
+_ResponseFormat: TypeAlias = Literal["json", "json_object", "text"] | Mapping[str, Any] | type[Any]
+
+@type_check_only
+class _Price(TypedDict):
+    input: float
+    output: float
+    cached_input: NotRequired[float]
+    cache_write: NotRequired[float]
 
 class _Stats(TypedDict):
     total_requests: int
@@ -105,6 +130,27 @@ def get_system_info() -> dict[str, Any]:
 
 def health_check() -> dict[str, Any]:
     """Whether the runtime runs and memory is left; `overall_healthy` sums it up."""
+
+def set_prices(prices: Mapping[str, _Price], replace: bool = False) -> None:
+    """Sets what tokens cost, for `LlmResponse.cost`. Applies to the whole process.
+
+    Args:
+        prices: US dollars for a million tokens by model, for example
+            `{"gpt-4o-mini": {"input": 0.15, "output": 0.6, "cached_input": 0.075}}`. A key
+            `provider:model` (`"openai:gpt-4o-mini"`) counts for that provider only, and wins.
+            `cached_input` and `cache_write` default to `input`.
+        replace: Forgets every other price, the built-in ones included.
+
+    Raises:
+        ValidationError: A price is negative, missing or unknown; nothing is changed then.
+    """
+
+def get_prices() -> dict[str, _Price]:
+    """A copy of the prices in force, in the form that `set_prices` takes.
+
+    At first these are list prices of models whose vendors publish one figure a token; see the
+    vendor's page before relying on them.
+    """
 
 def shutdown() -> None:
     """Flushes what is buffered. Everything stays usable; may be called any number of times."""
@@ -601,6 +647,251 @@ class LlmClient:
             max_concurrency: Requests under way at once; default twice the processors, but 5 to 20.
         """
 
+    @overload
+    def complete_many(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[False] = False,
+    ) -> list[str]:
+        """One answer for each prompt, in their order, however many they are.
+
+        A request is made when its turn has come, so a million prompts cost their texts and their
+        answers. Each is tried again as `complete` does.
+
+        Args:
+            prompts: Any iterable of str, read to its end first. Empty gives an empty list.
+            max_tokens: As above.
+            temperature: As above.
+            max_concurrency: Requests under way at once, each with a connection of its own; default
+                256, which leaves room in the usual limit of 1024 open files.
+            on_error: `"raise"` cancels the rest at the first failure and raises it; an empty prompt is
+                then refused before anything is sent. `"return"` puts exceptions into the list.
+            on_progress: Called with `(done, total)` at most 20 times a second and once at the end, on a
+                thread of its own. What it raises ends the call.
+            enable_prompt_caching: As above.
+            full: Whole `LlmResponse`s instead of texts.
+
+        Raises:
+            GraphbitError: The first failure. Its `index` is that of the prompt, and its `results`
+                hold what was finished by then, `None` in the other places.
+        """
+
+    @overload
+    def complete_many(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[True],
+    ) -> list[LlmResponse]: ...
+    @overload
+    def complete_many(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["return"],
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[False] = False,
+    ) -> list[str | Exception]: ...
+    @overload
+    def complete_many(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["return"],
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[True],
+    ) -> list[LlmResponse | Exception]: ...
+    @overload
+    def complete_many(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: bool = False,
+    ) -> list[Any]: ...
+    @overload
+    def complete_many_async(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[False] = False,
+    ) -> Future[list[str]]:
+        """`complete_many` without blocking. Cancelling the future cancels every request."""
+
+    @overload
+    def complete_many_async(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[True],
+    ) -> Future[list[LlmResponse]]: ...
+    @overload
+    def complete_many_async(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["return"],
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[False] = False,
+    ) -> Future[list[str | Exception]]: ...
+    @overload
+    def complete_many_async(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["return"],
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: Literal[True],
+    ) -> Future[list[LlmResponse | Exception]]: ...
+    @overload
+    def complete_many_async(
+        self,
+        prompts: Iterable[str],
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        *,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        on_progress: Callable[[int, int], object] | None = None,
+        enable_prompt_caching: bool = False,
+        full: bool = False,
+    ) -> Future[list[Any]]: ...
+    def chat(
+        self,
+        messages: _Messages,
+        tools: Iterable[Any] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: _ResponseFormat | None = None,
+        stop: str | Iterable[str] | None = None,
+        seed: int | None = None,
+        top_p: float | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        enable_prompt_caching: bool = False,
+        include_raw: bool = False,
+    ) -> LlmResponse:
+        """Answers a conversation, with tools, formats and the other options of chat models.
+
+        To go on, append the answer itself (its tool calls come with it) and what is said next::
+
+            messages += [answer, {"role": "tool", "tool_call_id": call.id, "content": "21 degrees"}]
+
+        Args:
+            messages: A str for one prompt, or the turns, oldest first. Each is an OpenAI-shaped mapping
+                (`role` is `system`, `user`, `assistant` or `tool`, or `developer`, which is sent as
+                `system`; `content` is text, a
+                list of text parts put together as they are, or nothing beside `tool_calls`), a
+                `(role, content)` tuple, or an `LlmResponse` for the assistant's turn. `name` and
+                unknown keys are not sent.
+            tools: OpenAI-shaped mappings, flat ones with `name`, `description` and `parameters` (a JSON
+                schema), or objects with `to_dict()` or these attributes. Other keys are not sent.
+            tool_choice: `"auto"` (the default), `"none"`, `"required"`, a tool's name, or OpenAI's
+                mapping. Needs tools.
+            response_format: The answer is JSON: `"json"` for any object, a JSON schema, OpenAI's
+                mappings, or a pydantic model class. `LlmResponse.parsed` then holds what it was read
+                as. Providers that can are asked to guarantee the schema wherever it allows that.
+            stop: Texts that end the answer.
+            seed: Makes sampling repeatable, where the provider has one.
+            top_p: 0.0 to 1.0.
+            extra_body: Fields added to the request's body; they win over those of this call.
+            max_tokens: As above.
+            temperature: As above.
+            enable_prompt_caching: As above.
+            include_raw: Keeps the server's whole answer in `LlmResponse.raw`.
+
+        Raises:
+            ValidationError: An argument is unusable; it names the place, such as
+                `messages[2].content`. Only text can be sent.
+            ResponseError: The answer is not in the format asked for; `error.response` is that answer.
+        """
+
+    def chat_async(
+        self,
+        messages: _Messages,
+        tools: Iterable[Any] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: _ResponseFormat | None = None,
+        stop: str | Iterable[str] | None = None,
+        seed: int | None = None,
+        top_p: float | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        enable_prompt_caching: bool = False,
+        include_raw: bool = False,
+    ) -> Future[LlmResponse]:
+        """`chat` without blocking."""
+
+    def stream_events(
+        self,
+        messages: _Messages,
+        tools: Iterable[Any] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: _ResponseFormat | None = None,
+        stop: str | Iterable[str] | None = None,
+        seed: int | None = None,
+        top_p: float | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        enable_prompt_caching: bool = False,
+    ) -> EventIterator:
+        """`chat` as typed events while they arrive. The request is sent on first use.
+
+        The last event, of type `done`, holds the whole answer as `response`. With a
+        `response_format`, `ResponseError` is raised in its place if the answer does not fit.
+        """
+
     def chat_optimized(
         self,
         messages: Sequence[tuple[str, str]],
@@ -651,7 +942,7 @@ class StreamIterator:
     """The text of one answer, piece by piece, for `for` and `async for`. Dropping it cancels.
 
     There is no limit on the whole, only on silence (30 s between pieces). After the end it goes on
-    saying that it has ended.
+    saying that it has ended. A stream counts in `LlmClient.get_stats` when it has ended.
     """
 
     def __iter__(self) -> Self: ...
@@ -661,6 +952,23 @@ class StreamIterator:
     def streaming_response(self) -> Future[str]:
         """Writes each remaining piece to `sys.stdout` and resolves to all of them together."""
 
+    def close(self) -> None:
+        """Ends the stream: the request is cancelled and its connection freed. May be called twice."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    def __aenter__(self) -> Future[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Future[None]: ...
     @property
     def usage(self) -> LlmUsage | None:
         """Tokens used, once the stream has ended and if the provider said so."""
@@ -669,11 +977,87 @@ class StreamIterator:
     def finish_reason(self) -> FinishReason | None:
         """Why the model stopped, once the stream has ended."""
 
+    @property
+    def response(self) -> LlmResponse | None:
+        """The whole answer, put together from the stream, once it has ended well."""
+
+@final
+class EventIterator:
+    """The events of one answer, for `for` and `async for`. Dropping it cancels, as with text streams."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> StreamEvent: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Future[StreamEvent]: ...
+    def close(self) -> None:
+        """Ends the stream: the request is cancelled and its connection freed. May be called twice."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    def __aenter__(self) -> Future[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Future[None]: ...
+    @property
+    def response(self) -> LlmResponse | None:
+        """The whole answer, once the stream has ended well."""
+
+@final
+class StreamEvent:
+    """One event of a streamed answer. Compares by value; fields of other types are `None`.
+
+    | type | fields |
+    |---|---|
+    | `text` | `text`, a piece of the answer |
+    | `reasoning` | `text`, a piece of what the model thinks; no part of the answer |
+    | `tool_call` | `index`, `arguments` (a piece of JSON text), and `id` and `name` in the first piece |
+    | `done` | `finish_reason`, `usage` if the provider says so, `metadata`, `response` |
+    """
+
+    @property
+    def type(self) -> Literal["text", "reasoning", "tool_call", "done"]: ...
+    @property
+    def text(self) -> str | None:
+        """Never empty."""
+
+    @property
+    def index(self) -> int | None:
+        """Pieces with the same index belong to the same call."""
+
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def arguments(self) -> str | None: ...
+    @property
+    def usage(self) -> LlmUsage | None: ...
+    @property
+    def finish_reason(self) -> FinishReason | None: ...
+    @property
+    def metadata(self) -> dict[str, str] | None:
+        """What else the provider said: JSON text by key."""
+
+    @property
+    def response(self) -> LlmResponse | None:
+        """The whole answer, in the same shape as one that was not streamed."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
 # --- value types of chat --------------------------------------------------------------------------
 
 @final
 class LlmUsage:
-    """Tokens of one request, or a sum over several. Compares by value."""
+    """Tokens of one request, or a sum over several. Compares by value, copies and pickles."""
 
     def __new__(cls, prompt_tokens: int, completion_tokens: int) -> Self: ...
     @staticmethod
@@ -714,7 +1098,7 @@ class LlmUsage:
 
 @final
 class FinishReason:
-    """Why the model stopped. Compares by value."""
+    """Why the model stopped. Compares by value, copies and pickles."""
 
     @staticmethod
     def stop() -> FinishReason: ...
@@ -745,7 +1129,11 @@ class FinishReason:
 
 @final
 class LlmToolCall:
-    """A call the model asked for. Compares by value."""
+    """A call the model asked for. Compares by value, copies and pickles.
+
+    What a provider wants back with the call when the conversation goes on (a thought's signature)
+    stays inside.
+    """
 
     def __new__(cls, id: str, name: str, parameters: str) -> Self:
         """Raises `ValueError` when `parameters` is not JSON text."""
@@ -764,7 +1152,7 @@ class LlmToolCall:
 
 @final
 class LlmResponse:
-    """A finished answer. Compares by value."""
+    """A finished answer. Compares by value, copies and pickles."""
 
     def __new__(cls, content: str, model: str) -> Self: ...
     @property
@@ -787,10 +1175,29 @@ class LlmResponse:
     def finish_reason(self) -> FinishReason: ...
     @property
     def metadata(self) -> dict[str, str]:
-        """What is known of the chunk, all of it strings.
+        """What else the provider said: JSON text by key.
 
-        `length` in characters; `token_count` or `sentence_count`; `headings` above a Markdown chunk,
-        outermost first, joined with `" > "`.
+        `provider_finish_reason` is its own word, `server_model` the model that answered. Further keys
+        are `reasoning`, `refusal`, `citations` and `search_results`, where there are any.
+        """
+
+    @property
+    def raw(self) -> dict[str, Any] | None:
+        """The server's whole answer, if `include_raw` asked for it."""
+
+    @property
+    def parsed(self) -> Any:
+        """What the content was read as, if a `response_format` asked for JSON.
+
+        An instance of the pydantic class, else what the JSON says. `None` when the answer calls tools.
+        """
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, by the prices in force (`set_prices`).
+
+        `None` when no price is known for the model, or the provider did not count tokens. Tokens read
+        from the provider's cache have their own price; those spent on reasoning are part of the answer.
         """
 
     def has_tool_calls(self) -> bool: ...

@@ -13,7 +13,10 @@ below, and pickle and copy with all of them, so they cross process pools whole.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphbit._graphbit import LlmResponse
 
 __all__ = [
     "BY_KIND",
@@ -52,6 +55,8 @@ class GraphbitError(Exception):
         status_code: The HTTP status, when there was one.
         request_id: The provider's own id for the request, when it sent one.
         retry_after: Seconds the server asked us to wait, when it did.
+        index: Which prompt of `complete_many` failed.
+        results: What `complete_many` had finished before it raised, `None` in the other places.
     """
 
     kind: str | None = None
@@ -60,6 +65,8 @@ class GraphbitError(Exception):
     status_code: int | None
     request_id: str | None
     retry_after: float | None
+    index: int | None = None
+    results: list[Any] | None = None
 
     def __init__(
         self,
@@ -172,9 +179,14 @@ class CircuitOpenError(GraphbitError, RuntimeError):
 
 
 class ResponseError(GraphbitError, RuntimeError):
-    """The answer is not what the protocol promises: undecodable, or without its main part."""
+    """The answer is not what the protocol promises: undecodable, or without its main part.
+
+    Attributes:
+        response: The whole answer, when it arrived well but is not in the `response_format` asked for.
+    """
 
     kind = "decode"
+    response: LlmResponse | None = None
 
 
 class StreamError(GraphbitError, RuntimeError):

@@ -247,7 +247,7 @@ fn from_bytes<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
 }
 
 /// An id for things the server did not name: `prefix` and a random version 4 UUID.
-fn random_id(prefix: &str) -> String {
+pub(crate) fn random_id(prefix: &str) -> String {
     let random = fastrand::u128(..);
     let version = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{version:032x}");

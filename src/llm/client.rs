@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
 
+use super::many::{self, Many, ManyOptions};
 use super::{ChatModel, ChatStream};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::resilience::{BreakerState, RetryPolicy, Stack, StatsSnapshot};
-use crate::runtime;
-use crate::types::{ChatRequest, ChatResponse};
+use crate::types::{ChatEvent, ChatRequest, ChatResponse};
 
 /// A client for one model. Cloning shares the model, the breaker and the statistics.
 #[derive(Clone)]
@@ -55,54 +56,50 @@ impl LlmClient {
         inner.stack.call(|| inner.model.complete(&request)).await
     }
 
-    /// One outcome for each request, in the order of the requests, at most `max_concurrency` (at
-    /// least 1) under way at once. Each runs as a task of its own; dropping the future cancels them.
-    pub async fn complete_many(
+    /// One outcome for each request, in the order of the requests; see [`ManyOptions`]. What `keep` makes
+    /// of an answer is held until the end, the rest of it is not. Requests are made one by one as their
+    /// turns come; one that is an error is never sent. Dropping the future cancels all of them.
+    pub async fn complete_each<I, T>(
         &self,
-        requests: Vec<ChatRequest>,
-        max_concurrency: usize,
-    ) -> Vec<Result<ChatResponse>> {
-        let count = requests.len();
-        let mut outcomes: Vec<Option<Result<ChatResponse>>> = Vec::new();
-        outcomes.resize_with(count, || None);
-        // Unordered inside, so that one slow answer at the head does not idle the other places.
-        let mut answers = stream::iter(requests.into_iter().enumerate())
-            .map(|(index, request)| {
-                let client = self.clone();
-                let task = runtime::spawn(async move { client.complete(request).await });
-                async move { (index, task.await) }
-            })
-            .buffer_unordered(max_concurrency.max(1));
-        while let Some((index, outcome)) = answers.next().await {
-            if let Some(place) = outcomes.get_mut(index) {
-                *place = Some(outcome);
-            }
-        }
-        outcomes
-            .into_iter()
-            .map(|outcome| {
-                outcome.unwrap_or_else(|| Err(Error::new(Kind::Internal, "an answer was lost")))
-            })
-            .collect()
+        requests: I,
+        options: ManyOptions,
+        keep: fn(ChatResponse) -> T,
+    ) -> Many<T>
+    where
+        I: ExactSizeIterator<Item = Result<ChatRequest>> + Send + 'static,
+        T: Send + 'static,
+    {
+        many::complete_each(self, requests, options, keep).await
     }
 
     /// Opens a streamed answer. Opening is tried again where that can help, up to and including the
-    /// first event; what fails later is the stream's to report.
+    /// first event; what fails later is the stream's to report. A stream counts as one call, successful
+    /// once its terminal event has come; one that is dropped before counts as begun only.
     ///
     /// # Errors
     /// As [`LlmClient::complete`]; [`Kind::Configuration`] when the model cannot stream.
     pub async fn stream(&self, request: ChatRequest) -> Result<ChatStream> {
         check(&request)?;
-        let inner = &self.inner;
-        let request = &request;
-        inner
-            .stack
-            .call(|| async move {
-                let mut events = inner.model.stream(request).await?;
-                let first = events.next().await.transpose()?;
-                Ok(stream::iter(first.map(Ok)).chain(events).boxed())
-            })
-            .await
+        let (started, request) = (Instant::now(), &request);
+        let inner = Arc::clone(&self.inner);
+        let opened = inner.stack.open(|| async {
+            let mut events = inner.model.stream(request).await?;
+            let first = events.next().await.transpose()?;
+            Ok(stream::iter(first.map(Ok)).chain(events))
+        });
+        let events = opened.await?;
+        let mut settled = false;
+        let counted = events.inspect(move |event| {
+            let success = match event {
+                Ok(ChatEvent::Done { .. }) => true,
+                Err(_) => false,
+                Ok(_) => return,
+            };
+            if !std::mem::replace(&mut settled, true) {
+                inner.stack.settle(started.elapsed(), success);
+            }
+        });
+        Ok(Box::pin(counted))
     }
 
     /// Opens a connection by one small request, once in the life of the client. Its outcome, good or
@@ -153,15 +150,14 @@ mod tests {
 
     use super::super::BoxFuture;
     use super::*;
-    use crate::types::{ChatEvent, FinishReason};
+    use crate::error::Kind;
+    use crate::types::FinishReason;
 
-    /// Answers with the prompt; fails the first `failures` attempts; sleeps while the prompt says so.
+    /// Answers with the prompt; fails the first `failures` attempts.
     #[derive(Default)]
     struct Echo {
         failures: AtomicUsize,
         attempts: AtomicUsize,
-        under_way: AtomicUsize,
-        most: AtomicUsize,
     }
 
     impl Echo {
@@ -186,19 +182,10 @@ mod tests {
             Box::pin(async {
                 self.attempt(Kind::Server)?;
                 let prompt = &request.messages[0].content;
-                let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-                self.most.fetch_max(now, Ordering::SeqCst);
-                if let Ok(wait) = prompt.parse() {
-                    tokio::time::sleep(Duration::from_millis(wait)).await;
-                }
-                self.under_way.fetch_sub(1, Ordering::SeqCst);
-                if prompt == "bad" {
-                    return Err(Error::new(Kind::BadRequest, "bad").with_status(400));
-                }
                 Ok(ChatResponse { content: prompt.clone(), ..ChatResponse::default() })
             })
         }
-        fn stream<'a>(&'a self, _: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
+        fn stream<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
             Box::pin(async {
                 let first = self.attempt(Kind::Server).map(|()| ChatEvent::Text("a".into()));
                 let done = ChatEvent::Done {
@@ -206,7 +193,15 @@ mod tests {
                     finish_reason: FinishReason::Stop,
                     metadata: Default::default(),
                 };
-                Ok(stream::iter([first, Ok(done)]).boxed())
+                let last = match request.messages[0].content.as_str() {
+                    "break" => Err(Error::new(Kind::Stream, "it broke")),
+                    _ => Ok(done),
+                };
+                let rest = stream::once(async {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    last
+                });
+                Ok(stream::iter([first]).chain(rest).boxed())
             })
         }
     }
@@ -214,21 +209,6 @@ mod tests {
     fn client(failures: usize) -> (Arc<Echo>, LlmClient) {
         let model = Arc::new(Echo { failures: failures.into(), ..Echo::default() });
         (model.clone(), LlmClient::new(model, RetryPolicy::default()))
-    }
-
-    #[test]
-    fn many_keep_their_order_and_run_at_once() {
-        let (model, client) = client(0);
-        let requests =
-            ["40", "1", "bad", "20", "x"].map(ChatRequest::from_prompt).into_iter().collect();
-        let outcomes =
-            runtime::block_on(async move { Ok(client.complete_many(requests, 3).await) }).unwrap();
-        let texts: Vec<_> = outcomes
-            .iter()
-            .map(|outcome| outcome.as_ref().map_or_else(Error::message, |it| &it.content))
-            .collect();
-        assert_eq!(texts, ["40", "1", "bad", "20", "x"]);
-        assert_eq!(model.most.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -248,6 +228,25 @@ mod tests {
             client.stream(ChatRequest::from_prompt("hi")).await.unwrap().collect().await;
         assert_eq!(events.len(), 2);
         assert_eq!(model.attempts.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_counted_when_it_ends() {
+        let (_, client) = client(0);
+        let counts = || {
+            let stats = client.stats();
+            (stats.total_requests, stats.successful_requests, stats.failed_requests)
+        };
+        let mut events = client.stream(ChatRequest::from_prompt("hi")).await.unwrap();
+        assert_eq!(counts(), (1, 0, 0));
+        while events.next().await.is_some() {}
+        assert_eq!(counts(), (1, 1, 0));
+        assert!(client.stats().average_response_time_ms >= 1000.0, "to its end");
+        let _: Vec<_> =
+            client.stream(ChatRequest::from_prompt("break")).await.unwrap().collect().await;
+        assert_eq!(counts(), (2, 1, 1));
+        drop(client.stream(ChatRequest::from_prompt("hi")).await.unwrap());
+        assert_eq!(counts(), (3, 1, 1));
     }
 
     #[tokio::test]

@@ -17,8 +17,13 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+mod assembly;
 mod client;
+pub mod many;
 mod model;
+pub mod structured;
 
+pub use assembly::Assembly;
 pub use client::LlmClient;
+pub use many::{Many, ManyOptions};
 pub use model::{BoxFuture, ChatModel, ChatStream};

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use pyo3::prelude::*;
@@ -33,6 +33,9 @@ const SIGNAL_POLL: Duration = Duration::from_millis(20);
 
 /// How long a thread takes to wake up when the interpreter gets free.
 const WAKING: Duration = Duration::from_micros(50);
+
+/// How long a conversion may keep the interpreter from other threads.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// Runs `future` on the runtime while the interpreter is free for others.
 ///
@@ -90,6 +93,27 @@ pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> PyResult<T>) -> PyResul
 /// interpreter sleeps, and would come too late if it were free for an instant only.
 pub(super) fn breathe(py: Python<'_>) {
     exit::leave(py, || std::thread::sleep(WAKING));
+}
+
+/// Cuts a long conversion into slices between which other threads may run.
+pub(super) struct Slices {
+    begun: Instant,
+}
+
+impl Slices {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now() }
+    }
+
+    /// To be called now and then: lets others run when it is time, and a signal's handler raise.
+    pub(super) fn breathe(&mut self, py: Python<'_>) -> PyResult<()> {
+        if self.begun.elapsed() >= SLICE {
+            breathe(py);
+            py.check_signals()?;
+            self.begun = Instant::now();
+        }
+        Ok(())
+    }
 }
 
 /// Runs `future` on the runtime and returns an `asyncio.Future` of the running loop.

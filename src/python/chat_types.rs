@@ -1,17 +1,26 @@
-//! Value types of chat: usage, finish reason, tool call, response.
+//! The small value types of chat: usage, finish reason, tool call.
 //!
-//! Equal when their values are; hashable where they cannot change. What may change (`LlmUsage`,
-//! `LlmResponse`) returns itself from `with_*`, so that calls can be chained.
+//! Equal when their values are; hashable where they cannot change. They pickle through a private class
+//! method each, because what they hold is not what their constructors take.
 
-use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use serde_json::Value;
 
-use crate::types::{ChatResponse, FinishReason, ToolCall, Usage};
+use crate::types::{FinishReason, ToolCall, Usage};
 
-/// Bytes of content that a response's repr shows.
-const SHOWN_CONTENT: usize = 50;
+/// What `__reduce__` returns: how to make an equal object elsewhere.
+pub(super) type Reduced<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>);
+
+/// `__reduce__` of a class whose `_restore` takes `state`.
+pub(super) fn reduced<'py, T: PyTypeInfo>(
+    py: Python<'py>,
+    state: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+) -> PyResult<Reduced<'py>> {
+    Ok((py.get_type::<T>().getattr("_restore")?, state.into_pyobject(py)?))
+}
 
 /// Tokens of one request, or a sum over several.
 #[pyclass(name = "LlmUsage", module = "graphbit", eq, from_py_object)]
@@ -73,7 +82,7 @@ impl PyLlmUsage {
     }
 
     #[expect(clippy::wrong_self_convention, reason = "a method in Python")]
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("prompt_tokens", self.0.prompt_tokens)?;
         dict.set_item("completion_tokens", self.0.completion_tokens)?;
@@ -97,6 +106,32 @@ impl PyLlmUsage {
 
     fn __iadd__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) {
         Self::add(slf, other);
+    }
+
+    #[classmethod]
+    #[pyo3(name = "_restore")]
+    fn restore(
+        _class: &Bound<'_, PyType>,
+        tokens: (u64, u64, u64),
+        parts: (Option<u64>, Option<u64>, Option<u64>),
+    ) -> Self {
+        let (prompt_tokens, completion_tokens, total_tokens) = tokens;
+        let (cache_read_tokens, cache_creation_tokens, reasoning_tokens) = parts;
+        Self(Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            cache_read_tokens,
+            cache_creation_tokens,
+            reasoning_tokens,
+        })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        let usage = &self.0;
+        let tokens = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens);
+        let parts = (usage.cache_read_tokens, usage.cache_creation_tokens, usage.reasoning_tokens);
+        reduced::<Self>(py, (tokens, parts))
     }
 
     fn __repr__(&self) -> String {
@@ -172,6 +207,17 @@ impl PyFinishReason {
         self.0.as_str()
     }
 
+    /// `word` names a reason of its own unless `other` says that it is a provider's.
+    #[classmethod]
+    #[pyo3(name = "_restore")]
+    fn restore(_class: &Bound<'_, PyType>, word: String, other: bool) -> Self {
+        Self(if other { FinishReason::Other(word) } else { FinishReason::from_word(&word) })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        reduced::<Self>(py, (self.0.as_str(), matches!(self.0, FinishReason::Other(_))))
+    }
+
     fn __str__(&self) -> &str {
         self.0.as_str()
     }
@@ -207,7 +253,7 @@ impl From<&ToolCall> for PyLlmToolCall {
 }
 
 impl PyLlmToolCall {
-    fn into_core(self) -> PyResult<ToolCall> {
+    pub(super) fn into_core(self) -> PyResult<ToolCall> {
         let arguments = parse("parameters", &self.parameters)?;
         Ok(ToolCall { signature: self.signature, ..ToolCall::new(self.id, self.name, arguments) })
     }
@@ -221,12 +267,28 @@ impl PyLlmToolCall {
         Ok(Self { id, name, parameters, signature: None })
     }
 
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("id", &self.id)?;
         dict.set_item("name", &self.name)?;
         dict.set_item("parameters", &self.parameters)?;
         Ok(dict)
+    }
+
+    #[classmethod]
+    #[pyo3(name = "_restore")]
+    fn restore(
+        _class: &Bound<'_, PyType>,
+        id: String,
+        name: String,
+        parameters: String,
+        signature: Option<String>,
+    ) -> Self {
+        Self { id, name, parameters, signature }
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        reduced::<Self>(py, (&self.id, &self.name, &self.parameters, &self.signature))
     }
 
     fn __repr__(&self) -> String {
@@ -235,164 +297,7 @@ impl PyLlmToolCall {
     }
 }
 
-/// A finished answer.
-#[pyclass(name = "LlmResponse", module = "graphbit", eq, from_py_object)]
-#[derive(Clone, PartialEq)]
-pub(super) struct PyLlmResponse(pub(super) ChatResponse);
-
-#[pymethods]
-impl PyLlmResponse {
-    #[new]
-    fn new(content: String, model: String) -> Self {
-        Self(ChatResponse { content, model, ..ChatResponse::default() })
-    }
-
-    #[getter]
-    fn content(&self) -> &str {
-        &self.0.content
-    }
-
-    #[getter]
-    fn model(&self) -> &str {
-        &self.0.model
-    }
-
-    #[getter]
-    fn id(&self) -> Option<&str> {
-        self.0.id.as_deref()
-    }
-
-    #[getter]
-    fn tool_calls(&self) -> Vec<PyLlmToolCall> {
-        self.0.tool_calls.iter().map(PyLlmToolCall::from).collect()
-    }
-
-    /// A copy.
-    #[getter]
-    fn usage(&self) -> PyLlmUsage {
-        PyLlmUsage(self.0.usage)
-    }
-
-    #[getter]
-    fn finish_reason(&self) -> PyFinishReason {
-        PyFinishReason(self.0.finish_reason.clone())
-    }
-
-    /// JSON text by key.
-    #[getter]
-    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (key, value) in &self.0.metadata {
-            dict.set_item(key, value.to_string())?;
-        }
-        Ok(dict)
-    }
-
-    fn has_tool_calls(&self) -> bool {
-        !self.0.tool_calls.is_empty()
-    }
-
-    fn is_truncated(&self) -> bool {
-        self.0.finish_reason == FinishReason::Length
-    }
-
-    fn total_tokens(&self) -> u64 {
-        self.0.usage.total_tokens
-    }
-
-    fn with_usage(mut slf: PyRefMut<'_, Self>, usage: PyLlmUsage) -> PyRefMut<'_, Self> {
-        slf.0.usage = usage.0;
-        slf
-    }
-
-    /// Replaces the calls.
-    fn with_tool_calls(
-        mut slf: PyRefMut<'_, Self>,
-        tool_calls: Vec<PyLlmToolCall>,
-    ) -> PyResult<PyRefMut<'_, Self>> {
-        slf.0.tool_calls =
-            tool_calls.into_iter().map(PyLlmToolCall::into_core).collect::<PyResult<_>>()?;
-        Ok(slf)
-    }
-
-    fn with_finish_reason(
-        mut slf: PyRefMut<'_, Self>,
-        finish_reason: PyFinishReason,
-    ) -> PyRefMut<'_, Self> {
-        slf.0.finish_reason = finish_reason.0;
-        slf
-    }
-
-    fn with_id(mut slf: PyRefMut<'_, Self>, id: String) -> PyRefMut<'_, Self> {
-        slf.0.id = Some(id);
-        slf
-    }
-
-    /// Adds one entry; `value` is JSON text.
-    fn with_metadata<'py>(
-        mut slf: PyRefMut<'py, Self>,
-        key: String,
-        value: &str,
-    ) -> PyResult<PyRefMut<'py, Self>> {
-        let value = parse("value", value)?;
-        slf.0.metadata.insert(key, value);
-        Ok(slf)
-    }
-
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        dict.set_item("content", &self.0.content)?;
-        dict.set_item("model", &self.0.model)?;
-        dict.set_item("id", &self.0.id)?;
-        let calls: Vec<_> =
-            self.tool_calls().iter().map(|call| call.to_dict(py)).collect::<PyResult<_>>()?;
-        dict.set_item("tool_calls", calls)?;
-        dict.set_item("usage", self.usage().to_dict(py)?)?;
-        dict.set_item("finish_reason", self.0.finish_reason.as_str())?;
-        dict.set_item("metadata", self.metadata(py)?)?;
-        Ok(dict)
-    }
-
-    fn __repr__(&self) -> String {
-        let content = &self.0.content;
-        // The longest start of at most that many bytes that ends between two characters.
-        let end = (0..=SHOWN_CONTENT).rev().find(|&end| content.is_char_boundary(end));
-        let shown = if content.len() > SHOWN_CONTENT {
-            content.get(..end.unwrap_or_default()).unwrap_or_default()
-        } else {
-            content
-        };
-        let more = if content.len() > SHOWN_CONTENT { "..." } else { "" };
-        format!(
-            "LlmResponse(content='{shown}{more}...', model='{}', usage=LlmUsage(total={}), finish_reason={})",
-            self.0.model, self.0.usage.total_tokens, self.0.finish_reason
-        )
-    }
-}
-
-fn parse(what: &str, json: &str) -> PyResult<Value> {
+pub(super) fn parse(what: &str, json: &str) -> PyResult<Value> {
     serde_json::from_str(json)
         .map_err(|reason| PyValueError::new_err(format!("Invalid JSON {what}: {reason}")))
-}
-
-/// Reads what a user's function answered: text, a mapping, or an `LlmResponse`.
-pub(super) fn read_answer(answer: &Bound<'_, PyAny>, model: &str) -> PyResult<ChatResponse> {
-    if let Ok(text) = answer.extract::<String>() {
-        return Ok(PyLlmResponse::new(text, model.to_owned()).0);
-    }
-    if let Ok(response) = answer.extract::<PyLlmResponse>() {
-        return Ok(response.0);
-    }
-    let mapping = answer.py().import("collections.abc")?.getattr("Mapping")?;
-    if !answer.is_instance(&mapping)? {
-        let class = answer.get_type().name()?;
-        return Err(PyTypeError::new_err(format!(
-            "the function must return a str, a mapping or an LlmResponse, not '{class}'"
-        )));
-    }
-    // Through JSON, so that a mapping is read by the same tolerant decoder as a server's answer.
-    let plain = PyDict::new(answer.py());
-    plain.call_method1("update", (answer,))?;
-    let body: String = answer.py().import("json")?.call_method1("dumps", (plain,))?.extract()?;
-    Ok(crate::dialect::openai_chat::decode_mapping(model, body.as_bytes())?)
 }

@@ -1,96 +1,26 @@
 //! `LlmClient`: every verb is one future of the core and two doors.
 //!
-//! Arguments are checked here, at once and alike in every variant, in the order and with the texts of
-//! GraphBit 0.6.8; everything else is the core's. An async verb differs from its twin in the door only.
+//! Arguments are checked by `llm_request` and `llm_many`, at once and alike in every variant; everything
+//! else is the core's. An async verb differs from its twin in the door only.
+
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::bridge;
-use super::chat_types::PyLlmResponse;
+use super::chat_response::PyLlmResponse;
 use super::llm_config::PyLlmConfig;
+use super::llm_many::{
+    Batch, ManyArguments, deliver, failed_entry, place, response_into_py, text_into_py,
+};
+use super::llm_request::{ChatArguments, Limits, options, prompt_request};
 use super::stream::PyStream;
-use crate::error::{Error, Kind, Result};
+use super::stream_events::PyEvents;
+use super::structured::{self, Reader};
+use crate::error::{Error, Result};
 use crate::llm::LlmClient;
-use crate::types::{ChatRequest, Message, Role};
-
-/// Prompts in one batch.
-const LARGEST_BATCH: usize = 1000;
-
-/// Which of 0.6.8's two sets of limits a method keeps to.
-#[derive(Clone, Copy)]
-enum Limits {
-    Plain,
-    Full,
-}
-
-fn check_prompt(prompt: &str) -> Result<()> {
-    if prompt.is_empty() {
-        return Err(Error::validation("prompt", Some(""), "Prompt cannot be empty"));
-    }
-    Ok(())
-}
-
-fn check_max_tokens(limits: Limits, max_tokens: Option<i64>) -> Result<Option<u32>> {
-    let Some(count) = max_tokens else { return Ok(None) };
-    let problem = match (limits, count) {
-        (Limits::Plain, ..1) => "max_tokens must be greater than 0",
-        (Limits::Full, ..1) => "max_tokens must be positive",
-        (Limits::Full, 100_001..) => "max_tokens cannot exceed 100,000",
-        _ => match u32::try_from(count) {
-            Ok(count) => return Ok(Some(count)),
-            Err(_) => "max_tokens is too large",
-        },
-    };
-    Err(Error::validation("max_tokens", Some(&count.to_string()), problem))
-}
-
-fn check_temperature(temperature: Option<f64>) -> Result<()> {
-    match temperature {
-        // Not a range of its own for NaN: it is in none.
-        Some(value) if !(0.0..=2.0).contains(&value) => {
-            let text = "temperature must be between 0.0 and 2.0";
-            Err(Error::validation("temperature", Some(&value.to_string()), text))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn options(
-    limits: Limits,
-    max_tokens: Option<i64>,
-    temperature: Option<f64>,
-    prompt_caching: bool,
-) -> Result<ChatRequest> {
-    let max_tokens = check_max_tokens(limits, max_tokens)?;
-    check_temperature(temperature)?;
-    Ok(ChatRequest { max_tokens, temperature, prompt_caching, ..ChatRequest::default() })
-}
-
-fn prompt_request(
-    limits: Limits,
-    prompt: String,
-    max_tokens: Option<i64>,
-    temperature: Option<f64>,
-    prompt_caching: bool,
-) -> Result<ChatRequest> {
-    check_prompt(&prompt)?;
-    let mut request = options(limits, max_tokens, temperature, prompt_caching)?;
-    request.messages.push(Message::new(Role::User, prompt));
-    Ok(request)
-}
-
-/// A failed entry of a batch: `Error: <built-in of GraphBit 0.6.8>: <message>`.
-fn failed_entry(error: &Error) -> String {
-    let class = match error.kind() {
-        Kind::Validation | Kind::Configuration | Kind::Unsupported => "ValueError",
-        Kind::Timeout => "TimeoutError",
-        // The message of a callback's error begins with what it raised.
-        Kind::Callback => return format!("Error: {error}"),
-        _ => "RuntimeError",
-    };
-    format!("Error: {class}: {error}")
-}
+use crate::types::{ChatRequest, ChatResponse, Message, Role};
 
 /// A client for one configuration. Share it freely between threads, event loops and forked children.
 #[pyclass(name = "LlmClient", module = "graphbit", frozen)]
@@ -105,14 +35,23 @@ impl PyLlmClient {
     fn response(
         &self,
         request: ChatRequest,
+        reader: Reader,
     ) -> impl Future<Output = Result<PyLlmResponse>> + use<> {
         let client = self.0.clone();
-        async move { Ok(PyLlmResponse(client.complete(request).await?)) }
+        async move {
+            let answer = client.complete(request).await?;
+            let provider = Arc::from(client.model().provider());
+            structured::read(PyLlmResponse::answered(answer, provider), reader).await
+        }
     }
-}
 
-fn text_into_py(py: Python<'_>, text: String) -> PyResult<Py<PyAny>> {
-    Ok(text.into_pyobject(py)?.into_any().unbind())
+    /// Makes the `LlmResponse` of each answer.
+    fn whole(&self) -> impl Fn(Python<'_>, ChatResponse) -> PyResult<Py<PyAny>> + Send + use<> {
+        let provider: Arc<str> = Arc::from(self.0.model().provider());
+        move |py, answer| {
+            response_into_py(py, PyLlmResponse::answered(answer, Arc::clone(&provider)))
+        }
+    }
 }
 
 #[pymethods]
@@ -155,7 +94,7 @@ impl PyLlmClient {
     ) -> PyResult<PyLlmResponse> {
         let caching = enable_prompt_caching;
         let request = prompt_request(Limits::Full, prompt, max_tokens, temperature, caching)?;
-        bridge::block_on(py, self.response(request))
+        bridge::block_on(py, self.response(request, Reader::Text))
     }
 
     /// `complete` as an `asyncio.Future`; cancelling it cancels the request.
@@ -185,9 +124,7 @@ impl PyLlmClient {
     ) -> PyResult<Bound<'py, PyAny>> {
         let caching = enable_prompt_caching;
         let request = prompt_request(Limits::Full, prompt, max_tokens, temperature, caching)?;
-        bridge::future_into_py(py, self.response(request), |py, response| {
-            Ok(response.into_pyobject(py)?.into_any().unbind())
-        })
+        bridge::future_into_py(py, self.response(request, Reader::Text), response_into_py)
     }
 
     /// One entry for each prompt, in the order of the prompts; a failed one reads
@@ -202,51 +139,193 @@ impl PyLlmClient {
         temperature: Option<f64>,
         max_concurrency: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if prompts.is_empty() {
-            return Err(Error::validation("prompts", None, "Prompts list cannot be empty").into());
-        }
-        if prompts.len() > LARGEST_BATCH {
-            let count = prompts.len().to_string();
-            let text = "Batch size cannot exceed 1000";
-            return Err(Error::validation("prompts", Some(&count), text).into());
-        }
-        let options = options(Limits::Plain, max_tokens, temperature, false)?;
-        let concurrency = match max_concurrency {
-            Some(0) => {
-                let text = "max_concurrency must be greater than 0";
-                return Err(Error::validation("max_concurrency", Some("0"), text).into());
-            }
-            Some(limit) => limit,
-            None => std::thread::available_parallelism()
-                .map_or(1, usize::from)
-                .saturating_mul(2)
-                .clamp(5, 20),
-        };
-        // Empty prompts are answered in place, without traffic.
-        let checked: Vec<Result<()>> = prompts.iter().map(|prompt| check_prompt(prompt)).collect();
-        let requests = prompts
-            .into_iter()
-            .filter(|prompt| !prompt.is_empty())
-            .map(|prompt| {
-                let messages = vec![Message::new(Role::User, prompt)];
-                ChatRequest { messages, ..options.clone() }
-            })
-            .collect();
-        let client = self.0.clone();
+        let batch = Batch::limited(prompts, max_tokens, temperature, max_concurrency)?;
+        let asked = batch.run(self.0.clone(), |_| "prompt".to_owned(), |answer| answer.content);
         let work = async move {
-            let mut answers = client.complete_many(requests, concurrency).await.into_iter();
-            let entry = |checked: Result<()>| {
-                let outcome = checked.and_then(|()| answers.next().transpose());
-                match outcome {
-                    Ok(response) => response.unwrap_or_default().content,
-                    Err(error) => failed_entry(&error),
-                }
+            let entry = |outcome: Option<Result<String>>| match outcome {
+                Some(Ok(text)) => text,
+                Some(Err(error)) => failed_entry(&error),
+                None => String::new(),
             };
-            Ok(checked.into_iter().map(entry).collect::<Vec<_>>())
+            let many = asked.await?;
+            match many.ended {
+                Some(ended) => Err(ended.error),
+                None => Ok(many.outcomes.into_iter().map(entry).collect::<Vec<_>>()),
+            }
         };
         bridge::future_into_py(py, work, |py, entries| {
             Ok(PyList::new(py, entries)?.into_any().unbind())
         })
+    }
+
+    /// One answer for each prompt, in the order of the prompts, however many they are.
+    #[pyo3(signature = (prompts, max_tokens=None, temperature=None, *, max_concurrency=None, on_error="raise", on_progress=None, enable_prompt_caching=false, full=false))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn complete_many(
+        &self,
+        prompts: &Bound<'_, PyAny>,
+        max_tokens: Option<i64>,
+        temperature: Option<f64>,
+        max_concurrency: Option<usize>,
+        on_error: &str,
+        on_progress: Option<&Bound<'_, PyAny>>,
+        enable_prompt_caching: bool,
+        full: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, client) = (prompts.py(), self.0.clone());
+        let prompt_caching = enable_prompt_caching;
+        let given = ManyArguments {
+            max_tokens,
+            temperature,
+            max_concurrency,
+            on_error,
+            on_progress,
+            prompt_caching,
+        };
+        let batch = Batch::many(prompts, &given)?;
+        if full {
+            let many = bridge::block_on(py, batch.run(client, place, |answer| answer))?;
+            return deliver(py, many, self.whole());
+        }
+        let many = bridge::block_on(py, batch.run(client, place, |answer| answer.content))?;
+        deliver(py, many, text_into_py)
+    }
+
+    /// `complete_many` as an `asyncio.Future`.
+    #[pyo3(signature = (prompts, max_tokens=None, temperature=None, *, max_concurrency=None, on_error="raise", on_progress=None, enable_prompt_caching=false, full=false))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn complete_many_async<'py>(
+        &self,
+        prompts: &Bound<'py, PyAny>,
+        max_tokens: Option<i64>,
+        temperature: Option<f64>,
+        max_concurrency: Option<usize>,
+        on_error: &str,
+        on_progress: Option<&Bound<'py, PyAny>>,
+        enable_prompt_caching: bool,
+        full: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, client) = (prompts.py(), self.0.clone());
+        let prompt_caching = enable_prompt_caching;
+        let given = ManyArguments {
+            max_tokens,
+            temperature,
+            max_concurrency,
+            on_error,
+            on_progress,
+            prompt_caching,
+        };
+        let batch = Batch::many(prompts, &given)?;
+        if full {
+            let (work, whole) = (batch.run(client, place, |answer| answer), self.whole());
+            return bridge::future_into_py(py, work, move |py, many| deliver(py, many, whole));
+        }
+        let work = batch.run(client, place, |answer| answer.content);
+        bridge::future_into_py(py, work, |py, many| deliver(py, many, text_into_py))
+    }
+
+    /// Answers a conversation, with tools, formats and the other options of chat models.
+    #[pyo3(signature = (messages, tools=None, tool_choice=None, response_format=None, stop=None, seed=None, top_p=None, extra_body=None, *, max_tokens=None, temperature=None, enable_prompt_caching=false, include_raw=false))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn chat(
+        &self,
+        messages: &Bound<'_, PyAny>,
+        tools: Option<&Bound<'_, PyAny>>,
+        tool_choice: Option<&Bound<'_, PyAny>>,
+        response_format: Option<&Bound<'_, PyAny>>,
+        stop: Option<&Bound<'_, PyAny>>,
+        seed: Option<i64>,
+        top_p: Option<f64>,
+        extra_body: Option<&Bound<'_, PyAny>>,
+        max_tokens: Option<i64>,
+        temperature: Option<f64>,
+        enable_prompt_caching: bool,
+        include_raw: bool,
+    ) -> PyResult<PyLlmResponse> {
+        let given = ChatArguments {
+            tools,
+            tool_choice,
+            response_format,
+            stop,
+            seed,
+            top_p,
+            extra_body,
+            max_tokens,
+            temperature,
+            prompt_caching: enable_prompt_caching,
+            keep_raw: include_raw,
+        };
+        let (request, reader) = given.request(messages)?;
+        bridge::block_on(messages.py(), self.response(request, reader))
+    }
+
+    /// `chat` as an `asyncio.Future`.
+    #[pyo3(signature = (messages, tools=None, tool_choice=None, response_format=None, stop=None, seed=None, top_p=None, extra_body=None, *, max_tokens=None, temperature=None, enable_prompt_caching=false, include_raw=false))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn chat_async<'py>(
+        &self,
+        messages: &Bound<'py, PyAny>,
+        tools: Option<&Bound<'py, PyAny>>,
+        tool_choice: Option<&Bound<'py, PyAny>>,
+        response_format: Option<&Bound<'py, PyAny>>,
+        stop: Option<&Bound<'py, PyAny>>,
+        seed: Option<i64>,
+        top_p: Option<f64>,
+        extra_body: Option<&Bound<'py, PyAny>>,
+        max_tokens: Option<i64>,
+        temperature: Option<f64>,
+        enable_prompt_caching: bool,
+        include_raw: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = ChatArguments {
+            tools,
+            tool_choice,
+            response_format,
+            stop,
+            seed,
+            top_p,
+            extra_body,
+            max_tokens,
+            temperature,
+            prompt_caching: enable_prompt_caching,
+            keep_raw: include_raw,
+        };
+        let (request, reader) = given.request(messages)?;
+        bridge::future_into_py(messages.py(), self.response(request, reader), response_into_py)
+    }
+
+    /// `chat` as typed events while they arrive. Sent on first use.
+    #[pyo3(signature = (messages, tools=None, tool_choice=None, response_format=None, stop=None, seed=None, top_p=None, extra_body=None, *, max_tokens=None, temperature=None, enable_prompt_caching=false))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn stream_events(
+        &self,
+        messages: &Bound<'_, PyAny>,
+        tools: Option<&Bound<'_, PyAny>>,
+        tool_choice: Option<&Bound<'_, PyAny>>,
+        response_format: Option<&Bound<'_, PyAny>>,
+        stop: Option<&Bound<'_, PyAny>>,
+        seed: Option<i64>,
+        top_p: Option<f64>,
+        extra_body: Option<&Bound<'_, PyAny>>,
+        max_tokens: Option<i64>,
+        temperature: Option<f64>,
+        enable_prompt_caching: bool,
+    ) -> PyResult<PyEvents> {
+        let given = ChatArguments {
+            tools,
+            tool_choice,
+            response_format,
+            stop,
+            seed,
+            top_p,
+            extra_body,
+            max_tokens,
+            temperature,
+            prompt_caching: enable_prompt_caching,
+            keep_raw: false,
+        };
+        let (request, reader) = given.request(messages)?;
+        Ok(PyEvents::new(self.0.clone(), request, reader))
     }
 
     /// Answers a conversation of `(role, content)` tuples. Entries without content are skipped; a

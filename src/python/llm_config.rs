@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 
-use super::chat_types::read_answer;
+use super::chat_response::read_answer;
 use super::connection::connection;
 use super::{bridge, bridged};
 use crate::dialect::openai_chat::{self, Wire};

@@ -5,6 +5,7 @@
 
 mod bridge;
 mod bridged;
+mod chat_response;
 mod chat_types;
 mod connection;
 mod courier;
@@ -16,13 +17,20 @@ mod embedding_pickle;
 mod embeddings;
 mod errors;
 mod exit;
+mod json;
 mod llm;
 mod llm_config;
+mod llm_many;
+mod llm_messages;
+mod llm_request;
 mod local;
+mod prices;
 mod rag;
 mod split;
 mod store;
 mod stream;
+mod stream_events;
+mod structured;
 mod system;
 mod tokens;
 
@@ -34,7 +42,9 @@ mod _graphbit {
     use super::*;
 
     #[pymodule_export]
-    use super::chat_types::{PyFinishReason, PyLlmResponse, PyLlmToolCall, PyLlmUsage};
+    use super::chat_response::PyLlmResponse;
+    #[pymodule_export]
+    use super::chat_types::{PyFinishReason, PyLlmToolCall, PyLlmUsage};
     #[pymodule_export]
     use super::embedding_config::EmbeddingConfig;
     #[pymodule_export]
@@ -43,6 +53,8 @@ mod _graphbit {
     use super::llm::PyLlmClient;
     #[pymodule_export]
     use super::llm_config::PyLlmConfig;
+    #[pymodule_export]
+    use super::prices::{get_prices, set_prices};
     #[pymodule_export]
     use super::rag::{
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
@@ -54,6 +66,8 @@ mod _graphbit {
     };
     #[pymodule_export]
     use super::store::{SearchHit, VectorStore};
+    #[pymodule_export]
+    use super::stream_events::PyStreamEvent;
     #[pymodule_export]
     use super::system::{
         configure_runtime, get_system_info, health_check, init, shutdown, version,

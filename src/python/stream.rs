@@ -1,67 +1,89 @@
 //! `StreamIterator`: one object for `for`, `async for` and `streaming_response()`.
 //!
 //! The request starts on first use. Events are pulled, never pushed: a slow reader makes the server
-//! wait, and at most [`READ_AHEAD`] events that have already arrived are kept. Dropping the object
-//! cancels the request. It refuses to replay: an error before the first text leaves the next use to
-//! send the request again, a later one ends the stream.
+//! wait, and at most [`READ_AHEAD`] events that have already arrived are kept. Dropping or closing the
+//! object cancels the request. It refuses to replay: an error before the first event leaves the next
+//! use to send the request again, a later one ends the stream.
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 use futures_util::stream::{Fuse, StreamExt};
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::bridge;
+use super::chat_response::PyLlmResponse;
 use super::chat_types::{PyFinishReason, PyLlmUsage};
+use super::llm_many::text_into_py;
+use super::structured::{self, Reader};
 use crate::error::{Error, Kind, Result};
-use crate::llm::{ChatStream, LlmClient};
+use crate::llm::{Assembly, ChatStream, LlmClient};
 use crate::runtime;
-use crate::types::{ChatEvent, ChatRequest, FinishReason, Usage};
+use crate::types::{ChatEvent, ChatRequest, Usage};
 
 /// Events taken from the network beyond the one asked for.
 const READ_AHEAD: usize = 64;
 
-/// The text of one answer, piece by piece. Obtained from a client, never constructed.
-#[pyclass(name = "StreamIterator", module = "graphbit", frozen)]
-pub(super) struct PyStream(Arc<Session>);
-
-struct Session {
+/// One streamed answer, read event by event; what both iterators stand on.
+pub(super) struct Session {
     client: LlmClient,
     request: ChatRequest,
+    reader: Reader,
     /// Generation of the process that began it, plus one; zero before.
     process: AtomicU64,
     state: Arc<Mutex<State>>,
-    outcome: OnceLock<(Option<Usage>, FinishReason)>,
+    outcome: OnceLock<Outcome>,
+    closed: AtomicBool,
+    closing: Notify,
+}
+
+/// What a finished stream leaves behind.
+struct Outcome {
+    usage: Option<Usage>,
+    response: PyLlmResponse,
 }
 
 #[derive(Default)]
 struct State {
     events: Option<Fuse<ChatStream>>,
     ready: VecDeque<Result<ChatEvent>>,
+    assembly: Assembly,
     ended: bool,
 }
 
-impl PyStream {
-    pub(super) fn new(client: LlmClient, request: ChatRequest) -> Self {
-        Self(Arc::new(Session {
-            client,
-            request,
-            process: AtomicU64::new(0),
-            state: Arc::default(),
-            outcome: OnceLock::new(),
-        }))
+impl State {
+    /// Lets go of the connection and of everything that has arrived.
+    fn end(&mut self) {
+        *self = Self { ended: true, ..Self::default() };
     }
 }
 
 impl Session {
-    /// The next text, or `None` at the end, again and again. Calls are served in the order they were
-    /// made: the place in the queue is taken now, not when the future is first polled.
-    fn next(self: &Arc<Self>) -> impl Future<Output = Result<Option<String>>> + Send + 'static {
+    pub(super) fn new(client: LlmClient, request: ChatRequest, reader: Reader) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            request,
+            reader,
+            process: AtomicU64::new(0),
+            state: Arc::default(),
+            outcome: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            closing: Notify::new(),
+        })
+    }
+
+    /// The next event that `pick` takes something from, or `None` at the end, again and again. Calls are
+    /// served in the order they were made: the place in the queue is taken now, not when the future is
+    /// first polled.
+    pub(super) fn next<T: Send + 'static>(
+        self: &Arc<Self>,
+        pick: fn(ChatEvent) -> Option<T>,
+    ) -> impl Future<Output = Result<Option<T>>> + Send + 'static {
         let session = Arc::clone(self);
         let owned = session.own().map(|()| {
             let mut turn = Box::pin(Arc::clone(&session.state).lock_owned());
@@ -74,29 +96,55 @@ impl Session {
                 Some(state) => state,
                 None => turn.await,
             };
-            session.advance(&mut state).await
+            while let Some(event) = session.advance(&mut state).await? {
+                if let Some(picked) = pick(event) {
+                    return Ok(Some(picked));
+                }
+            }
+            Ok(None)
         }
     }
 
-    async fn advance(&self, state: &mut State) -> Result<Option<String>> {
+    async fn advance(&self, state: &mut State) -> Result<Option<ChatEvent>> {
         loop {
+            if self.closed.load(Ordering::Acquire) {
+                state.end();
+            }
             if state.ended {
                 return Ok(None);
             }
             match state.ready.pop_front() {
-                Some(Ok(ChatEvent::Text(text))) => return Ok(Some(text)),
-                Some(Ok(ChatEvent::ToolCallDelta { .. } | ChatEvent::Reasoning(_))) => continue,
-                Some(Ok(ChatEvent::Done { usage, finish_reason, .. })) => {
-                    let _ = self.outcome.set((usage, finish_reason));
-                    *state = State { ended: true, ..State::default() };
-                    continue;
+                Some(Ok(event)) => {
+                    state.assembly.add(&event);
+                    if let ChatEvent::Done { usage, .. } = &event {
+                        let usage = *usage;
+                        let assembly = std::mem::take(&mut state.assembly);
+                        state.end();
+                        self.conclude(usage, assembly).await?;
+                    }
+                    return Ok(Some(event));
                 }
                 Some(Err(error)) => {
-                    *state = State { ended: true, ..State::default() };
+                    state.end();
                     return Err(error);
                 }
                 None => {}
             }
+            if !self.fetch(state).await? {
+                state.end();
+            }
+        }
+    }
+
+    /// Waits for at least one event; `false` when there are no more, or somebody closes the stream.
+    async fn fetch(&self, state: &mut State) -> Result<bool> {
+        let mut closing = std::pin::pin!(self.closing.notified());
+        // From here on a call of `close` is not missed.
+        closing.as_mut().enable();
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let more = async {
             let events = match &mut state.events {
                 Some(events) => events,
                 None => {
@@ -104,31 +152,79 @@ impl Session {
                     state.events.insert(opened.fuse())
                 }
             };
-            match events.next().await {
-                Some(event) => state.ready.push_back(event),
-                None => state.ended = true,
-            }
+            let Some(event) = events.next().await else { return Ok(false) };
+            state.ready.push_back(event);
             // Whatever came in the same packet spares later calls the way through the runtime.
             while state.ready.len() < READ_AHEAD
                 && let Some(Some(event)) = events.next().now_or_never()
             {
                 state.ready.push_back(event);
             }
+            Ok(true)
+        };
+        tokio::select! {
+            biased;
+            () = closing => Ok(false),
+            more = more => more,
         }
     }
 
-    /// A text that has already arrived, without the runtime.
-    fn ready_text(&self) -> Option<String> {
+    /// Puts the whole answer together and reads it as asked.
+    async fn conclude(&self, usage: Option<Usage>, assembly: Assembly) -> Result<()> {
+        let model = self.client.model();
+        let answer = assembly.finish(model.model());
+        let response = PyLlmResponse::answered(answer, Arc::from(model.provider()));
+        let response = structured::read(response, self.reader.clone()).await?;
+        let _ = self.outcome.set(Outcome { usage, response });
+        Ok(())
+    }
+
+    /// An event that has already arrived, without the runtime. Not the last one: it takes more than that.
+    pub(super) fn ready_event(&self) -> Option<ChatEvent> {
+        self.ready_if(|event| !matches!(event, ChatEvent::Done { .. }))
+    }
+
+    fn ready_if(&self, wanted: impl Fn(&ChatEvent) -> bool) -> Option<ChatEvent> {
         self.own().ok()?;
-        let mut state = self.state.try_lock().ok()?;
-        match state.ready.front_mut() {
-            Some(Ok(ChatEvent::Text(text))) => {
-                let text = std::mem::take(text);
-                state.ready.pop_front();
-                Some(text)
-            }
-            _ => None,
+        if self.closed.load(Ordering::Acquire) {
+            return None;
         }
+        let mut state = self.state.try_lock().ok()?;
+        let State { ready, assembly, .. } = &mut *state;
+        if !ready.front()?.as_ref().is_ok_and(wanted) {
+            return None;
+        }
+        let event = ready.pop_front()?.ok()?;
+        assembly.add(&event);
+        Some(event)
+    }
+
+    /// Cancels what is under way and forgets what has arrived; the stream has then ended.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.closing.notify_waiters();
+        // A child that was forked in the middle of a stream leaves the parent's connection alone.
+        if self.own().is_ok()
+            && let Ok(mut state) = self.state.try_lock()
+        {
+            state.end();
+        }
+    }
+
+    /// The whole answer, once the stream has ended.
+    pub(super) fn response(&self) -> Option<PyLlmResponse> {
+        Some(self.outcome.get()?.response.clone())
+    }
+
+    /// Tokens used, once the stream has ended and if the provider said so.
+    pub(super) fn usage(&self) -> Option<PyLlmUsage> {
+        self.outcome.get()?.usage.map(PyLlmUsage)
+    }
+
+    /// Why the model stopped, once the stream has ended.
+    pub(super) fn finish_reason(&self) -> Option<PyFinishReason> {
+        let outcome = self.outcome.get()?;
+        Some(PyFinishReason(outcome.response.inner.finish_reason.clone()))
     }
 
     /// The connection and its queue belong to the process that opened them.
@@ -144,6 +240,28 @@ impl Session {
     }
 }
 
+fn text_of(event: ChatEvent) -> Option<String> {
+    match event {
+        ChatEvent::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// An awaitable of something that is there already.
+pub(super) fn at_once<'py>(py: Python<'py>, value: Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    bridge::future_into_py(py, std::future::ready(Ok(value)), |_, value| Ok(value))
+}
+
+/// The text of one answer, piece by piece. Obtained from a client, never constructed.
+#[pyclass(name = "StreamIterator", module = "graphbit", frozen)]
+pub(super) struct PyStream(Arc<Session>);
+
+impl PyStream {
+    pub(super) fn new(client: LlmClient, request: ChatRequest) -> Self {
+        Self(Session::new(client, request, Reader::Text))
+    }
+}
+
 #[pymethods]
 impl PyStream {
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -151,9 +269,9 @@ impl PyStream {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        match self.0.ready_text() {
+        match self.0.ready_if(|event| matches!(event, ChatEvent::Text(_))).and_then(text_of) {
             Some(text) => Ok(Some(text)),
-            None => bridge::block_on(py, self.0.next()),
+            None => bridge::block_on(py, self.0.next(text_of)),
         }
     }
 
@@ -162,8 +280,8 @@ impl PyStream {
     }
 
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        bridge::future_into_py(py, self.0.next(), |py, text| match text {
-            Some(text) => Ok(text.into_pyobject(py)?.into_any().unbind()),
+        bridge::future_into_py(py, self.0.next(text_of), |py, text| match text {
+            Some(text) => text_into_py(py, text),
             None => Err(PyStopAsyncIteration::new_err(())),
         })
     }
@@ -173,7 +291,7 @@ impl PyStream {
         let session = Arc::clone(&self.0);
         let work = async move {
             let mut whole = String::new();
-            while let Some(text) = session.next().await? {
+            while let Some(text) = session.next(text_of).await? {
                 whole.push_str(&text);
                 bridge::call_python(move |py| {
                     let stdout = py.import("sys")?.getattr("stdout")?;
@@ -188,20 +306,61 @@ impl PyStream {
             }
             Ok(whole)
         };
-        bridge::future_into_py(py, work, |py, whole| {
-            Ok(whole.into_pyobject(py)?.into_any().unbind())
-        })
+        bridge::future_into_py(py, work, text_into_py)
+    }
+
+    /// Ends the stream; the request is cancelled and its connection freed.
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
+    fn __exit__(
+        &self,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) {
+        let _ = (exc_type, exc_val, exc_tb);
+        self.0.close();
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        at_once(slf.py(), slf.clone().into_any().unbind())
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
+    fn __aexit__<'py>(
+        &self,
+        py: Python<'py>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        self.0.close();
+        at_once(py, py.None())
     }
 
     /// Tokens used, once the stream has ended and if the provider said so.
     #[getter]
     fn usage(&self) -> Option<PyLlmUsage> {
-        self.0.outcome.get()?.0.map(PyLlmUsage)
+        self.0.usage()
     }
 
     /// Why the model stopped, once the stream has ended.
     #[getter]
     fn finish_reason(&self) -> Option<PyFinishReason> {
-        Some(PyFinishReason(self.0.outcome.get()?.1.clone()))
+        self.0.finish_reason()
+    }
+
+    /// The whole answer, once the stream has ended.
+    #[getter]
+    fn response(&self) -> Option<PyLlmResponse> {
+        self.0.response()
     }
 }

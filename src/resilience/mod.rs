@@ -41,6 +41,7 @@ mod retry;
 mod stats;
 
 use std::future::Future;
+use std::time::Duration;
 
 pub use breaker::{Breaker, BreakerState, Permit};
 pub use retry::{OnRetry, RetryEvent, RetryPolicy, retry};
@@ -85,8 +86,39 @@ impl Stack {
         F: Future<Output = Result<T>>,
     {
         let started = Instant::now();
+        let result = self.attempt(attempt).await;
+        self.settle(started.elapsed(), result.is_ok());
+        result
+    }
+
+    /// As [`Stack::call`], for an answer that goes on arriving: failing is counted here, and its end by
+    /// [`Stack::settle`].
+    ///
+    /// # Errors
+    /// As [`Stack::call`].
+    pub async fn open<T, F>(&self, attempt: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let started = Instant::now();
+        let result = self.attempt(attempt).await;
+        if result.is_err() {
+            self.settle(started.elapsed(), false);
+        }
+        result
+    }
+
+    /// Counts the end of a call that [`Stack::open`] began.
+    pub fn settle(&self, elapsed: Duration, success: bool) {
+        self.stats.end(elapsed, success);
+    }
+
+    async fn attempt<T, F>(&self, attempt: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         self.stats.begin();
-        let result = match self.breaker.as_ref().map(Breaker::admit).transpose() {
+        match self.breaker.as_ref().map(Breaker::admit).transpose() {
             Ok(permit) => {
                 let result = retry(&self.policy, attempt).await;
                 if let Some(permit) = permit {
@@ -95,9 +127,7 @@ impl Stack {
                 result
             }
             Err(open) => Err(open),
-        };
-        self.stats.end(started.elapsed(), result.is_ok());
-        result
+        }
     }
 
     /// The breaker's present state; without a breaker, closed for ever.

@@ -184,7 +184,7 @@ def test_async_twins_take_what_their_verbs_take() -> None:
 
 def test_waiting_verbs_have_both_colours() -> None:
     for cls, verbs in {
-        graphbit.LlmClient: ("complete", "complete_full"),
+        graphbit.LlmClient: ("complete", "complete_full", "complete_many", "chat"),
         graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array"),
         graphbit.ParallelRAG: ("ingest", "ask", "search"),
     }.items():
@@ -200,8 +200,8 @@ def test_the_stub_names_what_the_package_exports() -> None:
     exported = {name for name in graphbit.__all__ if not name.startswith("_")}
     own = {"exceptions", "GraphbitError"}
     public = {name for name in named if not name.startswith("_")}
-    # The iterator is obtained from a client only, as in GraphBit.
-    assert public - {"StreamIterator"} == exported - own
+    # Iterators are obtained from a client only, as in GraphBit.
+    assert public - {"EventIterator", "StreamIterator"} == exported - own
 
 
 def test_async_verbs_need_a_running_loop() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from typing import Any
 
 import graphbit
 import pytest
-from graphbit import FinishReason, LlmResponse, LlmToolCall, LlmUsage
+from graphbit import FinishReason, LlmClient, LlmResponse, LlmToolCall, LlmUsage
+from llm_setup import config
+from simulator import Server
 
 
 def test_usage_counts_and_prints() -> None:
@@ -161,7 +166,80 @@ def test_repr_never_cuts_a_character(content: str, shown: str) -> None:
     assert repr(LlmResponse(content, "m")) == f"LlmResponse({text})"
 
 
+def copies(value: Any) -> list[Any]:
+    pickled = [pickle.loads(pickle.dumps(value, number)) for number in range(2, 6)]
+    return [*pickled, copy.copy(value), copy.deepcopy(value)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LlmUsage(1, 2),
+        LlmUsage(2**32 - 1, 2**32 - 1) + LlmUsage(1, 1),
+        FinishReason.stop(),
+        FinishReason.content_filter(),
+        FinishReason.other("stop"),
+        LlmToolCall("i", "n", '{"a": 1}'),
+        LlmResponse("a", "m"),
+        LlmResponse("a", "m")
+        .with_usage(LlmUsage(1, 2))
+        .with_tool_calls([LlmToolCall("i", "n", "[]")])
+        .with_finish_reason(FinishReason.other("x"))
+        .with_id("r")
+        .with_metadata("k", '{"deep": [1, null]}'),
+    ],
+)
+def test_values_copy_and_pickle(value: Any) -> None:
+    for copied in copies(value):
+        assert copied == value and repr(copied) == repr(value) and type(copied) is type(value)
+        if isinstance(value, (FinishReason, LlmToolCall)):
+            assert hash(copied) == hash(value)
+        else:
+            with pytest.raises(TypeError):
+                hash(value)
+    if isinstance(value, LlmResponse):
+        copy.copy(value).with_id("another")
+        assert value.id != "another"
+
+
+def test_a_call_keeps_what_its_provider_wants_back() -> None:
+    signed = LlmToolCall._restore("i", "n", "{}", "opaque")  # type: ignore[attr-defined]
+    assert signed != LlmToolCall("i", "n", "{}")
+    for copied in copies(LlmResponse("", "m").with_tool_calls([signed])):
+        assert copied.tool_calls == [signed]
+
+
+def test_answers_copy_and_pickle_with_all_they_hold(server: Server) -> None:
+    usage = {
+        "prompt_tokens": 5,
+        "completion_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    body = {
+        "id": "r",
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [{"message": {"content": '{"x": [1]}'}}],
+        "usage": usage,
+    }
+    server.behaviour(body=body)
+    response = LlmClient(config("openai", server)).chat(
+        "x", response_format="json", include_raw=True
+    )
+    assert response.cost is not None
+    for copied in copies(response):
+        assert copied == response and copied.cost == response.cost
+        assert copied.raw == body and copied.parsed == {"x": [1]}
+        assert copied.usage.cache_read_tokens == 3 and copied.usage.reasoning_tokens == 2
+        assert copied.metadata == response.metadata
+    assert list(response.to_dict()) == [
+        "content", "model", "id", "tool_calls", "usage", "finish_reason", "metadata",
+    ]  # fmt: skip
+    assert "reasoning_tokens" not in response.to_dict()["usage"]
+
+
 def test_value_types_are_final() -> None:
-    for base in (LlmUsage, FinishReason, LlmToolCall, LlmResponse, graphbit.LlmConfig):
+    values = (LlmUsage, FinishReason, LlmToolCall, LlmResponse, graphbit.StreamEvent)
+    for base in (*values, graphbit.LlmConfig):
         with pytest.raises(TypeError):
             type("Derived", (base,), {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from graphbit import (
@@ -22,11 +23,14 @@ from graphbit import (
     ParallelRAG,
     RecursiveSplitter,
     SearchHit,
+    StreamEvent,
     TextChunk,
     TextSplitter,
     TextSplitterConfig,
     VectorStore,
     exceptions,
+    get_prices,
+    set_prices,
 )
 from graphbit.graphbit import LlmClient as SameLlmClient
 from numpy.typing import NDArray
@@ -43,11 +47,49 @@ async def language_models(client: LlmClient) -> None:
         assert_type(piece, str)
     async for piece in client.complete_stream("heron"):
         assert_type(piece, str)
+    assert_type(client.stream("heron").response, LlmResponse | None)
+    with client.stream("heron") as pieces:
+        assert_type(next(pieces), str)
     assert_type(client.get_stats()["success_rate"], float)
     assert_type(client.complete_full("heron").usage + LlmUsage(1, 2), LlmUsage)
     assert_type(SameLlmClient(LlmConfig.ollama()), LlmClient)
     with LlmConfig.openai("key", base_url="http://localhost", timeout=3) as config:
         assert_type(config, LlmConfig)
+
+
+class Bird:
+    """Anything with pydantic's two methods."""
+
+
+async def conversations(client: LlmClient) -> None:
+    answer = client.chat("heron", response_format=Bird, stop="swift", include_raw=True)
+    assert_type(answer, LlmResponse)
+    assert_type(answer.cost, float | None)
+    assert_type(answer.raw, dict[str, Any] | None)
+    turns = [("user", "heron"), answer, {"role": "tool", "tool_call_id": "c", "content": "swift"}]
+    tools = [{"name": "fly", "parameters": {"type": "object"}}]
+    assert_type(await client.chat_async(turns, tools, "required", seed=3), LlmResponse)
+    for event in client.stream_events(turns, response_format={"type": "json_object"}):
+        assert_type(event, StreamEvent)
+        assert_type(event.index, int | None)
+    async with client.stream_events("heron") as events:
+        async for event in events:
+            assert_type(event.response, LlmResponse | None)
+
+
+async def many(client: LlmClient, full: bool) -> None:
+    assert_type(client.complete_many(["heron"], on_progress=print), list[str])
+    assert_type(client.complete_many(("heron",), full=True), list[LlmResponse])
+    assert_type(client.complete_many({"heron"}, on_error="return"), list[str | Exception])
+    kept = await client.complete_many_async(["heron"], 5, 0.5, on_error="return", full=True)
+    assert_type(kept, list[LlmResponse | Exception])
+    assert_type(await client.complete_many_async(iter("heron")), list[str])
+    assert_type(client.complete_many(["heron"], full=full), list[Any])
+
+
+def prices() -> None:
+    set_prices({"heron-1": {"input": 0.15, "output": 0.6, "cached_input": 0.075}}, replace=True)
+    assert_type(get_prices()["heron-1"]["output"], float)
 
 
 async def embeddings(client: EmbeddingClient) -> None:
@@ -95,4 +137,6 @@ async def retrieval() -> None:
 def errors(error: GraphbitError) -> None:
     assert_type(error.status_code, int | None)
     assert_type(error.retry_after, float | None)
+    assert_type(error.index, int | None)
+    assert_type(exceptions.ResponseError().response, LlmResponse | None)
     assert_type(exceptions.BY_KIND["timeout"], type[GraphbitError])
