@@ -181,7 +181,9 @@ struct Inner {
     advice: Advice,
     message: Cow<'static, str>,
     provider: Option<Cow<'static, str>>,
+    model: Option<String>,
     operation: Option<&'static str>,
+    attempts: Option<u32>,
     status: Option<u16>,
     request_id: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -197,7 +199,9 @@ impl Error {
                 advice: kind.default_advice(),
                 message: message.into(),
                 provider: None,
+                model: None,
                 operation: None,
+                attempts: None,
                 status: None,
                 request_id: None,
                 source: None,
@@ -262,6 +266,20 @@ impl Error {
         self
     }
 
+    /// Names the model, unless one is named already.
+    #[must_use]
+    pub fn with_model(mut self, model: &str) -> Self {
+        self.inner.model.get_or_insert_with(|| model.to_owned());
+        self
+    }
+
+    /// Says how many attempts the call made.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.inner.attempts = Some(attempts);
+        self
+    }
+
     /// Names the operation (`"complete"`, `"embed"`).
     #[must_use]
     pub fn with_operation(mut self, operation: &'static str) -> Self {
@@ -314,6 +332,18 @@ impl Error {
         self.inner.provider.as_deref()
     }
 
+    /// The model that was asked, when one was.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.inner.model.as_deref()
+    }
+
+    /// How many attempts the call made, when it made any.
+    #[must_use]
+    pub fn attempts(&self) -> Option<u32> {
+        self.inner.attempts
+    }
+
     /// The operation, when known.
     #[must_use]
     pub fn operation(&self) -> Option<&'static str> {
@@ -360,7 +390,9 @@ impl fmt::Debug for Error {
             .field("advice", &self.inner.advice)
             .field("message", &self.inner.message)
             .field("provider", &self.inner.provider)
+            .field("model", &self.inner.model)
             .field("operation", &self.inner.operation)
+            .field("attempts", &self.inner.attempts)
             .field("status", &self.inner.status)
             .field("request_id", &self.inner.request_id)
             .finish_non_exhaustive()

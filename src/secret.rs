@@ -19,6 +19,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// Shorter than this, a "key" would match ordinary words when redacting.
 const SHORTEST_REDACTED: usize = 4;
 
+/// What stands in the place of a key.
+const HIDDEN: &str = "***";
+
 /// An API key. Wiped from memory when dropped.
 #[derive(Clone, Default)]
 pub struct ApiKey(SecretString);
@@ -42,15 +45,78 @@ impl ApiKey {
         self.expose().is_empty()
     }
 
-    /// Replaces every occurrence of the key in `text` by `***`.
+    /// Replaces every occurrence of the key in `text` by `***`: as it is, percent-encoded as in a URL,
+    /// and inside base64.
     #[must_use]
-    pub fn redact(&self, text: String) -> String {
+    pub fn redact(&self, mut text: String) -> String {
         let key = self.expose().trim();
-        if key.len() < SHORTEST_REDACTED || !text.contains(key) {
+        if key.len() < SHORTEST_REDACTED {
             return text;
         }
-        text.replace(key, "***")
+        if text.contains(key) {
+            text = text.replace(key, HIDDEN);
+        }
+        if text.contains('%') {
+            text = without_escaped(&text, key.as_bytes());
+        }
+        for form in in_base64(key.as_bytes()) {
+            if text.contains(&form) {
+                text = text.replace(&form, HIDDEN);
+            }
+        }
+        text
     }
+}
+
+/// `text` without `key`, any of whose bytes may be written as `%XX`, or a blank as `+`.
+fn without_escaped(text: &str, key: &[u8]) -> String {
+    let (mut cleaned, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(letter) = rest.chars().next() {
+        let (end, piece) = match escaped_end(rest.as_bytes(), key) {
+            Some(end) => (end, HIDDEN),
+            None => (letter.len_utf8(), rest.get(..letter.len_utf8()).unwrap_or_default()),
+        };
+        cleaned.push_str(piece);
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    cleaned
+}
+
+/// Where the key ends that `text` begins with.
+fn escaped_end(text: &[u8], key: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    for &byte in key {
+        rest = match rest {
+            [b'%', high, low, tail @ ..] if hex(*high, *low) == Some(byte) => tail,
+            [b'+', tail @ ..] if byte == b' ' => tail,
+            [first, tail @ ..] if *first == byte => tail,
+            _ => return None,
+        };
+    }
+    Some(text.len() - rest.len())
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// The letters that show `key` in the base64 of any text around it. Three bytes make four letters, so
+/// there are three ways to begin; letters that neighbours have a part in are left out.
+fn in_base64(key: &[u8]) -> impl Iterator<Item = String> + '_ {
+    [&base64_simd::STANDARD_NO_PAD, &base64_simd::URL_SAFE_NO_PAD].into_iter().flat_map(
+        move |kind| {
+            (0..3_usize).filter_map(move |before| {
+                let shifted = [vec![0; before].as_slice(), key].concat();
+                let letters = kind.encode_to_string(&shifted);
+                let (start, end) = ((before * 8).div_ceil(6), shifted.len() * 8 / 6);
+                letters
+                    .get(start..end)
+                    .filter(|form| form.len() >= SHORTEST_REDACTED)
+                    .map(str::to_owned)
+            })
+        },
+    )
 }
 
 impl fmt::Debug for ApiKey {
@@ -66,3 +132,38 @@ impl PartialEq for ApiKey {
 }
 
 impl Eq for ApiKey {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_whatever_form_a_server_quotes_it() {
+        let key = ApiKey::new("sk-a/b+c=d e~\u{e9}9");
+        for quoted in
+            ["sk-a/b+c=d e~\u{e9}9", "sk-a%2Fb%2Bc%3Dd+e~%C3%A99", "sk-a/b%2bc%3dd%20e%7E%c3%a99"]
+        {
+            assert_eq!(
+                key.redact(format!("100% wrong: {quoted}!")),
+                "100% wrong: ***!",
+                "{quoted}"
+            );
+        }
+        for around in ["", "x", "xy", "Bearer ", "user:"] {
+            let whole = format!("{around}{}", key.expose());
+            for kind in [base64_simd::STANDARD, base64_simd::URL_SAFE] {
+                let text = key.redact(kind.encode_to_string(whole.as_bytes()));
+                assert!(text.contains("***") && text.len() < 16, "{around}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_texts_stay_as_they_are() {
+        let key = ApiKey::new("sk-very-secret-value");
+        for text in ["", "%", "%zz 5%", "sk-very-secret", "\u{65e5}\u{672c} %E6"] {
+            assert_eq!(key.redact(text.to_owned()), text);
+        }
+        assert_eq!(ApiKey::new("abc").redact("abc".into()), "abc");
+    }
+}

@@ -51,7 +51,9 @@ class GraphbitError(Exception):
     Attributes:
         kind: What went wrong, one of the words in `BY_KIND`; `None` for a bare `GraphbitError`.
         provider: Who answered, for example `"openai"`.
+        model: The model or deployment that was asked, when one was.
         operation: What was asked for, for example `"complete"`.
+        attempts: How many attempts the call made, when it made any.
         status_code: The HTTP status, when there was one.
         request_id: The provider's own id for the request, when it sent one.
         retry_after: Seconds the server asked us to wait, when it did.
@@ -61,7 +63,9 @@ class GraphbitError(Exception):
 
     kind: str | None = None
     provider: str | None
+    model: str | None
     operation: str | None
+    attempts: int | None
     status_code: int | None
     request_id: str | None
     retry_after: float | None
@@ -74,7 +78,9 @@ class GraphbitError(Exception):
         *,
         kind: str | None = None,
         provider: str | None = None,
+        model: str | None = None,
         operation: str | None = None,
+        attempts: int | None = None,
         status_code: int | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
@@ -84,7 +90,9 @@ class GraphbitError(Exception):
         if kind is not None:
             self.kind = kind
         self.provider = provider
+        self.model = model
         self.operation = operation
+        self.attempts = attempts
         self.status_code = status_code
         self.request_id = request_id
         self.retry_after = retry_after

@@ -109,7 +109,7 @@ impl EmbeddingClient {
         let answer = inner.stack.call(|| inner.model.embed(texts, single)).await;
         let answer = answer.map_err(|error| {
             let operation = if single { "embed" } else { "embed_many" };
-            error.with_operation(operation)
+            error.with_operation(operation).with_model(inner.model.model())
         })?;
         if answer.vectors.rows() == texts.len() {
             return Ok(answer);

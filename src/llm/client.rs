@@ -53,7 +53,8 @@ impl LlmClient {
     pub async fn complete(&self, request: ChatRequest) -> Result<ChatResponse> {
         check(&request)?;
         let inner = &self.inner;
-        inner.stack.call(|| inner.model.complete(&request)).await
+        let answer = inner.stack.call(|| inner.model.complete(&request)).await;
+        answer.map_err(|error| error.with_model(inner.model.model()))
     }
 
     /// One outcome for each request, in the order of the requests; see [`ManyOptions`]. What `keep` makes
@@ -87,17 +88,19 @@ impl LlmClient {
             let first = events.next().await.transpose()?;
             Ok(stream::iter(first.map(Ok)).chain(events))
         });
-        let events = opened.await?;
+        let named = |inner: &Inner, error: Error| error.with_model(inner.model.model());
+        let events = opened.await.map_err(|error| named(&self.inner, error))?;
         let mut settled = false;
-        let counted = events.inspect(move |event| {
-            let success = match event {
+        let counted = events.map(move |event| {
+            let success = match &event {
                 Ok(ChatEvent::Done { .. }) => true,
                 Err(_) => false,
-                Ok(_) => return,
+                Ok(_) => return event,
             };
             if !std::mem::replace(&mut settled, true) {
                 inner.stack.settle(started.elapsed(), success);
             }
+            event.map_err(|error| named(&inner, error))
         });
         Ok(Box::pin(counted))
     }

@@ -195,7 +195,7 @@ impl LlmConfig {
 }
 
 /// The provider of this name.
-fn provider(name: &str) -> Result<&'static Provider> {
+pub(super) fn provider(name: &str) -> Result<&'static Provider> {
     PROVIDERS.into_iter().find(|provider| provider.name == name).ok_or_else(|| {
         let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
         let text = format!(

@@ -23,6 +23,7 @@ pub mod compatible;
 mod config;
 pub mod deepseek;
 pub mod embeddings;
+mod environment;
 pub mod fireworks;
 pub mod gemini;
 pub mod mistralai;

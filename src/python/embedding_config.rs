@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
 use super::bridged;
 use super::connection::connection;
 use super::embedding_callable::CallableModel;
-use super::embedding_pickle as pickle;
+use super::pickle;
 use crate::embeddings::EmbeddingModel;
 use crate::error::Error;
 use crate::providers::Connection;
@@ -395,14 +395,14 @@ impl EmbeddingConfig {
                 keywords.set_item("constructor", constructor)?;
                 keywords
             }
-            (None, Some(settings)) => pickle::keywords(py, settings, self.portable)?,
+            (None, Some(settings)) => pickle::embedding_keywords(py, settings, self.portable)?,
             (None, None) => {
                 let text =
                     format!("cannot pickle the '{}' model of an EmbeddingConfig", self.model());
                 return Err(PyTypeError::new_err(text));
             }
         };
-        let restore = py.import("graphbit._pickle_embeddings")?.getattr("embedding_config")?;
+        let restore = py.import("graphbit._pickling")?.getattr("embedding_config")?;
         Ok((restore, PyTuple::new(py, [keywords])?))
     }
 

@@ -56,7 +56,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let fields = PyDict::new(py);
     fields.set_item("kind", error.kind().as_str())?;
     fields.set_item("provider", error.provider())?;
+    fields.set_item("model", error.model())?;
     fields.set_item("operation", error.operation())?;
+    fields.set_item("attempts", error.attempts())?;
     fields.set_item("status_code", error.status())?;
     fields.set_item("request_id", error.request_id())?;
     fields.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyType};
 
 use super::bridge;
 use super::chat_response::PyLlmResponse;
@@ -24,11 +24,15 @@ use crate::types::{ChatRequest, ChatResponse, Message, Role};
 
 /// A client for one configuration. Share it freely between threads, event loops and forked children.
 #[pyclass(name = "LlmClient", module = "graphbit", frozen)]
-pub(super) struct PyLlmClient(pub(super) LlmClient);
+pub(super) struct PyLlmClient {
+    pub(super) client: LlmClient,
+    /// What it was made from, which is what it pickles as.
+    config: Py<PyLlmConfig>,
+}
 
 impl PyLlmClient {
     fn content(&self, request: ChatRequest) -> impl Future<Output = Result<String>> + use<> {
-        let client = self.0.clone();
+        let client = self.client.clone();
         async move { Ok(client.complete(request).await?.content) }
     }
 
@@ -37,7 +41,7 @@ impl PyLlmClient {
         request: ChatRequest,
         reader: Reader,
     ) -> impl Future<Output = Result<PyLlmResponse>> + use<> {
-        let client = self.0.clone();
+        let client = self.client.clone();
         async move {
             let answer = client.complete(request).await?;
             let provider = Arc::from(client.model().provider());
@@ -47,7 +51,7 @@ impl PyLlmClient {
 
     /// Makes the `LlmResponse` of each answer.
     fn whole(&self) -> impl Fn(Python<'_>, ChatResponse) -> PyResult<Py<PyAny>> + Send + use<> {
-        let provider: Arc<str> = Arc::from(self.0.model().provider());
+        let provider: Arc<str> = Arc::from(self.client.model().provider());
         move |py, answer| {
             response_into_py(py, PyLlmResponse::answered(answer, Arc::clone(&provider)))
         }
@@ -59,12 +63,12 @@ impl PyLlmClient {
     #[new]
     #[pyo3(signature = (config, debug=None))]
     fn new(config: &Bound<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
-        let config = config.get();
+        let core = &config.get().config;
         if debug == Some(true) {
-            let (provider, model) = (config.0.provider(), config.0.model_name());
-            tracing::debug!(provider, model, "new client");
+            tracing::debug!(provider = core.provider(), model = core.model_name(), "new client");
         }
-        Self(LlmClient::with_defaults(config.0.model()))
+        let client = LlmClient::with_defaults(core.model());
+        Self { client, config: config.clone().unbind() }
     }
 
     /// One answer's text.
@@ -140,7 +144,8 @@ impl PyLlmClient {
         max_concurrency: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let batch = Batch::limited(prompts, max_tokens, temperature, max_concurrency)?;
-        let asked = batch.run(self.0.clone(), |_| "prompt".to_owned(), |answer| answer.content);
+        let asked =
+            batch.run(self.client.clone(), |_| "prompt".to_owned(), |answer| answer.content);
         let work = async move {
             let entry = |outcome: Option<Result<String>>| match outcome {
                 Some(Ok(text)) => text,
@@ -172,7 +177,7 @@ impl PyLlmClient {
         enable_prompt_caching: bool,
         full: bool,
     ) -> PyResult<Py<PyAny>> {
-        let (py, client) = (prompts.py(), self.0.clone());
+        let (py, client) = (prompts.py(), self.client.clone());
         let prompt_caching = enable_prompt_caching;
         let given = ManyArguments {
             max_tokens,
@@ -205,7 +210,7 @@ impl PyLlmClient {
         enable_prompt_caching: bool,
         full: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (py, client) = (prompts.py(), self.0.clone());
+        let (py, client) = (prompts.py(), self.client.clone());
         let prompt_caching = enable_prompt_caching;
         let given = ManyArguments {
             max_tokens,
@@ -325,7 +330,7 @@ impl PyLlmClient {
             keep_raw: false,
         };
         let (request, reader) = given.request(messages)?;
-        Ok(PyEvents::new(self.0.clone(), request, reader))
+        Ok(PyEvents::new(self.client.clone(), request, reader))
     }
 
     /// Answers a conversation of `(role, content)` tuples. Entries without content are skipped; a
@@ -372,7 +377,7 @@ impl PyLlmClient {
         temperature: Option<f64>,
     ) -> PyResult<PyStream> {
         let request = prompt_request(Limits::Plain, prompt, max_tokens, temperature, false)?;
-        Ok(PyStream::new(self.0.clone(), request))
+        Ok(PyStream::new(self.client.clone(), request))
     }
 
     /// The same as `stream`.
@@ -388,7 +393,7 @@ impl PyLlmClient {
 
     /// Sends one small request, once, so that the first real one finds a connection.
     fn warmup<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let client = self.0.clone();
+        let client = self.client.clone();
         let work = async move {
             client.warm_up().await;
             Ok("Client warmed up successfully".to_owned())
@@ -398,25 +403,30 @@ impl PyLlmClient {
 
     /// Numbers of this client's calls, and its circuit breaker's state.
     fn get_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.0.stats();
+        let stats = self.client.stats();
         let dict = PyDict::new(py);
         dict.set_item("total_requests", stats.total_requests)?;
         dict.set_item("successful_requests", stats.successful_requests)?;
         dict.set_item("failed_requests", stats.failed_requests)?;
         dict.set_item("success_rate", stats.success_rate)?;
         dict.set_item("average_response_time_ms", stats.average_response_time_ms)?;
-        dict.set_item("circuit_breaker_state", self.0.breaker_state().to_string())?;
+        dict.set_item("circuit_breaker_state", self.client.breaker_state().to_string())?;
         dict.set_item("uptime_seconds", stats.uptime.as_secs())?;
         Ok(dict)
     }
 
     /// Sets the counters to zero; circuit breaker and uptime go on.
     fn reset_stats(&self) {
-        self.0.reset_stats();
+        self.client.reset_stats();
+    }
+
+    /// A client pickles as its configuration; the copy has a breaker and statistics of its own.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyType>, (Bound<'py, PyLlmConfig>,)) {
+        (py.get_type::<Self>(), (self.config.bind(py).clone(),))
     }
 
     fn __repr__(&self) -> String {
-        let model = self.0.model();
+        let model = self.client.model();
         format!("LlmClient(provider='{}', model='{}')", model.provider(), model.model())
     }
 }

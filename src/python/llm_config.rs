@@ -5,29 +5,45 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMapping};
+use pyo3::types::{PyDict, PyMapping, PyTuple};
 
-use super::chat_response::read_answer;
 use super::connection::connection;
-use super::{bridge, bridged};
-use crate::dialect::openai_chat::{self, Wire};
-use crate::error::Result;
-use crate::llm::{BoxFuture, ChatModel};
+use super::llm_callable::CallableModel;
+use super::{bridged, pickle};
+use crate::llm::ChatModel;
 use crate::local::Extractive;
 use crate::providers::{Connection, LlmConfig, LlmSettings};
 use crate::secret::ApiKey;
-use crate::types::{ChatRequest, ChatResponse};
 
 /// Which model answers. Made by its static methods only.
-#[pyclass(name = "LlmConfig", module = "graphbit", frozen, eq)]
-#[derive(Clone, PartialEq)]
-pub(super) struct PyLlmConfig(pub(super) LlmConfig);
+#[pyclass(name = "LlmConfig", module = "graphbit", frozen)]
+pub(super) struct PyLlmConfig {
+    pub(super) config: LlmConfig,
+    /// How a model that is no provider's is made again: a constructor's name and its keywords.
+    call: Option<(&'static str, Py<PyDict>)>,
+    /// Whether pickles carry the key.
+    portable: bool,
+}
 
 impl PyLlmConfig {
-    /// For other parts of the binding that make models of their own.
+    /// A configuration around any model of the core. It does not pickle, and equals only itself.
     pub(super) fn from_model(model: Arc<dyn ChatModel>) -> Self {
-        Self(LlmConfig::from_model(model))
+        Self { config: LlmConfig::from_model(model), call: None, portable: false }
+    }
+
+    /// The same, made again by calling `constructor` with `keywords`, which also tell equality.
+    fn from_call(
+        model: Arc<dyn ChatModel>,
+        constructor: &'static str,
+        keywords: Bound<'_, PyDict>,
+    ) -> Self {
+        Self { call: Some((constructor, keywords.unbind())), ..Self::from_model(model) }
+    }
+
+    fn from_settings(settings: LlmSettings) -> PyResult<Self> {
+        Ok(Self { config: LlmConfig::new(settings)?, call: None, portable: false })
     }
 
     fn make<const N: usize>(
@@ -43,7 +59,7 @@ impl PyLlmConfig {
         for (name, value) in options {
             settings = settings.with_option(name, value);
         }
-        Ok(Self(LlmConfig::new(settings)?))
+        Self::from_settings(settings)
     }
 }
 
@@ -356,8 +372,8 @@ impl PyLlmConfig {
     /// No language model: answers by quoting the most relevant sentences of the prompt, or of the passages
     /// of `ParallelRAG`, and says so. Needs no key and no network.
     #[staticmethod]
-    fn extractive() -> Self {
-        Self::from_model(Arc::new(Extractive))
+    fn extractive(py: Python<'_>) -> Self {
+        Self::from_call(Arc::new(Extractive), "extractive", PyDict::new(py))
     }
 
     /// A function of yours: `function(messages, **options)` gets OpenAI-shaped message dicts and the
@@ -369,26 +385,47 @@ impl PyLlmConfig {
         if !function.is_callable() {
             let class = function.get_type().name()?;
             let text = format!("argument 'function': '{class}' object is not callable");
-            return Err(pyo3::exceptions::PyTypeError::new_err(text));
+            return Err(PyTypeError::new_err(text));
         }
-        let function = Arc::new(function.unbind());
-        Ok(Self::from_model(Arc::new(CallableModel { function, model: model.to_owned() })))
+        let keywords = PyDict::new(function.py());
+        keywords.set_item("function", &function)?;
+        keywords.set_item("model", model)?;
+        let model = CallableModel::new(function, model);
+        Ok(Self::from_call(Arc::new(model), "from_callable", keywords))
+    }
+
+    /// The provider named, else the one `GRAPHBIT_PROVIDER` names, else the first whose key is set, with
+    /// key, address and model from the environment.
+    #[staticmethod]
+    #[pyo3(signature = (provider=None, model=None, *, timeout=None, headers=None, http_proxy=None))]
+    fn from_env(
+        provider: Option<&str>,
+        model: Option<String>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyMapping>>,
+        http_proxy: Option<String>,
+    ) -> PyResult<Self> {
+        let mut settings = LlmSettings::from_environment(provider)?;
+        let base_url = settings.connection.base_url.take();
+        settings.connection = connection(base_url, timeout, headers, http_proxy)?;
+        settings.model = model.or(settings.model);
+        Self::from_settings(settings)
     }
 
     /// The provider's name.
     fn provider(&self) -> &str {
-        self.0.provider()
+        self.config.provider()
     }
 
     /// The model's or deployment's name.
     fn model(&self) -> &str {
-        self.0.model_name()
+        self.config.model_name()
     }
 
     /// Nothing needs cleaning; kept for programs that call it. `True` the first time on a `huggingface`
     /// configuration, as in GraphBit, else `False`. Everything stays usable.
     fn cleanup(&self) -> bool {
-        bridged::cleanup(&self.0)
+        bridged::cleanup(&self.config)
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -406,6 +443,52 @@ impl PyLlmConfig {
         false
     }
 
+    /// An equal configuration whose pickles carry the key, and the credentials in headers and proxy.
+    fn with_portable_key(&self, py: Python<'_>) -> Self {
+        let call = self.call.as_ref().map(|(name, keywords)| (*name, keywords.clone_ref(py)));
+        Self { config: self.config.clone(), call, portable: true }
+    }
+
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let keywords = match (&self.call, self.config.settings()) {
+            (Some((constructor, keywords)), _) => {
+                let keywords = keywords.bind(py).copy()?;
+                keywords.set_item("constructor", constructor)?;
+                keywords
+            }
+            (None, Some(settings)) => pickle::llm_keywords(py, settings, self.portable)?,
+            (None, None) => {
+                let text = format!("cannot pickle the '{}' model of an LlmConfig", self.model());
+                return Err(PyTypeError::new_err(text));
+            }
+        };
+        let restore = py.import("graphbit._pickling")?.getattr("llm_config")?;
+        Ok((restore, PyTuple::new(py, [keywords])?))
+    }
+
+    // Nothing in it ever changes, so a copy would be the same.
+    fn __copy__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __deepcopy__<'py>(slf: PyRef<'py, Self>, memo: &Bound<'py, PyAny>) -> PyRef<'py, Self> {
+        let _ = memo;
+        slf
+    }
+
+    fn __eq__(&self, other: &Bound<'_, Self>) -> PyResult<bool> {
+        let (py, other) = (other.py(), other.get());
+        match (&self.call, &other.call) {
+            (Some((one, mine)), Some((two, theirs))) => {
+                Ok(one == two && mine.bind(py).eq(theirs.bind(py))?)
+            }
+            _ => Ok(self.config == other.config),
+        }
+    }
+
     fn __hash__(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.provider(), self.model()).hash(&mut hasher);
@@ -414,43 +497,5 @@ impl PyLlmConfig {
 
     fn __repr__(&self) -> String {
         format!("LlmConfig(provider='{}', model='{}')", self.provider(), self.model())
-    }
-}
-
-/// A user's function as a model.
-struct CallableModel {
-    function: Arc<Py<PyAny>>,
-    model: String,
-}
-
-impl ChatModel for CallableModel {
-    fn provider(&self) -> &str {
-        "callable"
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
-        Box::pin(async {
-            let body = openai_chat::encode(&Wire::COMMON, &self.model, request, false)?;
-            let (function, model) = (Arc::clone(&self.function), self.model.clone());
-            bridge::call_python(move |py| {
-                // Messages and options are what would have been sent to a server.
-                let body = PyBytes::new(py, &body);
-                let options = py.import("json")?.call_method1("loads", (body,))?;
-                let options = options.cast_into::<PyDict>()?;
-                let messages = options.call_method1("pop", ("messages",))?;
-                options.del_item("model")?;
-                let mut answer = function.bind(py).call((messages,), Some(&options))?;
-                if py.import("inspect")?.call_method1("iscoroutine", (&answer,))?.is_truthy()? {
-                    answer = py.import("asyncio")?.call_method1("run", (answer,))?;
-                }
-                read_answer(&answer, &model)
-            })
-            .await
-            .map_err(|error| error.with_provider("callable"))
-        })
     }
 }

@@ -214,10 +214,10 @@ fn llm_client(given: Option<&Bound<'_, PyAny>>) -> PyResult<LlmClient> {
         return Ok(LlmClient::with_defaults(llm_of_environment()?));
     };
     if let Ok(client) = given.cast::<PyLlmClient>() {
-        return Ok(client.get().0.clone());
+        return Ok(client.get().client.clone());
     }
     if let Ok(config) = given.cast::<PyLlmConfig>() {
-        return Ok(LlmClient::with_defaults(config.get().0.model()));
+        return Ok(LlmClient::with_defaults(config.get().config.model()));
     }
     Err(wrong_type("llm", "an LlmConfig, an LlmClient or None", given))
 }

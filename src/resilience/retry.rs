@@ -93,7 +93,7 @@ impl RetryPolicy {
 /// Runs `attempt` until it succeeds or another attempt cannot help.
 ///
 /// # Errors
-/// The last attempt's error; [`Kind::Timeout`] when the deadline cut an attempt short.
+/// The last attempt's error, with the number of attempts; [`Kind::Timeout`] when the deadline cut an attempt short.
 pub async fn retry<T, F>(policy: &RetryPolicy, mut attempt: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -119,16 +119,16 @@ where
                 retried_once = true;
                 None
             }
-            Advice::Never | Advice::RetryOnce => return Err(error),
+            Advice::Never | Advice::RetryOnce => return Err(error.with_attempts(number)),
         };
         // Whatever its advice says: the caller is gone.
         if error.kind() == Kind::Cancelled || number >= policy.attempts {
-            return Err(error);
+            return Err(error.with_attempts(number));
         }
         let pause = policy.pause(number, asked);
         // Waiting just to fail at the deadline would only delay the news.
         if deadline.is_some_and(|at| at.saturating_duration_since(Instant::now()) <= pause) {
-            return Err(error);
+            return Err(error.with_attempts(number));
         }
         if let Some(on_retry) = &policy.on_retry {
             on_retry(&RetryEvent { attempt: number, pause, error: &error });
@@ -143,7 +143,7 @@ fn past_deadline(limit: Duration, attempt: u32) -> Error {
         "Request failed: the deadline of {}s passed during attempt {attempt}",
         limit.as_secs_f64()
     );
-    Error::new(Kind::Timeout, text).with_advice(Advice::Never)
+    Error::new(Kind::Timeout, text).with_advice(Advice::Never).with_attempts(attempt)
 }
 
 #[cfg(test)]

@@ -1,9 +1,24 @@
-//! Settings from the environment: the only place where its keys and addresses are read.
+//! Settings from the environment.
 
 use super::config::provider;
 use super::{EmbeddingProvider, EmbeddingSettings, PROVIDERS};
-use crate::error::{Error, Result};
-use crate::secret::ApiKey;
+use crate::error::Result;
+use crate::providers::environment::{Place, trimmed};
+
+impl From<&'static EmbeddingProvider> for Place {
+    fn from(provider: &'static EmbeddingProvider) -> Self {
+        let needs_key = provider.shortest_key > 0;
+        // Ollama has an address of its own when none is given.
+        let needs_url = provider.base_url.is_empty() && provider.name != "ollama";
+        Self {
+            name: provider.name,
+            needs_key,
+            needs_url,
+            key_variables: provider.key_variables,
+            url_variable: provider.url_variable,
+        }
+    }
+}
 
 impl EmbeddingSettings {
     /// Settings with the key, and the address if one is set, that the environment holds for a provider:
@@ -19,61 +34,16 @@ impl EmbeddingSettings {
         name: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
-        let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let Some(name) = name else {
-            let found = PROVIDERS.into_iter().find(|provider| is_set(provider, &variable));
-            return found.map(|provider| read(provider, &variable)).ok_or_else(nothing_set);
-        };
-        let provider = provider(name)?;
-        let missing = missing(provider, &variable);
-        if !missing.is_empty() {
-            let text = format!("set {} to use {name}", missing.join(" and "));
-            return Err(Error::configuration(text));
+        if let Some(name) = name {
+            provider(name)?;
         }
-        if provider.base_url.is_empty() && provider.url_variable.is_none() {
-            let text = format!("no variable of the environment says where {name} is");
-            return Err(Error::configuration(text));
-        }
-        Ok(read(provider, &variable))
+        let places: Vec<Place> = PROVIDERS.into_iter().map(Place::from).collect();
+        let found = Place::search(&places, name, "embedding provider", &trimmed(variable))?;
+        let mut settings = Self::new(found.name);
+        settings.key = found.key;
+        settings.connection.base_url = found.base_url;
+        Ok(settings)
     }
-}
-
-/// The variables a provider cannot do without and that are not set.
-fn missing(
-    provider: &EmbeddingProvider,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Vec<&'static str> {
-    let key = provider.key_variables.first().filter(|_| {
-        provider.shortest_key > 0 && !provider.key_variables.iter().any(|it| variable(it).is_some())
-    });
-    let needs_url = provider.base_url.is_empty() && provider.shortest_key > 0;
-    let url = provider.url_variable.filter(|it| needs_url && variable(it).is_none());
-    key.copied().into_iter().chain(url).collect()
-}
-
-/// Whether the environment asks for this provider.
-fn is_set(provider: &EmbeddingProvider, variable: &impl Fn(&str) -> Option<String>) -> bool {
-    let url = provider.url_variable.is_some_and(|name| variable(name).is_some());
-    missing(provider, variable).is_empty() && (provider.shortest_key > 0 || url)
-}
-
-fn read(
-    provider: &'static EmbeddingProvider,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> EmbeddingSettings {
-    let mut settings = EmbeddingSettings::new(provider.name);
-    settings.key = provider.key_variables.iter().find_map(|name| variable(name)).map(ApiKey::new);
-    settings.connection.base_url = provider.url_variable.and_then(variable);
-    settings
-}
-
-fn nothing_set() -> Error {
-    let variable = |provider: &&EmbeddingProvider| {
-        provider.key_variables.first().copied().or(provider.url_variable)
-    };
-    let names: Vec<&str> = PROVIDERS.iter().filter_map(variable).collect();
-    let text = format!("no embedding provider is configured: set one of {}", names.join(", "));
-    Error::configuration(text)
 }
 
 #[cfg(test)]
