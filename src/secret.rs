@@ -10,6 +10,7 @@
 //! let key = ApiKey::new("sk-very-secret-value");
 //! assert_eq!(format!("{key:?}"), "ApiKey(***)");
 //! assert_eq!(key.redact("bad key sk-very-secret-value".into()), "bad key ***");
+//! assert_eq!(key.redact("cut short: sk-very-sec".into()), "cut short: ***");
 //! ```
 
 use std::fmt;
@@ -18,6 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// Shorter than this, a "key" would match ordinary words when redacting.
 const SHORTEST_REDACTED: usize = 4;
+/// So many bytes of a key at the very end of a text are a quotation that was cut short.
+const SHORTEST_BEGINNING: usize = 8;
 
 /// An API key. Wiped from memory when dropped.
 #[derive(Clone, Default)]
@@ -42,14 +45,19 @@ impl ApiKey {
         self.expose().is_empty()
     }
 
-    /// Replaces every occurrence of the key in `text` by `***`.
+    /// Replaces every occurrence of the key in `text` by `***`, and one that the end of `text` cuts.
     #[must_use]
     pub fn redact(&self, text: String) -> String {
         let key = self.expose().trim();
-        if key.len() < SHORTEST_REDACTED || !text.contains(key) {
+        if key.len() < SHORTEST_REDACTED {
             return text;
         }
-        text.replace(key, "***")
+        let text = if text.contains(key) { text.replace(key, "***") } else { text };
+        let mut ends = (SHORTEST_BEGINNING..key.len()).rev();
+        match ends.find_map(|end| text.strip_suffix(key.get(..end)?)) {
+            Some(before) => format!("{before}***"),
+            None => text,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Build, LlmSettings, Provider, Route, blame, events, labelled};
+use super::{Build, LlmSettings, Provider, Route, events, labelled};
 use crate::dialect::replicate::{self, Prediction};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Settings, Timeouts};

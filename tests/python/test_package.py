@@ -40,6 +40,7 @@ SHARED = [
     "version",
 ]
 
+
 def test_every_exported_name_exists_once() -> None:
     assert len(set(graphbit.__all__)) == len(graphbit.__all__)
     for name in graphbit.__all__:

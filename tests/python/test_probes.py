@@ -107,7 +107,14 @@ FIRST = {
     "chat_optimized": [("user", "x")],
 }
 FULL = {"complete_full", "complete_full_async"}
-BAD_TEMPERATURES = {"-0.1": -0.1, "2.1": 2.1, "3": 3, "NaN": NAN, "inf": INFINITY, "-inf": -INFINITY}
+BAD_TEMPERATURES = {
+    "-0.1": -0.1,
+    "2.1": 2.1,
+    "3": 3,
+    "NaN": NAN,
+    "inf": INFINITY,
+    "-inf": -INFINITY,
+}
 
 
 def refusal(call: Call, *arguments: Any, **named: Any) -> str:
@@ -166,7 +173,10 @@ def test_the_first_argument_is_checked_first(
     method: str, openai: LlmClient, server: Server
 ) -> None:
     empty, text = {
-        "complete_batch": ([], "Validation error for field 'prompts': Prompts list cannot be empty"),
+        "complete_batch": (
+            [],
+            "Validation error for field 'prompts': Prompts list cannot be empty",
+        ),
         "chat_optimized": (
             [],
             "Validation error for field 'messages': Messages list cannot be empty",
