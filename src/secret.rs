@@ -10,6 +10,7 @@
 //! let key = ApiKey::new("sk-very-secret-value");
 //! assert_eq!(format!("{key:?}"), "ApiKey(***)");
 //! assert_eq!(key.redact("bad key sk-very-secret-value".into()), "bad key ***");
+//! assert_eq!(key.redact("cut short: sk-very-sec".into()), "cut short: ***");
 //! ```
 
 use std::fmt;
@@ -18,6 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// Shorter than this, a "key" would match ordinary words when redacting.
 const SHORTEST_REDACTED: usize = 4;
+/// So many bytes of a key at the very end of a text are a quotation that was cut short.
+const SHORTEST_BEGINNING: usize = 8;
 
 /// What stands in the place of a key.
 const HIDDEN: &str = "***";
@@ -46,7 +49,7 @@ impl ApiKey {
     }
 
     /// Replaces every occurrence of the key in `text` by `***`: as it is, percent-encoded as in a URL,
-    /// and inside base64.
+    /// and inside base64; also one that the end of `text` cuts.
     #[must_use]
     pub fn redact(&self, mut text: String) -> String {
         let key = self.expose().trim();
@@ -64,7 +67,11 @@ impl ApiKey {
                 text = text.replace(&form, HIDDEN);
             }
         }
-        text
+        let mut ends = (SHORTEST_BEGINNING..key.len()).rev();
+        match ends.find_map(|end| text.strip_suffix(key.get(..end)?)) {
+            Some(before) => format!("{before}{HIDDEN}"),
+            None => text,
+        }
     }
 }
 
@@ -161,9 +168,11 @@ mod tests {
     #[test]
     fn other_texts_stay_as_they_are() {
         let key = ApiKey::new("sk-very-secret-value");
-        for text in ["", "%", "%zz 5%", "sk-very-secret", "\u{65e5}\u{672c} %E6"] {
+        for text in ["", "%", "%zz 5%", "sk-very", "sk-very-secret!", "\u{65e5}\u{672c} %E6"] {
             assert_eq!(key.redact(text.to_owned()), text);
         }
+        // Somebody cut the text in the middle of the key.
+        assert_eq!(key.redact("bad key sk-very-sec".into()), "bad key ***");
         assert_eq!(ApiKey::new("abc").redact("abc".into()), "abc");
     }
 }

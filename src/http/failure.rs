@@ -124,7 +124,7 @@ fn from_parts(endpoint: &Inner, status: StatusCode, headers: &HeaderMap, body: &
     let error = Error::new(kind, message)
         .with_provider(endpoint.provider)
         .with_status(status.as_u16())
-        .with_request_id(request_id(headers));
+        .with_request_id(request_id(headers).map(|id| endpoint.secrets.redact(id)));
     // 409 is a lock that another request holds for a moment.
     if matches!(error.advice(), Advice::Retry { .. }) || status == StatusCode::CONFLICT {
         return error.with_advice(Advice::Retry { after: retry_after(headers) });

@@ -6,12 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::StreamExt;
-
 use super::{Build, LlmSettings, Provider, Route, labelled};
 use crate::dialect::gemini;
 use crate::error::{Advice, Error, Result};
-use crate::http::{Auth, Endpoint, Timeouts};
+use crate::http::{Auth, Timeouts};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
 use crate::types::{ChatRequest, ChatResponse};
 
@@ -99,13 +97,6 @@ pub(super) fn advised(error: Error) -> Error {
     }
 }
 
-/// What a decoder makes of a 200 may quote the server, and servers like to quote the key.
-fn redacted(endpoint: Option<&Endpoint>, error: Error) -> Error {
-    let Some(endpoint) = endpoint else { return error };
-    let text = endpoint.redact(error.message().to_owned());
-    error.with_message(text)
-}
-
 impl ChatModel for GeminiProvider {
     fn provider(&self) -> &str {
         PROVIDER
@@ -122,20 +113,14 @@ impl ChatModel for GeminiProvider {
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
         Box::pin(async {
             let body = gemini::encode(&self.model, request)?;
-            let answer =
-                self.whole.ask(request, body, |answer| gemini::decode(&self.model, answer));
-            answer.await.map_err(|error| redacted(self.whole.prepared.as_ref(), error))
+            self.whole.ask(request, body, |answer| gemini::decode(&self.model, answer)).await
         })
     }
 
     fn stream<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
         Box::pin(async {
             let body = gemini::encode(&self.model, request)?;
-            let events = self.stream.open(body, gemini::stream_decoder()).await?;
-            let endpoint = self.stream.prepared.clone();
-            let events =
-                events.map(move |event| event.map_err(|error| redacted(endpoint.as_ref(), error)));
-            Ok(events.boxed())
+            self.stream.open(body, gemini::stream_decoder()).await
         })
     }
 }

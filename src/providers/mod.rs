@@ -185,8 +185,7 @@ impl Route {
         let attempt = async { self.endpoint()?.post(body).await };
         match attempt.await {
             Ok(reply) => {
-                let mut answer =
-                    decode(&reply.body).map_err(|error| blame(self.provider, error))?;
+                let mut answer = decode(&reply.body).map_err(|error| self.blamed(error))?;
                 if request.keep_raw {
                     answer.raw = Some(String::from_utf8_lossy(&reply.body).into_owned());
                 }
@@ -207,6 +206,11 @@ impl Route {
         }
     }
 
+    /// A decoder's error as the caller sees it.
+    fn blamed(&self, error: Error) -> Error {
+        blame(self.provider, redacted(self.prepared.as_ref(), error))
+    }
+
     /// One request and its answer as it arrives.
     async fn open<R: FrameReader>(
         &self,
@@ -217,8 +221,10 @@ impl Route {
         let bytes = attempt
             .await
             .map_err(|error| blame(self.provider, (self.explain)(self, error, true)))?;
-        let provider = self.provider;
-        let blamed = move |event: Result<_>| event.map_err(|error| blame(provider, error));
+        let (provider, endpoint) = (self.provider, self.prepared.clone());
+        let blamed = move |event: Result<_>| {
+            event.map_err(|error| blame(provider, redacted(endpoint.as_ref(), error)))
+        };
         Ok(Box::pin(events(bytes, decoder).map(blamed)))
     }
 }
@@ -226,6 +232,14 @@ impl Route {
 /// Puts `label` before what a server said with its status; other errors explain themselves.
 fn labelled(error: Error, label: &str) -> Error {
     if error.status().is_some() { error.with_prefix(label) } else { error }
+}
+
+/// What a decoder makes of an answer may quote the server, and servers like to quote the key.
+fn redacted(endpoint: Option<&Endpoint>, error: Error) -> Error {
+    let Some(endpoint) = endpoint else { return error };
+    let text = endpoint.redact(error.message().to_owned());
+    let id = error.request_id().map(|id| endpoint.redact(id.to_owned()));
+    error.with_message(text).with_request_id(id)
 }
 
 fn blame(provider: &'static str, error: Error) -> Error {

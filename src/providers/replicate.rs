@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Build, LlmSettings, Provider, Route, blame, events, labelled};
+use super::{Build, LlmSettings, Provider, Route, events, labelled};
 use crate::dialect::replicate::{self, Prediction};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Settings, Timeouts};
@@ -139,7 +139,8 @@ impl ReplicateProvider {
             match timeout_at(deadline.at, endpoint.listen()).await {
                 Ok(Ok(bytes)) => {
                     let decoder = replicate::stream_decoder(&self.model, request);
-                    return Ok(accounted(Box::pin(events(bytes, decoder)), running));
+                    let routes = Arc::clone(&self.routes);
+                    return Ok(accounted(Box::pin(events(bytes, decoder)), running, routes));
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(provider = PROVIDER, %error, "waiting for the whole instead");
@@ -209,11 +210,13 @@ impl ChatModel for ReplicateProvider {
     }
 
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
-        Box::pin(async { self.answer(request).await.map_err(|error| blame(PROVIDER, error)) })
+        let blamed = |error| self.routes.plain.blamed(error);
+        Box::pin(async move { self.answer(request).await.map_err(blamed) })
     }
 
     fn stream<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatStream>> {
-        Box::pin(async { self.open(request).await.map_err(|error| blame(PROVIDER, error)) })
+        let blamed = |error| self.routes.plain.blamed(error);
+        Box::pin(async move { self.open(request).await.map_err(blamed) })
     }
 }
 
@@ -351,8 +354,9 @@ async fn post(cancel: Endpoint) {
 }
 
 /// A stream that ends with what the prediction says of itself, and cancels it when dropped before.
-fn accounted(events: ChatStream, running: Running) -> ChatStream {
-    stream::unfold((events, Some(running)), |(mut events, mut running)| async move {
+fn accounted(events: ChatStream, running: Running, routes: Arc<Routes>) -> ChatStream {
+    let state = (events, Some(running), routes);
+    stream::unfold(state, |(mut events, mut running, routes)| async move {
         let event = match events.next().await? {
             Ok(ChatEvent::Done { usage, finish_reason, mut metadata }) => {
                 let mut usage = usage;
@@ -374,10 +378,10 @@ fn accounted(events: ChatStream, running: Running) -> ChatStream {
             Ok(event) => Ok(event),
             Err(error) => {
                 running = None;
-                Err(blame(PROVIDER, error.with_advice(Advice::Never)))
+                Err(routes.plain.blamed(error.with_advice(Advice::Never)))
             }
         };
-        Some((event, (events, running)))
+        Some((event, (events, running, routes)))
     })
     .boxed()
 }

@@ -1,4 +1,4 @@
-"""The face of the package: names, versions, no work at import, and every parameter GraphBit has."""
+"""The face of the package: names, versions, and no work at import."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import ast
 import asyncio
 import importlib.metadata
 import inspect
-import json
-import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -42,33 +39,6 @@ SHARED = [
     "shutdown",
     "version",
 ]
-# Constructors of GraphBit's that 0.7.0 does not have.
-ABSENT = re.compile(
-    r"LlmConfig\.(anthropic|bytedance|deepseek|perplexity|openrouter\w*|fireworks|ai21|replicate"
-    r"|togetherai|xai|mistralai|gemini|huggingface|litellm)|EmbeddingConfig\.(huggingface|litellm)"
-)
-
-LIST_PARAMETERS = """
-import graphbit, inspect, json, sys
-
-def parameters(thing):
-    try:
-        signature = inspect.signature(thing)
-    except (TypeError, ValueError):
-        return None
-    return [[p.name, p.default is not p.empty] for p in signature.parameters.values()
-            if p.name not in ("self", "cls")]
-
-found = {}
-for name in json.loads(sys.argv[1]):
-    thing = getattr(graphbit, name)
-    found[name] = parameters(thing)
-    if isinstance(thing, type):
-        for member in vars(thing):
-            if not member.startswith("_") and callable(getattr(thing, member)):
-                found[f"{name}.{member}"] = parameters(getattr(thing, member))
-print(json.dumps(found))
-"""
 
 
 def test_every_exported_name_exists_once() -> None:
@@ -129,45 +99,6 @@ def test_importing_starts_nothing(run_child: Any) -> None:
         """
     )
     assert (child.returncode, child.stderr) == (0, "")
-
-
-@pytest.mark.peer
-def test_every_parameter_of_graphbit_is_here_in_its_place() -> None:
-    peer = os.environ.get("GRAPHBIT_PEER_PYTHON")
-    if not peer:
-        pytest.skip("GRAPHBIT_PEER_PYTHON names no interpreter with graphbit 0.6.8")
-    reply = subprocess.run(
-        [peer, "-I", "-c", LIST_PARAMETERS, json.dumps(SHARED)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-    theirs = json.loads(reply.stdout)
-    assert len(theirs) > 100, "the peer's interface was not understood"
-    different = []
-    for name, wanted in theirs.items():
-        if wanted is None or ABSENT.fullmatch(name):
-            continue
-        thing: Any = graphbit
-        for part in name.split("."):
-            thing = getattr(thing, part, None)
-        if thing is None:
-            different.append(f"{name} is missing")
-            continue
-        ours = [
-            [p.name, p.default is not p.empty]
-            for p in inspect.signature(thing).parameters.values()
-            if p.name not in {"self", "cls"} and p.kind is not p.KEYWORD_ONLY
-        ]
-        # A parameter of ours may be optional where theirs is not, never the other way round.
-        fits = len(ours) >= len(wanted) and all(
-            mine[0] == their[0] and mine[1] >= their[1]
-            for mine, their in zip(ours, wanted, strict=False)
-        )
-        if not fits or not all(optional for _, optional in ours[len(wanted) :]):
-            different.append(f"{name}: {wanted} became {ours}")
-    assert not different, "\n".join(different)
 
 
 def test_async_twins_take_what_their_verbs_take() -> None:
