@@ -12,8 +12,8 @@ import urllib.request
 from typing import Any
 
 import pytest
-from graphbit import FinishReason, LlmClient, LlmConfig
-from llm_setup import ECHO, KEY, KINDS, config
+from graphbit import FinishReason, LlmClient, LlmConfig, LlmUsage
+from llm_setup import CORE, ECHO, KEY, KINDS, config
 from simulator import Server
 
 # Constructor: model when none is named, extra arguments, the headers that those become.
@@ -109,9 +109,7 @@ def test_roles_of_a_chat(name: str, server: Server) -> None:
 
     assert asyncio.run(main()) == ECHO + "Hi"
     [entry] = server.log()
-    assert sent(entry)["messages"] == [
-        {"role": role, "content": content} for role, content in chat
-    ]
+    assert sent(entry)["messages"] == [{"role": role, "content": content} for role, content in chat]
 
 
 def test_only_the_part_of_a_site_that_is_given_is_named(server: Server) -> None:
@@ -252,6 +250,37 @@ def test_streams_are_the_same_however_they_are_cut(kind: str, server: Server) ->
     pieces = {"chunks": len(frames) + 1, "delay_ms": 0}
     server.behaviour(body="\n" + frames.decode(), slow_stream=pieces)
     assert read() == whole, "byte by byte"
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "azure"])
+def test_odd_frames_are_read(name: str, server: Server) -> None:
+    """D-32: `null` for no calls, comments, other line ends; a last frame without its end."""
+    frames = [
+        ": keep-alive\n\n",
+        'data: {"choices":[{"delta":{"role":"assistant","content":null}}],"usage":null}\n\n',
+        'data:{"choices":[{"delta":{"content":"a ","tool_calls":null}}]}\r\n\r\n',
+        'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n',
+        'data: {"choices":[{"delta":{"content":"b"},"finish_reason":"length"}]}',
+    ]
+    server.behaviour(body="".join(frames))
+    stream = LlmClient(family(name, server)).stream("x")
+    assert list(stream) == ["a ", "b"]
+    assert stream.finish_reason == FinishReason.length()
+    assert stream.usage == LlmUsage(3, 4)
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "azure"])
+def test_refusals_name_the_provider(name: str, server: Server) -> None:
+    """D-9: status and provider are fields of the error, whole or streamed."""
+    provider = {"openrouter_with_site": "openrouter", "azure": "azurellm"}.get(name, name)
+    server.behaviour(fail_every=1, fail_status=401)
+    client = LlmClient(family(name, server))
+    for ask in (client.complete, lambda text: list(client.stream(text))):
+        with pytest.raises(PermissionError) as caught:
+            ask("x")
+        assert str(caught.value).startswith(f"{CORE}{provider} - API error: ")
+        assert (caught.value.provider, caught.value.status_code) == (provider, 401)  # type: ignore[attr-defined]
+    assert len(server.log()) == 2
 
 
 def replayed(server: Server) -> bytes:
