@@ -81,3 +81,58 @@ impl ChatModel for ChatProvider {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::PROVIDERS;
+
+    type Row = (&'static str, &'static str, usize, &'static str, &'static str);
+
+    // Name, name in complaints, fewest bytes of a key, address, model: those of GraphBit 0.6.8.
+    const FAMILY: [Row; 10] = [
+        ("openai", "OpenAI", 20, "https://api.openai.com/v1", "gpt-4o-mini"),
+        ("ai21", "AI21", 8, "https://api.ai21.com/studio/v1", "jamba-mini"),
+        (
+            "bytedance",
+            "ByteDance",
+            8,
+            "https://ark.ap-southeast.bytepluses.com/api/v3",
+            "seed-1-6-250915",
+        ),
+        ("deepseek", "DeepSeek", 8, "https://api.deepseek.com/v1", "deepseek-chat"),
+        (
+            "fireworks",
+            "Fireworks",
+            8,
+            "https://api.fireworks.ai/inference/v1",
+            "accounts/fireworks/models/llama-v3p1-8b-instruct",
+        ),
+        ("mistralai", "MistralAI", 8, "https://api.mistral.ai/v1", "mistral-large-latest"),
+        ("openrouter", "OpenRouter", 8, "https://openrouter.ai/api/v1", "openai/gpt-4o-mini"),
+        ("perplexity", "Perplexity", 8, "https://api.perplexity.ai", "sonar"),
+        ("togetherai", "TogetherAI", 8, "https://api.together.ai/v1", "openai/gpt-oss-20b"),
+        ("xai", "xAI", 8, "https://api.x.ai/v1", "grok-4"),
+    ];
+
+    #[test]
+    fn the_family_is_where_it_was() {
+        for row in FAMILY {
+            let provider = PROVIDERS.into_iter().find(|provider| provider.name == row.0).unwrap();
+            let Provider { name, label, shortest_key, base_url, default_model, .. } = *provider;
+            assert_eq!((name, label, shortest_key, base_url, default_model), row);
+            let settings = LlmSettings::new(name);
+            let url = ChatProvider::new(provider, Wire::COMMON, &settings).route.url;
+            assert_eq!(url, format!("{base_url}/chat/completions"));
+        }
+    }
+
+    #[test]
+    fn the_limit_has_another_name_at_openai_only() {
+        for provider in PROVIDERS {
+            if let Build::Chat(wire) = provider.build {
+                assert!(!wire.completion_tokens_field && wire.names_model, "{}", provider.name);
+            }
+        }
+    }
+}
