@@ -551,6 +551,41 @@ class LlmConfig:
         Needs no key and no network, and its answers say what they are.
         """
 
+    @staticmethod
+    def from_env(
+        provider: str | None = None,
+        model: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_proxy: str | None = None,
+    ) -> LlmConfig:
+        """What the environment describes.
+
+        Args:
+            provider: A name such as `"openai"` or `"azurellm"`. Unset: `GRAPHBIT_PROVIDER`, else the first
+                provider whose key is set, else Ollama if `OLLAMA_HOST` is set.
+            model: Unset: `OPENAI_MODEL`, `OLLAMA_MODEL`, `AZURE_OPENAI_DEPLOYMENT` for theirs, else
+                `GRAPHBIT_MODEL`, else the provider's default.
+            timeout: Seconds, or a `timedelta`, for one attempt.
+            headers: Sent with every request.
+            http_proxy: The proxy's address.
+
+        Raises:
+            ConfigurationError: Nothing usable is set; the message names the variables.
+        """
+
+    def with_portable_key(self) -> LlmConfig:
+        """An equal configuration whose pickles carry the key.
+
+        Without it, a pickle holds everything but the key, which is read from the environment where the
+        pickle is loaded; a configuration with credentials in its headers or proxy, or with a key that no
+        variable could hold, refuses to pickle (`ConfigurationError`). Treat such a pickle like the key.
+        """
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
     def provider(self) -> str:
         """The provider's name."""
 
@@ -576,6 +611,8 @@ class LlmConfig:
 @final
 class LlmClient:
     """A client for one configuration. Share it between threads, event loops and forked children.
+
+    It pickles as its configuration; the copy has a circuit breaker and statistics of its own.
 
     Failures that can heal are tried again: four attempts, pauses of 100, 200 and 400 ms or what the
     server asks for. Five failed calls in a row open the circuit breaker for 60 s.
@@ -936,6 +973,8 @@ class LlmClient:
 
     def reset_stats(self) -> None:
         """Sets the counters to zero; circuit breaker and uptime go on."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class StreamIterator:
