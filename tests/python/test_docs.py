@@ -14,7 +14,7 @@ import pytest
 from graphbit.exceptions import BY_KIND
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"(?P<skip><!-- compile only: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -31,14 +31,28 @@ def blocks(page: Path) -> list[tuple[str, bool]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_code_compiles_and_runs(page: Path, run_child: Any, tmp_path: Path) -> None:
+def environment(base_url: str) -> dict[str, str]:
+    """What a reader has set, with the simulator in the place of every provider."""
+    keys = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AZURE_OPENAI_API_KEY")
+    addresses = {
+        "OPENAI_BASE_URL": f"{base_url}/v1",
+        "ANTHROPIC_BASE_URL": base_url,
+        "GEMINI_BASE_URL": f"{base_url}/v1beta",
+        "AZURE_OPENAI_ENDPOINT": base_url,
+        "REPLICATE_BASE_URL": f"{base_url}/v1",
+        "OLLAMA_HOST": base_url,
+    }
+    return addresses | dict.fromkeys((*keys, "REPLICATE_API_TOKEN"), "sk-0123456789abcdef0123")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_compiles_and_runs(page: Path, run_child: Any, server: Any) -> None:
     program = ["import os", "import sys"]
     for code, runs in blocks(page):
         compile(code, str(page), "exec")
         if runs:
             program.append(f"exec(compile({code!r}, {str(page)!r}, 'exec'), globals())")
-    child = run_child("\n".join(program), timeout=50)
+    child = run_child("\n".join(program), timeout=50, env=environment(server.base_url))
     assert child.returncode == 0, child.stderr
     assert child.stderr == ""
 
