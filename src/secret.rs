@@ -49,7 +49,7 @@ impl ApiKey {
     }
 
     /// Replaces every occurrence of the key in `text` by `***`: as it is, percent-encoded as in a URL,
-    /// and inside base64; also one that the end of `text` cuts.
+    /// escaped as in JSON, and inside base64; also one that the end of `text` cuts.
     #[must_use]
     pub fn redact(&self, mut text: String) -> String {
         let key = self.expose().trim();
@@ -59,7 +59,7 @@ impl ApiKey {
         if text.contains(key) {
             text = text.replace(key, HIDDEN);
         }
-        if text.contains('%') {
+        if text.contains(['%', '\\']) {
             text = without_escaped(&text, key.as_bytes());
         }
         for form in in_base64(key.as_bytes()) {
@@ -75,7 +75,8 @@ impl ApiKey {
     }
 }
 
-/// `text` without `key`, any of whose bytes may be written as `%XX`, or a blank as `+`.
+/// `text` without `key`, any of whose bytes may be written as `%XX`, a blank as `+`, and what JSON may
+/// put a backslash before with one.
 fn without_escaped(text: &str, key: &[u8]) -> String {
     let (mut cleaned, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(letter) = rest.chars().next() {
@@ -96,6 +97,9 @@ fn escaped_end(text: &[u8], key: &[u8]) -> Option<usize> {
         rest = match rest {
             [b'%', high, low, tail @ ..] if hex(*high, *low) == Some(byte) => tail,
             [b'+', tail @ ..] if byte == b' ' => tail,
+            [b'\\', first, tail @ ..] if *first == byte && matches!(byte, b'/' | b'"' | b'\\') => {
+                tail
+            }
             [first, tail @ ..] if *first == byte => tail,
             _ => return None,
         };
@@ -147,9 +151,12 @@ mod tests {
     #[test]
     fn a_key_is_found_in_whatever_form_a_server_quotes_it() {
         let key = ApiKey::new("sk-a/b+c=d e~\u{e9}9");
-        for quoted in
-            ["sk-a/b+c=d e~\u{e9}9", "sk-a%2Fb%2Bc%3Dd+e~%C3%A99", "sk-a/b%2bc%3dd%20e%7E%c3%a99"]
-        {
+        for quoted in [
+            "sk-a/b+c=d e~\u{e9}9",
+            "sk-a%2Fb%2Bc%3Dd+e~%C3%A99",
+            "sk-a\\/b+c=d e~\u{e9}9",
+            "sk-a/b%2bc%3dd%20e%7E%c3%a99",
+        ] {
             assert_eq!(
                 key.redact(format!("100% wrong: {quoted}!")),
                 "100% wrong: ***!",

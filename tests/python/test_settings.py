@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import multiprocessing
+import os
 import pickle
 import urllib.parse
 from typing import Any
@@ -34,8 +35,6 @@ MADE = [
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing the machine itself has set may decide."""
-    import os
-
     words = ("API_KEY", "API_TOKEN", "BASE_URL", "OLLAMA", "AZURE_OPENAI", "GRAPHBIT_PROVIDER")
     for name in list(os.environ):
         if any(word in name for word in words):
@@ -164,11 +163,11 @@ def test_the_environment_describes_a_client(
 
 def test_errors_name_model_and_attempts(server: Server) -> None:
     client = LlmClient(LlmConfig.openai(KEY, "gpt-9", base_url=server.openai_url))
-    server.behaviour(fail_status=401)
+    server.behaviour(status=[[401, "no"]])
     with pytest.raises(PermissionError) as caught:
         client.complete("hi")
     assert (caught.value.model, caught.value.attempts) == ("gpt-9", 1)  # type: ignore[attr-defined]
-    server.behaviour(fail_status=503)
+    server.behaviour(status=[[503, "busy"]] * 8)
     with pytest.raises(RuntimeError) as busy:
         client.complete("hi")
     error: Any = busy.value

@@ -68,7 +68,7 @@ impl Arguments {
 #[derive(Clone)]
 enum Library {
     Reqwest(reqwest::Client),
-    Hyper(HyperClient<HttpConnector, Full<Bytes>>),
+    Hyper(Box<HyperClient<HttpConnector, Full<Bytes>>>),
 }
 
 impl Library {
@@ -78,7 +78,8 @@ impl Library {
             "hyper" => {
                 let mut connector = HttpConnector::new();
                 connector.set_nodelay(true);
-                Ok(Self::Hyper(HyperClient::builder(TokioExecutor::new()).build(connector)))
+                let client = HyperClient::builder(TokioExecutor::new()).build(connector);
+                Ok(Self::Hyper(Box::new(client)))
             }
             other => Err(format!("no library {other}: reqwest or hyper").into()),
         }
