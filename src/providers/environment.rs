@@ -43,8 +43,7 @@ impl Place {
     fn missing(&self, variable: &impl Fn(&str) -> Option<String>) -> Vec<&'static str> {
         let set = |name: &&str| variable(name).is_some();
         let key = self.key_variables.first();
-        let key =
-            key.filter(|_| self.needs_key && !self.key_variables.iter().any(|name| set(name)));
+        let key = key.filter(|_| self.needs_key && !self.key_variables.iter().any(&set));
         let url = self.url_variable.filter(|name| self.needs_url && !set(name));
         key.copied().into_iter().chain(url).collect()
     }

@@ -107,7 +107,6 @@ def test_no_key_is_told_at_any_log_level(run_child: Any) -> None:
     assert {name.partition(".")[2] for name in hunted - sent} == {"huggingface", "litellm"}
 
 
-@pytest.mark.xfail(strict=False, reason="encoded echoes")
 def test_no_key_is_told_when_the_server_encodes_it(run_child: Any) -> None:
     assert leaks(hunt(run_child, "trace", "encoded")) == []
 

@@ -78,7 +78,7 @@ pub struct EmbeddingProvider {
     /// What a request says beside model and texts.
     pub fields: fn(&Asked<'_>) -> Fields,
     /// The whole body, where it is not a list of texts beside model and fields.
-    pub encode: Option<fn(&EmbeddingSettings, &[String]) -> Result<Bytes>>,
+    pub encode: Option<Encode>,
     /// Reads an answer to so many texts; the last argument names the provider in messages.
     pub decode: fn(&[u8], usize, &str) -> Result<Embeddings>,
     /// The most a model takes in one request.
@@ -88,6 +88,9 @@ pub struct EmbeddingProvider {
     /// Adds to an error what only this provider's users need to know.
     pub advise: fn(model: &str, base: &str, Error) -> Error,
 }
+
+/// Makes a whole request body of settings and texts.
+pub type Encode = fn(&EmbeddingSettings, &[String]) -> Result<Bytes>;
 
 /// Every provider of embeddings reached over the network, in the order in which
 /// [`EmbeddingSettings::from_environment`] looks for a key.

@@ -49,7 +49,7 @@ Found = Iterator[tuple[str, Any]]
 
 
 def encodings(key: str) -> str:
-    basic = (base64.b64encode(prefix + key.encode()).decode() for prefix in (b"", b":", b"me:"))
+    basic = (base64.b64encode(prefix + key.encode()).decode() for prefix in (b"", b":", b"m:"))
     escaped = json.dumps(key).replace("/", "\\/")
     return " ".join([quote(key), quote(key, safe=""), quote_plus(key), escaped, *basic])
 
