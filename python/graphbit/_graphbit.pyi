@@ -106,6 +106,9 @@ def init(
         debug: Switches logging on where `enable_tracing` is not given.
     """
 
+def without_key(text: str, key: str) -> str:
+    """`text` with `***` in place of `key`, in whatever form it is quoted."""
+
 def version() -> str:
     """This package's version."""
 

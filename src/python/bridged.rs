@@ -123,6 +123,12 @@ pub(super) fn cleanup(config: &LlmConfig) -> bool {
         .is_some_and(|chat| chat.registered.swap(false, Ordering::Relaxed))
 }
 
+/// `text` without `key`, in whatever form it is quoted. For the wrapper classes, which are Python.
+#[pyfunction]
+pub(super) fn without_key(text: String, key: String) -> String {
+    ApiKey::new(key).redact(text)
+}
+
 /// An object of a wrapper class, and what its calls need.
 struct Wrapped {
     object: Py<PyAny>,

@@ -43,6 +43,8 @@ mod _graphbit {
     use super::*;
 
     #[pymodule_export]
+    use super::bridged::without_key;
+    #[pymodule_export]
     use super::chat_response::PyLlmResponse;
     #[pymodule_export]
     use super::chat_types::{PyFinishReason, PyLlmToolCall, PyLlmUsage};
