@@ -66,6 +66,7 @@ __all__ = [
     "shutdown",
     "truncate_tokens",
     "version",
+    "without_key",
 ]
 
 _Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
