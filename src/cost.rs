@@ -2,11 +2,11 @@
 //!
 //! The built-in table holds only models whose price is one figure a token. It refuses those that cost
 //! more for long prompts or at some hours (`gpt-5.5`, `claude-haiku-5-5`, `gemini-2.5-pro`, DeepSeek's),
-//! and those whose vendor's page we could not read. Its figures are standard-tier list prices in US
-//! dollars from the vendors' pages "Pricing" (platform.claude.com, with the model pages "Claude Opus
-//! 5.5" and "Claude Sonnet 5.5") and "Pricing" (developers.openai.com, with the model pages), looked up
-//! on 25 November 2026. Batch, priority and regional prices differ. Prices change: replace them with
-//! [`set_prices`].
+//! and those we could not verify. Its figures are standard-tier list prices in US dollars, looked up on
+//! 25 November 2026: Anthropic's from the vendor's page "Pricing" (platform.claude.com) and its model
+//! pages "Claude Opus 5.5" and "Claude Sonnet 5.5"; OpenAI's from transcriptions, by others, of the page
+//! "Pricing" (developers.openai.com) that agree. Batch, priority and regional prices differ. Prices change:
+//! replace them with [`set_prices`].
 //!
 //! ```
 //! use graphbit::cost;

@@ -34,15 +34,16 @@ pub fn names_credential(name: &str) -> bool {
 
 /// Everything that must not be repeated in a text.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<ApiKey>);
+pub struct Secrets(Vec<ApiKey>);
 
 impl Secrets {
-    pub(super) fn add(&mut self, secret: ApiKey) {
+    /// Remembers a secret.
+    pub fn add(&mut self, secret: ApiKey) {
         self.0.push(secret);
     }
 
     /// Remembers the value of a header whose name says that it is a credential.
-    pub(super) fn add_header(&mut self, name: &str, value: &str) {
+    pub fn add_header(&mut self, name: &str, value: &str) {
         if names_credential(name) {
             // Of "Bearer abc" the server quotes either all or the second part.
             let credential = value.split_once(' ').map_or(value, |(_, credential)| credential);
@@ -50,7 +51,9 @@ impl Secrets {
         }
     }
 
-    pub(super) fn redact(&self, text: String) -> String {
+    /// `text` without any of them.
+    #[must_use]
+    pub fn redact(&self, text: String) -> String {
         self.0.iter().fold(text, |text, secret| secret.redact(text))
     }
 }

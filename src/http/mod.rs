@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use endpoint::Endpoint;
-pub use failure::names_credential;
+pub use failure::{Secrets, names_credential};
 pub use http::HeaderMap;
 use serde::de::Deserialize;
 pub use stream::ByteStream;

@@ -29,6 +29,7 @@ use super::bridge;
 use crate::dialect::openai_chat::{self, Wire};
 use crate::embeddings::EmbeddingModel;
 use crate::error::{Advice, Kind, Result};
+use crate::http::Secrets;
 use crate::llm::{BoxFuture, ChatModel};
 use crate::providers::{Connection, LlmConfig, check_key};
 use crate::secret::ApiKey;
@@ -132,8 +133,8 @@ pub(super) fn without_key(text: String, key: String) -> String {
 /// An object of a wrapper class, and what its calls need.
 struct Wrapped {
     object: Py<PyAny>,
-    /// Empty when there is none.
-    key: ApiKey,
+    /// The key, and the credentials in headers.
+    secrets: Secrets,
     model: String,
     /// The library keeps it; here it only stretches the deadline of a call with its retries.
     limit: Option<Duration>,
@@ -167,23 +168,29 @@ impl Wrapped {
             options.set_item(backend.headers, headers)?;
         }
         let positional = PyTuple::new(py, key.as_ref().map(ApiKey::expose))?;
-        let key = key.unwrap_or_default();
+        let mut secrets = Secrets::default();
+        for (name, value) in &connection.headers {
+            secrets.add_header(name, value);
+        }
+        if let Some(key) = key {
+            secrets.add(key);
+        }
 
         let path = format!("graphbit.providers.{}.{module}", backend.package);
         let found = py.import(path).map_err(|raised| {
             let part = if module == "embeddings" { " embeddings" } else { "" };
             let what = format!("Failed to import {}{part} module", backend.label);
-            refused::<PyImportError>(py, &what, raised, &key)
+            refused::<PyImportError>(py, &what, raised, &secrets)
         })?;
         let found = found.getattr(class).map_err(|raised| {
             let what = format!("Failed to get {class} class");
-            refused::<PyAttributeError>(py, &what, raised, &key)
+            refused::<PyAttributeError>(py, &what, raised, &secrets)
         })?;
         let object = found.call(positional, Some(&options)).map_err(|raised| {
             let what = format!("Failed to create {class} instance");
-            refused::<PyRuntimeError>(py, &what, raised, &key)
+            refused::<PyRuntimeError>(py, &what, raised, &secrets)
         })?;
-        Ok(Self { object: object.unbind(), key, model, limit: connection.timeout })
+        Ok(Self { object: object.unbind(), secrets, model, limit: connection.timeout })
     }
 
     /// One call of a method on a callback thread; `read` gets what it returned, there.
@@ -199,7 +206,9 @@ impl Wrapped {
             let object = wrapped.object.bind(py);
             match object.call_method(method.name, positional, Some(&options)) {
                 Ok(answer) => Ok(read(&answer, &wrapped)),
-                Err(raised) => failure::failed(py, raised, method.failure, &wrapped.key).map(Err),
+                Err(raised) => {
+                    failure::failed(py, raised, method.failure, &wrapped.secrets).map(Err)
+                }
             }
         })
         .await
@@ -266,7 +275,7 @@ impl BridgedChat {
         let keep_raw = request.keep_raw;
         let read = move |answer: &Bound<'_, PyAny>, wrapped: &Wrapped| {
             answer::read(answer, &wrapped.model, keep_raw)
-                .unwrap_or_else(|| Err(answer::unreadable(answer, &wrapped.key)))
+                .unwrap_or_else(|| Err(answer::unreadable(answer, &wrapped.secrets)))
         };
         wrapped.call(CHAT, move |py| chat_arguments(py, &body, extra_body), read).await
     }

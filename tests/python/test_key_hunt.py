@@ -111,6 +111,5 @@ def test_no_key_is_told_when_the_server_encodes_it(run_child: Any) -> None:
     assert leaks(hunt(run_child, "trace", "encoded")) == []
 
 
-@pytest.mark.xfail(strict=False, reason="headers of the bridges")
 def test_no_key_in_a_header_is_told_by_a_library(run_child: Any) -> None:
     assert leaks(hunt(run_child, "off", "headers")) == []

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::dialect::openai_chat;
 use crate::error::{Advice, Error, Kind, Result};
-use crate::secret::ApiKey;
+use crate::http::Secrets;
 use crate::types::ChatResponse;
 
 /// What is shown of an answer that cannot be read, in bytes.
@@ -44,10 +44,10 @@ pub(super) fn read(
 }
 
 /// The error for an answer that [`read`] does not understand. Asking again would bring another like it.
-pub(super) fn unreadable(answer: &Bound<'_, PyAny>, key: &ApiKey) -> Error {
+pub(super) fn unreadable(answer: &Bound<'_, PyAny>, secrets: &Secrets) -> Error {
     let class = answer.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
     let shown = answer.repr().map_or_else(|_| "(repr failed)".into(), |text| text.to_string());
-    let shown = shortened(key.redact(shown), SHOWN);
+    let shown = shortened(secrets.redact(shown), SHOWN);
     let text = format!(
         "Failed to parse Python LLM response. It must have, as attributes or as keys, one of: \
          choices[0].message.content (a chat completion); a list whose first item has generated_text \

@@ -1,8 +1,8 @@
 //! What a library raised, as an error of the core and as an exception of ours.
 //!
 //! Kind and advice come from the HTTP status the exception carries, or from its class; what tells
-//! neither is never tried again, because the call may have been paid for. The key is taken out of the
-//! text, and an exception whose own traceback would show it is not named as the cause.
+//! neither is never tried again, because the call may have been paid for. Keys are taken out of the
+//! text, and an exception whose own traceback would show one is not named as the cause.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use pyo3::{PyErr, PyTypeInfo};
 
 use super::answer::{field, shortened};
 use crate::error::{Advice, Error, Kind};
+use crate::http::Secrets;
 use crate::python::errors::Cause;
-use crate::secret::ApiKey;
 
 /// How far back it is looked for a status; wrappers wrap once or twice.
 const LONGEST_CHAIN: usize = 16;
@@ -23,11 +23,18 @@ const LONGEST_TEXT: usize = 16 << 10;
 const LONGEST_WAIT: f64 = 120.0;
 
 /// The text `{what}: {Type}: {text}` without the key, and what may be named as its cause.
-fn explained(py: Python<'_>, what: &str, raised: PyErr, key: &ApiKey) -> (String, Option<PyErr>) {
-    let text = shortened(key.redact(format!("{what}: {raised}")), LONGEST_TEXT);
+fn explained(
+    py: Python<'_>,
+    what: &str,
+    raised: PyErr,
+    secrets: &Secrets,
+) -> (String, Option<PyErr>) {
+    let text = shortened(secrets.redact(format!("{what}: {raised}")), LONGEST_TEXT);
     let reveals = || -> PyResult<bool> {
-        let secrets = py.import("graphbit.providers._secrets")?;
-        secrets.call_method1("reveals", (raised.value(py), key.expose()))?.extract()
+        let lines = py.import("traceback")?;
+        let lines = lines.call_method1("format_exception", (raised.value(py),))?;
+        let shown = lines.extract::<Vec<String>>()?.concat();
+        Ok(secrets.redact(shown.clone()) != shown)
     };
     // If in doubt it stays out.
     let cause = if reveals().unwrap_or(true) { None } else { Some(raised) };
@@ -39,12 +46,12 @@ pub(super) fn refused<E: PyTypeInfo>(
     py: Python<'_>,
     what: &str,
     raised: PyErr,
-    key: &ApiKey,
+    secrets: &Secrets,
 ) -> PyErr {
     if !raised.is_instance_of::<PyException>(py) {
         return raised;
     }
-    let (text, cause) = explained(py, what, raised, key);
+    let (text, cause) = explained(py, what, raised, secrets);
     let error = PyErr::new::<E, _>(text);
     error.set_cause(py, cause);
     error
@@ -52,14 +59,19 @@ pub(super) fn refused<E: PyTypeInfo>(
 
 /// The error for an exception that a call raised. `Err` gives it back: Ctrl-C and the like are no
 /// failures of a provider.
-pub(super) fn failed(py: Python<'_>, raised: PyErr, what: &str, key: &ApiKey) -> PyResult<Error> {
+pub(super) fn failed(
+    py: Python<'_>,
+    raised: PyErr,
+    what: &str,
+    secrets: &Secrets,
+) -> PyResult<Error> {
     if !raised.is_instance_of::<PyException>(py) {
         return Err(raised);
     }
     let clue = clue(raised.value(py));
     let ours = py.import("graphbit.exceptions")?.getattr("GraphbitError")?;
     let tried_already = raised.value(py).is_instance(&ours)?;
-    let (text, cause) = explained(py, what, raised, key);
+    let (text, cause) = explained(py, what, raised, secrets);
 
     let mut kind = clue.as_ref().map_or(Kind::Callback, |clue| clue.kind);
     if kind == Kind::RateLimited && text.contains("insufficient_quota") {
