@@ -13,6 +13,7 @@ import json
 import os
 import pickle
 import sys
+import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -25,6 +26,8 @@ KEY, TOKEN, PASSWORD = json.loads(os.environ.pop("KEY_PLACES"))
 QUOTED = quote(PASSWORD, safe="")
 (SERVER,) = sys.argv[1:]
 CLOSED = "http://127.0.0.1:9"
+# Long texts of two threads must not mix: each line counts for the label above it.
+PRINTING = threading.Lock()
 # Parameters of no secrecy, with something to fill them.
 KNOWN = {"model": "m", "deployment_name": "prod-chat"}
 SECRET_WORDS = ("key", "token", "secret", "password", "auth", "credential")
@@ -105,7 +108,8 @@ def tell(label, *things):
                 lines.append(str(copied(thing)))
             except Exception as error:
                 lines.append(f"{copied.__name__}: {error!r}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    with PRINTING:
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 def fail(label, make, parameters, base, **changes):
