@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::connector::Proxies;
-use super::failure::{self, Secrets};
+use super::failure::{self, Secrets, names_credential};
 use super::pool::{self, Held};
 use super::{Auth, ByteStream, Reply, Settings, Timeouts, body};
 use crate::error::{Error, Kind, Result};
@@ -82,15 +82,24 @@ impl Endpoint {
                 secrets.add(key);
             }
             Auth::Header(name, key) => {
-                headers.insert(header_name(name)?, header_value("API key", key.expose())?);
+                headers.insert(header_name(name, 0)?, header_value("API key", key.expose())?);
                 secrets.add(key);
             }
         }
-        for (name, value) in &settings.headers {
+        for (number, (name, value)) in settings.headers.iter().enumerate() {
+            let name_for_wire = header_name(name, number)?;
             let field = format!("value of header '{name}'");
-            let value_for_wire = header_value(&field, value)?;
             secrets.add_header(name, value);
-            headers.insert(header_name(name)?, value_for_wire);
+            headers.insert(name_for_wire, header_value(&field, value)?);
+        }
+        let query = url.query().unwrap_or_default();
+        for (name, value) in url.query_pairs().filter(|(name, _)| holds_credential(name)) {
+            // One that was not escaped goes on where a query takes it to end. The longer text is looked
+            // for first: without its beginning it would not be found.
+            if let Some((_, rest)) = query.split_once(&format!("{name}=")) {
+                secrets.add(ApiKey::new(rest));
+            }
+            secrets.add(ApiKey::new(value));
         }
         if let Some(url) = settings.proxy.as_deref().filter(|url| !url.is_empty()) {
             Proxies::new(Some(url))?;
@@ -400,8 +409,9 @@ fn target(url: &Url) -> Result<Uri> {
 
 /// What may be shown of a text that was meant to be a URL but could not be taken apart.
 fn without_secrets(text: &str) -> &str {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    text.rsplit('@').next().unwrap_or_default()
+    // A password may hold any of the other two, so everything up to the last "@" goes first.
+    let text = text.rsplit('@').next().unwrap_or_default();
+    text.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// `Authorization: Basic` from `http://user:password@host`.
@@ -432,10 +442,32 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn header_name(name: &str) -> Result<HeaderName> {
+/// The text is not shown: somebody who mixed up name and value put a secret there.
+fn header_name(name: &str, number: usize) -> Result<HeaderName> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        refused(format_args!("'{name}' is not a header name; use letters, digits and hyphens"))
+        let number = number.saturating_add(1);
+        refused(format_args!(
+            "the name of header {number} is not a header name; use letters, digits and hyphens"
+        ))
     })
+}
+
+/// Whether a parameter of a query is one that must not be repeated.
+fn holds_credential(name: &str) -> bool {
+    let words = ["sig", "signature", "code", "password", "passwd", "pwd"];
+    names_credential(name) || words.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
+/// An address as messages may show it: no credentials, no query.
+#[must_use]
+pub fn shown_address(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else { return without_secrets(text).to_owned() };
+    // They cannot fail for a URL that has a host; one without has neither.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 fn header_value(field: &str, value: &str) -> Result<HeaderValue> {
@@ -499,7 +531,7 @@ mod tests {
             refusal("https://host/v1", Auth::None, &settings)
         };
         let name = with(&|s| s.headers.push(("bad name".into(), "x".into())));
-        assert!(name.contains("'bad name'"), "{name}");
+        assert!(name.contains("header 1") && !name.contains("bad name"), "{name}");
         let value = with(&|s| s.headers.push(("x-team".into(), "hunter2\n".into())));
         assert!(value.contains("'x-team'") && !value.contains("hunter2"), "{value}");
         let proxy = with(&|s| s.proxy = Some("http://user:hunter2@ bad".into()));

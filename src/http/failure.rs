@@ -114,7 +114,10 @@ fn from_parts(endpoint: &Inner, status: StatusCode, headers: &HeaderMap, body: &
     }
     let message = if status.is_redirection() {
         let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
-        let target = location.and_then(|text| text.split(['?', '#']).next()).unwrap_or("elsewhere");
+        // Before it is cut: a key may have a "?" in it.
+        let location = location.map(|text| endpoint.secrets.redact(text.to_owned()));
+        let target = location.as_deref().and_then(|text| text.split(['?', '#']).next());
+        let target = target.unwrap_or("elsewhere");
         endpoint.secrets.redact(format!(
             "HTTP {status}: the server redirects to {target}; redirects are not followed, \
              set the final address as base URL"

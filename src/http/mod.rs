@@ -37,7 +37,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, shown_address};
 pub use failure::{Secrets, names_credential};
 pub use http::HeaderMap;
 use serde::de::Deserialize;

@@ -97,7 +97,8 @@ fn from_host(host: &str) -> String {
     if host.is_empty() {
         return format!("http://localhost:{DEFAULT_PORT}");
     }
-    if host.contains("://") {
+    // A URL, or one with a slip in it, which the first request then refuses.
+    if host.contains("//") {
         return host.to_owned();
     }
     let (authority, path) = match host.split_once('/') {

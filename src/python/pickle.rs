@@ -131,6 +131,11 @@ impl Parts<'_> {
         if let Some((name, _)) = header {
             return Err(secret(&format!("the header '{name}'")));
         }
+        // Somebody mixed up name and value; the first request says so.
+        if connection.headers.iter().any(|(name, _)| !name.bytes().all(|it| it.is_ascii_graphic()))
+        {
+            return Err(secret("a header whose name is none"));
+        }
         for (field, url) in
             [("http_proxy", &connection.proxy), (self.address, &connection.base_url)]
         {

@@ -7,7 +7,7 @@ use super::{Asked, EmbeddingProvider, EmbeddingSettings, Fields, Limits, refusal
 use crate::dialect::embeddings::Request;
 use crate::embeddings::{BoxFuture, EmbeddingModel, Excess};
 use crate::error::{Advice, Error, Kind, Result};
-use crate::http::{Auth, Endpoint, Timeouts};
+use crate::http::{Auth, Endpoint, Timeouts, shown_address};
 use crate::types::Embeddings;
 
 /// One model of one provider, reached over HTTP.
@@ -15,6 +15,7 @@ pub struct HttpEmbeddingModel {
     provider: &'static EmbeddingProvider,
     settings: EmbeddingSettings,
     model: String,
+    /// Where the provider is, as messages show it.
     base: String,
     limits: Limits,
     dimensions: Option<usize>,
@@ -55,7 +56,7 @@ impl HttpEmbeddingModel {
             provider,
             settings: settings.clone(),
             model,
-            base,
+            base: shown_address(&base),
             dimensions,
             endpoint,
         })
