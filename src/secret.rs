@@ -75,8 +75,8 @@ impl ApiKey {
     }
 }
 
-/// `text` without `key`, any of whose bytes may be written as `%XX`, a blank as `+`, and what JSON may
-/// put a backslash before with one.
+/// `text` without `key`, any of whose bytes may be written as `%XX` or `\u00XX`, a blank as `+`, and
+/// what JSON may put a backslash before with one.
 fn without_escaped(text: &str, key: &[u8]) -> String {
     let (mut cleaned, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(letter) = rest.chars().next() {
@@ -97,6 +97,11 @@ fn escaped_end(text: &[u8], key: &[u8]) -> Option<usize> {
         rest = match rest {
             [b'%', high, low, tail @ ..] if hex(*high, *low) == Some(byte) => tail,
             [b'+', tail @ ..] if byte == b' ' => tail,
+            [b'\\', b'u', b'0', b'0', high, low, tail @ ..]
+                if byte.is_ascii() && hex(*high, *low) == Some(byte) =>
+            {
+                tail
+            }
             [b'\\', first, tail @ ..] if *first == byte && matches!(byte, b'/' | b'"' | b'\\') => {
                 tail
             }
@@ -155,6 +160,7 @@ mod tests {
             "sk-a/b+c=d e~\u{e9}9",
             "sk-a%2Fb%2Bc%3Dd+e~%C3%A99",
             "sk-a\\/b+c=d e~\u{e9}9",
+            "sk-a\\u002fb\\u002Bc=d\\u0020e~\u{e9}9",
             "sk-a/b%2bc%3dd%20e%7E%c3%a99",
         ] {
             assert_eq!(

@@ -45,9 +45,11 @@ impl Secrets {
     /// Remembers the value of a header whose name says that it is a credential.
     pub fn add_header(&mut self, name: &str, value: &str) {
         if names_credential(name) {
+            self.add(ApiKey::new(value));
             // Of "Bearer abc" the server quotes either all or the second part.
-            let credential = value.split_once(' ').map_or(value, |(_, credential)| credential);
-            self.add(ApiKey::new(credential));
+            if let Some((_, credential)) = value.split_once(' ') {
+                self.add(ApiKey::new(credential));
+            }
         }
     }
 
