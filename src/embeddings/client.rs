@@ -106,11 +106,19 @@ impl EmbeddingClient {
     /// would shift every later one.
     pub(super) async fn request(&self, texts: &[String], single: bool) -> Result<Embeddings> {
         let inner = &self.inner;
-        let answer = inner.stack.call(|| inner.model.embed(texts, single)).await;
-        let answer = answer.map_err(|error| {
+        let placed = |mut error: Error| {
+            if error.provider().is_none() {
+                error = error.with_provider(inner.model.provider().to_owned());
+            }
             let operation = if single { "embed" } else { "embed_many" };
             error.with_operation(operation).with_model(inner.model.model())
-        })?;
+        };
+        let mut attempts = 0_u32;
+        let answer = inner.stack.call(|| {
+            attempts = attempts.saturating_add(1);
+            inner.model.embed(texts, single)
+        });
+        let answer = answer.await.map_err(placed)?;
         if answer.vectors.rows() == texts.len() {
             return Ok(answer);
         }
@@ -120,7 +128,7 @@ impl EmbeddingClient {
             texts.len(),
             inner.model.provider()
         );
-        Err(Error::new(Kind::Decode, text))
+        Err(placed(Error::new(Kind::Decode, text).with_attempts(attempts)))
     }
 }
 

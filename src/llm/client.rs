@@ -24,6 +24,16 @@ struct Inner {
     warm: AtomicBool,
 }
 
+impl Inner {
+    /// Says whose error it is, and of which call.
+    fn placed(&self, operation: &'static str, mut error: Error) -> Error {
+        if error.provider().is_none() {
+            error = error.with_provider(self.model.provider().to_owned());
+        }
+        error.with_model(self.model.model()).with_operation(operation)
+    }
+}
+
 impl LlmClient {
     /// A client around `model`. Nothing is sent.
     #[must_use]
@@ -54,7 +64,7 @@ impl LlmClient {
         check(&request)?;
         let inner = &self.inner;
         let answer = inner.stack.call(|| inner.model.complete(&request)).await;
-        answer.map_err(|error| error.with_model(inner.model.model()))
+        answer.map_err(|error| inner.placed("complete", error))
     }
 
     /// One outcome for each request, in the order of the requests; see [`ManyOptions`]. What `keep` makes
@@ -83,13 +93,16 @@ impl LlmClient {
         check(&request)?;
         let (started, request) = (Instant::now(), &request);
         let inner = Arc::clone(&self.inner);
-        let opened = inner.stack.open(|| async {
-            let mut events = inner.model.stream(request).await?;
-            let first = events.next().await.transpose()?;
-            Ok(stream::iter(first.map(Ok)).chain(events))
+        let mut attempts = 0_u32;
+        let opened = inner.stack.open(|| {
+            attempts = attempts.saturating_add(1);
+            async {
+                let mut events = inner.model.stream(request).await?;
+                let first = events.next().await.transpose()?;
+                Ok(stream::iter(first.map(Ok)).chain(events))
+            }
         });
-        let named = |inner: &Inner, error: Error| error.with_model(inner.model.model());
-        let events = opened.await.map_err(|error| named(&self.inner, error))?;
+        let events = opened.await.map_err(|error| self.inner.placed("stream", error))?;
         let mut settled = false;
         let counted = events.map(move |event| {
             let success = match &event {
@@ -100,7 +113,7 @@ impl LlmClient {
             if !std::mem::replace(&mut settled, true) {
                 inner.stack.settle(started.elapsed(), success);
             }
-            event.map_err(|error| named(&inner, error))
+            event.map_err(|error| inner.placed("stream", error).with_attempts(attempts))
         });
         Ok(Box::pin(counted))
     }

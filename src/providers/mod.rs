@@ -185,7 +185,8 @@ impl Route {
         let attempt = async { self.endpoint()?.post(body).await };
         match attempt.await {
             Ok(reply) => {
-                let mut answer = decode(&reply.body).map_err(|error| self.blamed(error))?;
+                let mut answer = decode(&reply.body)
+                    .map_err(|error| self.blamed(error.with_request_id(reply.request_id())))?;
                 if request.keep_raw {
                     answer.raw = Some(String::from_utf8_lossy(&reply.body).into_owned());
                 }
