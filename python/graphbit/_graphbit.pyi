@@ -568,9 +568,11 @@ class LlmConfig:
 
         Args:
             provider: A name such as `"openai"` or `"azurellm"`. Unset: `GRAPHBIT_PROVIDER`, else the first
-                provider whose key is set, else Ollama if `OLLAMA_HOST` is set.
+                provider whose key is set, else Ollama if `OLLAMA_HOST` is set, else the compatible
+                server at `OPENAI_BASE_URL`.
             model: Unset: `OPENAI_MODEL`, `OLLAMA_MODEL`, `AZURE_OPENAI_DEPLOYMENT` for theirs, else
-                `GRAPHBIT_MODEL`, else the provider's default.
+                `GRAPHBIT_MODEL`, else the provider's default. Where `GRAPHBIT_PROVIDER` is set,
+                `GRAPHBIT_MODEL` is meant for that provider only.
             timeout: Seconds, or a `timedelta`, for one attempt.
             headers: Sent with every request.
             http_proxy: The proxy's address.

@@ -149,7 +149,8 @@ impl LlmConfig {
             .with_model(deployment)
             .with_connection(connection)
             .with_option("api_version", api_version)
-            .with_option("api", Some(api.as_str().to_owned()));
+            // Left out when it says what is so anyway: equal configurations have equal settings.
+            .with_option("api", (api != Api::Auto).then(|| api.as_str().to_owned()));
         Self::new(settings)
     }
 

@@ -304,7 +304,8 @@ impl PyLlmConfig {
     ) -> PyResult<Self> {
         let base_url = Some(base_url.unwrap_or(endpoint));
         let connection = connection(base_url, timeout, headers, http_proxy)?;
-        let options = [("api_version", api_version), ("api", Some(api.to_owned()))];
+        let api = Some(api).filter(|api| *api != "auto").map(str::to_owned);
+        let options = [("api_version", api_version), ("api", api)];
         Self::make("azurellm", Some(api_key), Some(deployment_name), connection, options)
     }
 
@@ -400,15 +401,15 @@ impl PyLlmConfig {
     #[pyo3(signature = (provider=None, model=None, *, timeout=None, headers=None, http_proxy=None))]
     fn from_env(
         provider: Option<&str>,
-        model: Option<String>,
+        model: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
         headers: Option<&Bound<'_, PyMapping>>,
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
-        let mut settings = LlmSettings::from_environment(provider)?;
+        let given = connection(None, timeout, headers, http_proxy)?;
+        let mut settings = LlmSettings::from_environment(provider, model)?;
         let base_url = settings.connection.base_url.take();
-        settings.connection = connection(base_url, timeout, headers, http_proxy)?;
-        settings.model = model.or(settings.model);
+        settings.connection = Connection { base_url, ..given };
         Self::from_settings(settings)
     }
 
