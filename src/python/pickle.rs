@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use url::Url;
 
 use crate::error::{Error, Kind};
 use crate::http::names_credential;
@@ -75,6 +74,8 @@ pub(super) fn llm_keywords<'py>(
 impl Parts<'_> {
     fn keywords<'py>(&self, py: Python<'py>, portable: bool) -> PyResult<Bound<'py, PyDict>> {
         let keywords = PyDict::new(py);
+        // The constructors have no such keyword, as Replicate has `version`.
+        keywords.set_item("format", 1)?;
         keywords.set_item("constructor", self.constructor)?;
         keywords.set_item(self.model.0, self.model.1)?;
         let key = self.key.filter(|key| !key.is_empty());
@@ -126,7 +127,6 @@ impl Parts<'_> {
 
     fn refuse_secrets(&self) -> PyResult<()> {
         let connection = self.connection;
-        let has_password = |url: &str| Url::parse(url).is_ok_and(|url| url.password().is_some());
         let header = connection.headers.iter().find(|(name, _)| names_credential(name));
         if let Some((name, _)) = header {
             return Err(secret(&format!("the header '{name}'")));
@@ -139,12 +139,18 @@ impl Parts<'_> {
         for (field, url) in
             [("http_proxy", &connection.proxy), (self.address, &connection.base_url)]
         {
-            if url.as_deref().is_some_and(has_password) {
+            if url.as_deref().is_some_and(names_user) {
                 return Err(secret(&format!("the password in {field}")));
             }
         }
         Ok(())
     }
+}
+
+/// Whether an address, in whatever form, says who asks. A user without a password is a token as a rule.
+fn names_user(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn secret(what: &str) -> PyErr {

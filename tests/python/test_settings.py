@@ -7,6 +7,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import re
 import urllib.parse
 from typing import Any
 
@@ -36,6 +37,7 @@ MADE = [
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing the machine itself has set may decide."""
     words = ("API_KEY", "API_TOKEN", "BASE_URL", "OLLAMA", "AZURE_OPENAI", "GRAPHBIT_PROVIDER")
+    words += ("GRAPHBIT_MODEL", "OPENAI_MODEL", "OPENAI_API_VERSION")
     for name in list(os.environ):
         if any(word in name for word in words):
             monkeypatch.delenv(name)
@@ -85,6 +87,8 @@ def test_a_portable_configuration_carries_its_key() -> None:
         (LlmConfig.openai(KEY, headers={"X-Api-Key": "hidden-word"}), "X-Api-Key"),
         (LlmConfig.openai(KEY, http_proxy="http://u:hidden-word@proxy"), "http_proxy"),
         (LlmConfig.openai(KEY, base_url="https://u:hidden-word@host"), "base_url"),
+        (LlmConfig.openai(KEY, base_url="https://hidden-word@host/v1"), "base_url"),
+        (LlmConfig.ollama(base_url="u:hidden-word@box"), "base_url"),
         (
             LlmConfig.openai_compatible("http://host", "m", "hidden-word"),
             "key of openai_compatible",
@@ -179,3 +183,103 @@ def test_errors_name_model_and_attempts(server: Server) -> None:
         embeddings.embed("hi")
     error = failed.value
     assert (error.model, error.attempts, error.operation) == ("e", 4, "embed")
+
+
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b")
+
+
+def refused(*arguments: Any, **keywords: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        LlmConfig.from_env(*arguments, **keywords)
+    return str(caught.value)
+
+
+def complaint(provider: str) -> str | None:
+    try:
+        LlmConfig.from_env(provider)
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
+def providers() -> list[str]:
+    return refused("skynet").split("there are ")[1].split(", ")
+
+
+@pytest.mark.parametrize("provider", providers())
+def test_each_provider_names_its_variables_and_takes_them(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which those are is read out of the messages, so that no list here can fall behind."""
+    if provider == "ollama":
+        assert LlmConfig.from_env(provider) == LlmConfig.ollama()
+        return
+    groups: list[list[str]] = []
+    while text := complaint(provider):
+        assert provider in text and len(groups) < 3, text
+        for group in text.split(" and "):
+            groups.append(VARIABLE.findall(group))
+            value = KEY if groups[-1][-1].endswith(("KEY", "TOKEN")) else "something"
+            monkeypatch.setenv(groups[-1][-1], f"  {value}\n")
+    config = LlmConfig.from_env(provider)
+    assert config.provider() == provider
+    assert config == LlmConfig.from_env() or provider == "openai_compatible"
+    assert KEY not in repr(config)
+    if provider != "openai_compatible":
+        monkeypatch.setenv(groups[0][-1], "k")
+        assert f"{groups[0][-1]} is unusable: " in refused(provider)
+    monkeypatch.setenv(groups[0][-1], " \n")
+    assert groups[0][-1] in refused(provider), "blank is not set"
+
+
+def test_a_server_of_one_s_own_needs_no_key(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+    assert "OPENAI_MODEL or GRAPHBIT_MODEL" in refused()
+    config = LlmConfig.from_env(model="qwen")
+    assert config == LlmConfig.openai_compatible(server.openai_url, "qwen")
+    assert LlmClient(config).complete("hi") == ECHO + "hi"
+    assert "authorization" not in server.log()[-1]["headers"]
+
+
+def test_azure_takes_a_deployment_and_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    assert "set AZURE_OPENAI_ENDPOINT to use azurellm" in refused()
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://x.example")
+    assert "AZURE_OPENAI_DEPLOYMENT" in refused()
+    made = LlmConfig.azurellm(KEY, "prod", "https://x.example")
+    assert LlmConfig.from_env(model="prod") == made
+    monkeypatch.setenv("AZURE_OPENAI_DEPLOYMENT", "prod")
+    assert LlmConfig.from_env("azurellm") == made
+    monkeypatch.setenv("AZURE_OPENAI_API_VERSION", "2024-06-01")
+    with_version = LlmConfig.azurellm(KEY, "prod", "https://x.example", "2024-06-01")
+    assert LlmConfig.from_env() == with_version
+    assert pickle.loads(pickle.dumps(with_version)) == with_version
+
+
+def test_a_model_for_one_provider_is_not_another_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("GRAPHBIT_PROVIDER", "ollama")
+    monkeypatch.setenv("GRAPHBIT_MODEL", "llama")
+    assert LlmConfig.from_env() == LlmConfig.ollama("llama")
+    assert LlmConfig.from_env("openai") == LlmConfig.openai(KEY)
+
+
+def test_arguments_are_checked_before_the_environment() -> None:
+    for wrong in ({"timeout": 0}, {"timeout": "soon"}, {"headers": 5}, {"provider": 5}):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            LlmConfig.from_env(**wrong)  # type: ignore[arg-type]
+        assert not isinstance(caught.value, ConfigurationError)
+
+
+def test_another_version_s_pickle_is_read_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for config in (LlmConfig.openai(KEY, "m", timeout=5), EmbeddingConfig.openai(KEY)):
+        restore, (state,) = config.__reduce__()  # type: ignore[misc]
+        assert state["format"] == 1
+        assert restore(state | {"colour": "blue"}) == config
+        without = {name: value for name, value in state.items() if name != "format"}
+        assert restore(without) == config
+        with pytest.raises(ConfigurationError, match="format 2"):
+            restore(state | {"format": 2})
