@@ -5,7 +5,7 @@ mod support;
 
 use futures_util::StreamExt;
 use graphbit::llm::LlmClient;
-use graphbit::providers::{LlmConfig, LlmSettings};
+use graphbit::providers::{LlmConfig, ProviderSettings};
 use graphbit::runtime;
 use graphbit::secret::ApiKey;
 use graphbit::types::{ChatEvent, ChatRequest, FinishReason, Message, Role, ToolCall, ToolSpec};
@@ -15,7 +15,7 @@ use support::Simulator;
 const SAID: &str = "Let me add.\nTOOL_CALL: add({\"a\": 1,\n \"b\": [2]})\nTOOL_CALL: oops\n";
 
 fn client(simulator: &Simulator, scope: &str) -> LlmClient {
-    let mut settings = LlmSettings::new("replicate").with_key(ApiKey::new("r8_0123456789"));
+    let mut settings = ProviderSettings::new("replicate").with_key(ApiKey::new("r8_0123456789"));
     settings.connection.base_url = Some(format!("{}/v1/", simulator.url(scope)));
     LlmClient::with_defaults(LlmConfig::new(settings).unwrap().model())
 }

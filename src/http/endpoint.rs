@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZATION,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
@@ -17,7 +16,7 @@ use url::Url;
 
 use super::connector::Proxies;
 use super::failure::{self, Secrets, names_credential};
-use super::pool::{self, Held};
+use super::pool::{self, Held, Pooled};
 use super::{Auth, ByteStream, Reply, Settings, Timeouts, body};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
@@ -291,7 +290,7 @@ impl Endpoint {
         let client = match inner.client.get().and_then(|held| held.get(generation)) {
             Some(client) => client,
             None => {
-                pooled = pool::client(&inner.key)
+                pooled = Pooled::new(&inner.key, &inner.target)
                     .map_err(|error| error.with_provider(inner.provider))?;
                 // A child leaves the inherited cell alone: the parent may have been filling it at the
                 // fork, and nobody would ever finish. It pays one look-up in the pool instead.
@@ -301,10 +300,6 @@ impl Endpoint {
                 &pooled
             }
         };
-        // Cheap where it matters: only plain http asks the proxies a second time.
-        if let Some(authorization) = client.proxy_authorization(&inner.target) {
-            headers.insert(PROXY_AUTHORIZATION, authorization);
-        }
         client.request(request).await.map_err(|error| inner.transport(error))
     }
 

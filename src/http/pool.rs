@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderValue, Request, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy;
@@ -35,25 +36,41 @@ struct Pools {
 
 /// Sends requests over pooled connections. Cloning shares the pool.
 #[derive(Clone)]
-pub(super) struct Client {
+struct Client {
     hyper: legacy::Client<Connector, Full<Bytes>>,
     proxies: Proxies,
 }
 
-impl Client {
-    /// Sends a request over a pooled connection.
-    pub(super) fn request(&self, request: Request<Full<Bytes>>) -> legacy::ResponseFuture {
-        self.hyper.request(request)
+/// A client as one endpoint uses it.
+#[derive(Clone)]
+pub(super) struct Pooled {
+    client: Client,
+    /// What requests to the endpoint's target must tell a proxy that forwards them.
+    proxy_authorization: Option<HeaderValue>,
+}
+
+impl Pooled {
+    /// The client for `key`, for requests to `target`.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Configuration`] when it cannot be built.
+    pub(super) fn new(key: &Key, target: &Uri) -> Result<Self> {
+        let client = client(key)?;
+        let proxy_authorization = client.proxies.authorization(target);
+        Ok(Self { client, proxy_authorization })
     }
 
-    /// What requests to `target` must tell a proxy that forwards them.
-    pub(super) fn proxy_authorization(&self, target: &Uri) -> Option<HeaderValue> {
-        self.proxies.authorization(target)
+    /// Sends a request over a pooled connection.
+    pub(super) fn request(&self, mut request: Request<Full<Bytes>>) -> legacy::ResponseFuture {
+        if let Some(authorization) = &self.proxy_authorization {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        self.client.hyper.request(request)
     }
 }
 
 /// The client for `key` in this process, built on first use.
-pub(super) fn client(key: &Key) -> Result<Client> {
+fn client(key: &Key) -> Result<Client> {
     let pools = runtime::per_process::<Pools>()?;
     // Held while building on purpose: threads that start together share one load of the root store.
     let mut clients = pools.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,17 +101,17 @@ fn build(key: &Key) -> Result<Client> {
 /// A client remembered outside the pool, together with the process it belongs to.
 pub(super) struct Held {
     generation: u64,
-    client: Option<Client>,
+    pooled: Option<Pooled>,
 }
 
 impl Held {
-    pub(super) fn new(generation: u64, client: Client) -> Self {
-        Self { generation, client: Some(client) }
+    pub(super) fn new(generation: u64, pooled: Pooled) -> Self {
+        Self { generation, pooled: Some(pooled) }
     }
 
     /// The client, unless it belongs to the parent of this process.
-    pub(super) fn get(&self, generation: u64) -> Option<&Client> {
-        if self.generation == generation { self.client.as_ref() } else { None }
+    pub(super) fn get(&self, generation: u64) -> Option<&Pooled> {
+        if self.generation == generation { self.pooled.as_ref() } else { None }
     }
 }
 
@@ -102,7 +119,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if self.generation != runtime::generation() {
             #[expect(clippy::mem_forget, reason = "its connections belong to the parent process")]
-            std::mem::forget(self.client.take());
+            std::mem::forget(self.pooled.take());
         }
     }
 }

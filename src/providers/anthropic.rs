@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Build, LlmSettings, Provider, Route};
+use super::{Build, Provider, ProviderSettings, Route};
 use crate::dialect::anthropic;
 use crate::error::Result;
 use crate::http::{Auth, Timeouts};
@@ -45,7 +45,7 @@ pub struct AnthropicProvider {
 impl AnthropicProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::new`].
     #[must_use]
-    pub fn new(settings: &LlmSettings) -> Self {
+    pub fn new(settings: &ProviderSettings) -> Self {
         let url = messages_url(settings.connection.base(ANTHROPIC.base_url));
         let key = settings.key.clone().unwrap_or_default();
         let route = |headers: &[(&str, &str)]| {
@@ -56,7 +56,7 @@ impl AnthropicProvider {
             Route::new(PROVIDER, url.clone(), Auth::Header("x-api-key", key.clone()), transport)
         };
         let (plain, caching) = (route(&[VERSION]), route(&[VERSION, CACHING]));
-        Self { model: settings.model(), plain, caching }
+        Self { model: settings.model().to_owned(), plain, caching }
     }
 
     fn route(&self, request: &ChatRequest) -> &Route {

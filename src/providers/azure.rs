@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Build, LlmSettings, Provider, Route, labelled};
+use super::{Build, Provider, ProviderSettings, Route, labelled};
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::{openai_chat, openai_responses};
 use crate::error::{Error, Result};
@@ -99,8 +99,8 @@ impl AzureProvider {
     ///
     /// # Errors
     /// [`crate::Kind::Validation`] for an `api` that is none of the three words.
-    pub fn new(settings: &LlmSettings) -> Result<Self> {
-        let deployment = settings.model();
+    pub fn new(settings: &ProviderSettings) -> Result<Self> {
+        let deployment = settings.model().to_owned();
         let option = |name: &str| settings.options.get(name).map(String::as_str);
         let responses = Api::from_word(option("api").unwrap_or("auto"))?.is_responses(&deployment);
         let api_version = option("api_version");
@@ -172,7 +172,7 @@ mod tests {
     use crate::error::Kind;
 
     fn url(deployment: &str, version: Option<&str>, api: Api) -> String {
-        let mut settings = LlmSettings::new("azurellm").with_model(deployment);
+        let mut settings = ProviderSettings::new("azurellm").with_model(deployment);
         settings.connection.base_url = Some("https://x//".into());
         settings.options.insert("api".into(), api.as_str().into());
         settings.options.extend(version.map(|text| ("api_version".into(), text.into())));

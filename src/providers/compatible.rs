@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Build, LlmSettings, Provider, Route};
+use super::{Build, Provider, ProviderSettings, Route};
 use crate::dialect::openai_chat::{self, Wire};
 use crate::error::Result;
 use crate::http::{Auth, Timeouts};
@@ -36,7 +36,7 @@ pub struct ChatProvider {
 impl ChatProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::new`].
     #[must_use]
-    pub fn new(provider: &'static Provider, wire: Wire, settings: &LlmSettings) -> Self {
+    pub fn new(provider: &'static Provider, wire: Wire, settings: &ProviderSettings) -> Self {
         let mut connection = settings.connection.clone();
         for (option, header) in provider.options {
             if let (Some(header), Some(value)) = (header, settings.options.get(*option)) {
@@ -48,7 +48,7 @@ impl ChatProvider {
         let auth = key.map_or(Auth::None, Auth::Bearer);
         let timeouts = connection.settings(Timeouts::default());
         let route = Route::new(provider.name, url, auth, timeouts);
-        Self { name: provider.name, wire, model: settings.model(), route }
+        Self { name: provider.name, wire, model: settings.model().to_owned(), route }
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
             let provider = PROVIDERS.into_iter().find(|provider| provider.name == row.0).unwrap();
             let Provider { name, label, shortest_key, base_url, default_model, .. } = *provider;
             assert_eq!((name, label, shortest_key, base_url, default_model), row);
-            let settings = LlmSettings::new(name);
+            let settings = ProviderSettings::new(name);
             let url = ChatProvider::new(provider, Wire::COMMON, &settings).route.url;
             assert_eq!(url, format!("{base_url}/chat/completions"));
         }

@@ -1,77 +1,16 @@
-//! [`LlmConfig`]: which model answers, made once and shared by any number of clients.
-//!
-//! What it was made from stays beside the model as [`LlmSettings`]: plain data that can be compared,
-//! filled in from the environment, and sent to another process to make the same configuration there.
+//! [`LlmConfig`]: which model answers, made once and shared by any number of clients. What it was made
+//! from stays beside the model.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::azure::Api;
 use super::compatible::ChatProvider;
-use super::{Build, Connection, PROVIDERS, Provider, check_key};
-use crate::error::{Error, Kind, Result};
+use super::settings::{Rules, named};
+use super::{Build, Connection, PROVIDERS, Provider, ProviderSettings};
+use crate::error::Result;
 use crate::llm::ChatModel;
 use crate::secret::ApiKey;
-
-/// Everything a configuration is made from.
-#[derive(Clone, PartialEq)]
-pub struct LlmSettings {
-    /// The provider's name ([`Provider::name`]).
-    pub provider: Cow<'static, str>,
-    /// Its key, where it takes one.
-    pub key: Option<ApiKey>,
-    /// The model's or deployment's name; unset is the provider's default.
-    pub model: Option<String>,
-    /// Further arguments, by the names in [`Provider::options`].
-    pub options: BTreeMap<String, String>,
-    /// Address, time limit, headers, proxy.
-    pub connection: Connection,
-}
-
-impl LlmSettings {
-    /// Settings that say nothing but the provider.
-    #[must_use]
-    pub fn new(provider: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            provider: provider.into(),
-            key: None,
-            model: None,
-            options: BTreeMap::new(),
-            connection: Connection::default(),
-        }
-    }
-
-    /// The same with a key.
-    #[must_use]
-    pub fn with_key(self, key: ApiKey) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    /// The same with a model.
-    #[must_use]
-    pub fn with_model(self, model: impl Into<String>) -> Self {
-        Self { model: Some(model.into()), ..self }
-    }
-
-    /// The same with a connection.
-    #[must_use]
-    pub fn with_connection(self, connection: Connection) -> Self {
-        Self { connection, ..self }
-    }
-
-    /// The same with an option, if there is a value.
-    #[must_use]
-    pub fn with_option(mut self, name: &str, value: Option<String>) -> Self {
-        self.options.extend(value.map(|value| (name.to_owned(), value)));
-        self
-    }
-
-    pub(super) fn model(&self) -> String {
-        self.model.clone().unwrap_or_default()
-    }
-}
 
 /// A checked choice of provider and model. Cloning shares it; equal arguments make equal configurations;
 /// `Debug` shows no key.
@@ -79,27 +18,24 @@ impl LlmSettings {
 pub struct LlmConfig {
     model: Arc<dyn ChatModel>,
     /// `None` for a model of the caller's own, which is equal only to itself.
-    settings: Option<LlmSettings>,
+    settings: Option<ProviderSettings>,
 }
 
 impl LlmConfig {
     /// The configuration that these settings describe.
     ///
     /// # Errors
-    /// [`Kind::Validation`] when the key is missing or too short; [`Kind::Configuration`] for a provider
+    /// [`crate::Kind::Validation`] when the key is missing or too short; [`crate::Kind::Configuration`] for a provider
     /// or an option there is none of.
-    pub fn new(mut settings: LlmSettings) -> Result<Self> {
+    pub fn new(mut settings: ProviderSettings) -> Result<Self> {
         let provider = provider(&settings.provider)?;
-        let empty = ApiKey::default();
-        check_key(provider.label, provider.shortest_key, settings.key.as_ref().unwrap_or(&empty))?;
-        for option in settings.options.keys() {
-            if !provider.options.iter().any(|(name, _)| name == option) {
-                let text =
-                    format!("Configuration error: {} has no option '{option}'", provider.name);
-                return Err(Error::new(Kind::Configuration, text));
-            }
-        }
-        settings.model.get_or_insert_with(|| provider.default_model.to_owned());
+        settings.complete(&Rules {
+            name: provider.name,
+            label: provider.label,
+            shortest_key: provider.shortest_key,
+            default_model: provider.default_model,
+            knows: &|option| provider.options.iter().any(|(name, _)| *name == option),
+        })?;
         let model: Arc<dyn ChatModel> = match provider.build {
             Build::Chat(wire) => Arc::new(ChatProvider::new(provider, wire, &settings)),
             Build::Own(build) => build(&settings)?,
@@ -110,10 +46,10 @@ impl LlmConfig {
     /// OpenAI. `model` defaults to `gpt-4o-mini`.
     ///
     /// # Errors
-    /// [`Kind::Validation`] when the key has fewer than 20 bytes.
+    /// [`crate::Kind::Validation`] when the key has fewer than 20 bytes.
     pub fn openai(key: ApiKey, model: Option<String>, connection: Connection) -> Result<Self> {
-        let settings = LlmSettings::new("openai").with_key(key).with_connection(connection);
-        Self::new(LlmSettings { model, ..settings })
+        let settings = ProviderSettings::new("openai").with_key(key).with_connection(connection);
+        Self::new(ProviderSettings { model, ..settings })
     }
 
     /// Any server that speaks chat completions below `base_url` (`http://localhost:8000/v1`).
@@ -127,14 +63,14 @@ impl LlmConfig {
         connection: Connection,
     ) -> Result<Self> {
         let connection = Connection { base_url: Some(base_url.into()), ..connection };
-        let settings = LlmSettings::new("openai_compatible").with_model(model);
-        Self::new(LlmSettings { key, connection, ..settings })
+        let settings = ProviderSettings::new("openai_compatible").with_model(model);
+        Self::new(ProviderSettings { key, connection, ..settings })
     }
 
     /// An Azure deployment at `endpoint`, which replaces `connection.base_url`.
     ///
     /// # Errors
-    /// [`Kind::Validation`] when the key has fewer than 8 bytes.
+    /// [`crate::Kind::Validation`] when the key has fewer than 8 bytes.
     pub fn azure(
         key: ApiKey,
         deployment: impl Into<String>,
@@ -144,7 +80,7 @@ impl LlmConfig {
         connection: Connection,
     ) -> Result<Self> {
         let connection = Connection { base_url: Some(endpoint.into()), ..connection };
-        let settings = LlmSettings::new("azurellm")
+        let settings = ProviderSettings::new("azurellm")
             .with_key(key)
             .with_model(deployment)
             .with_connection(connection)
@@ -160,8 +96,8 @@ impl LlmConfig {
     /// # Errors
     /// None today.
     pub fn ollama(model: Option<String>, connection: Connection) -> Result<Self> {
-        let settings = LlmSettings::new("ollama").with_connection(connection);
-        Self::new(LlmSettings { model, ..settings })
+        let settings = ProviderSettings::new("ollama").with_connection(connection);
+        Self::new(ProviderSettings { model, ..settings })
     }
 
     /// A model that is not one of the providers here: local, or the caller's own.
@@ -178,7 +114,7 @@ impl LlmConfig {
 
     /// What it was made from; `None` for a model of the caller's own.
     #[must_use]
-    pub fn settings(&self) -> Option<&LlmSettings> {
+    pub fn settings(&self) -> Option<&ProviderSettings> {
         self.settings.as_ref()
     }
 
@@ -197,14 +133,7 @@ impl LlmConfig {
 
 /// The provider of this name.
 pub(super) fn provider(name: &str) -> Result<&'static Provider> {
-    PROVIDERS.into_iter().find(|provider| provider.name == name).ok_or_else(|| {
-        let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
-        let text = format!(
-            "Configuration error: there is no provider '{name}'; there are {}",
-            known.join(", ")
-        );
-        Error::new(Kind::Configuration, text)
-    })
+    named(name, "provider", &PROVIDERS, |provider| provider.name)
 }
 
 impl PartialEq for LlmConfig {
@@ -228,6 +157,7 @@ impl fmt::Debug for LlmConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn openai(key: &str) -> Result<LlmConfig> {
         LlmConfig::openai(ApiKey::new(key), None, Connection::default())
@@ -252,15 +182,16 @@ mod tests {
     fn every_provider_can_be_made_and_fills_in_its_model() {
         for provider in PROVIDERS {
             let key = ApiKey::new("k".repeat(provider.shortest_key));
-            let config = LlmConfig::new(LlmSettings::new(provider.name).with_key(key)).unwrap();
+            let config =
+                LlmConfig::new(ProviderSettings::new(provider.name).with_key(key)).unwrap();
             assert_eq!(
                 (config.provider(), config.model_name()),
                 (provider.name, provider.default_model)
             );
         }
-        let unknown = LlmConfig::new(LlmSettings::new("skynet")).unwrap_err();
+        let unknown = LlmConfig::new(ProviderSettings::new("skynet")).unwrap_err();
         assert!(unknown.message().contains("openrouter"), "{unknown}");
-        let odd = LlmSettings::new("ollama").with_option("region", Some("eu".into()));
+        let odd = ProviderSettings::new("ollama").with_option("region", Some("eu"));
         assert_eq!(LlmConfig::new(odd).unwrap_err().kind(), Kind::Configuration);
     }
 

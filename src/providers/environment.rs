@@ -6,11 +6,11 @@
 use super::compatible::COMPATIBLE;
 use super::config::provider;
 use super::openai::OPENAI;
-use super::{LlmSettings, PROVIDERS, Provider, check_key};
+use super::{PROVIDERS, Provider, ProviderSettings, check_key};
 use crate::error::{Error, Result};
 use crate::secret::ApiKey;
 
-/// Names the provider for [`LlmSettings::from_environment`] where the program does not.
+/// Names the provider for [`from_environment`] where the program does not.
 const PROVIDER_VARIABLE: &str = "GRAPHBIT_PROVIDER";
 /// Names the model of that provider, or of whichever is found where no provider is named.
 const MODEL_VARIABLE: &str = "GRAPHBIT_MODEL";
@@ -136,66 +136,64 @@ impl From<&'static Provider> for Place {
     }
 }
 
-impl LlmSettings {
-    /// Settings with the key, and the address if one is set, that the environment holds for a provider:
-    /// the one named, else the one `GRAPHBIT_PROVIDER` names, else the first whose key is set, else
-    /// Ollama when `OLLAMA_HOST` is set, else the compatible server at `OPENAI_BASE_URL`.
-    ///
-    /// The model is the one named, else what the provider's own variable says, else `GRAPHBIT_MODEL`,
-    /// unless `GRAPHBIT_PROVIDER` says that it is meant for another provider.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Configuration`] naming the variables to set, or the one whose key cannot be right;
-    /// or for a provider there is none of.
-    pub fn from_environment(name: Option<&str>, model: Option<&str>) -> Result<Self> {
-        Self::from_variables(name, model, |variable| std::env::var(variable).ok())
-    }
+/// Settings with the key, and the address if one is set, that the environment holds for a provider:
+/// the one named, else the one `GRAPHBIT_PROVIDER` names, else the first whose key is set, else
+/// Ollama when `OLLAMA_HOST` is set, else the compatible server at `OPENAI_BASE_URL`.
+///
+/// The model is the one named, else what the provider's own variable says, else `GRAPHBIT_MODEL`,
+/// unless `GRAPHBIT_PROVIDER` says that it is meant for another provider.
+///
+/// # Errors
+/// [`crate::Kind::Configuration`] naming the variables to set, or the one whose key cannot be right;
+/// or for a provider there is none of.
+pub fn from_environment(name: Option<&str>, model: Option<&str>) -> Result<ProviderSettings> {
+    from_variables(name, model, |variable| std::env::var(variable).ok())
+}
 
-    fn from_variables(
-        name: Option<&str>,
-        model: Option<&str>,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self> {
-        let variable = trimmed(variable);
-        let ordered = variable(PROVIDER_VARIABLE);
-        let chosen = name.map(str::to_owned).or_else(|| ordered.clone());
-        if let Some(name) = &chosen {
-            provider(name)?;
-        }
-        let places: Vec<Place> = PROVIDERS.into_iter().map(Place::from).collect();
-        let found = Place::search(&places, chosen.as_deref(), "provider", &variable)?;
-        let provider = provider(found.name)?;
-        if let Some(key) = &found.key {
-            check_key(provider.label, provider.shortest_key, key).map_err(|problem| {
-                let set = provider.key_variables.iter().find(|name| variable(name).is_some());
-                let name = set.copied().unwrap_or("the key");
-                Error::configuration(format_args!("{name} is unusable: {problem}"))
-            })?;
-        }
-        let mut settings = Self::new(found.name);
-        settings.key = found.key;
-        settings.connection.base_url = found.base_url;
-        let general = ordered.is_none_or(|ordered| ordered == found.name);
-        settings.model = variable(MODEL_VARIABLE).filter(|_| general);
-        for (_, argument, name) in FURTHER.iter().filter(|(owner, ..)| *owner == found.name) {
-            let Some(value) = variable(name) else { continue };
-            if *argument == "model" {
-                settings.model = Some(value);
-            } else {
-                settings.options.insert((*argument).to_owned(), value);
-            }
-        }
-        settings.model = model.map(str::to_owned).or(settings.model);
-        if settings.model.is_none() && provider.default_model.is_empty() {
-            let own = FURTHER
-                .iter()
-                .find(|(owner, argument, _)| (*owner, *argument) == (found.name, "model"));
-            let own = own.map(|(.., name)| format!("{name} or ")).unwrap_or_default();
-            let text = format!("name a model, or set {own}{MODEL_VARIABLE}, to use {}", found.name);
-            return Err(Error::configuration(text));
-        }
-        Ok(settings)
+fn from_variables(
+    name: Option<&str>,
+    model: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<ProviderSettings> {
+    let variable = trimmed(variable);
+    let ordered = variable(PROVIDER_VARIABLE);
+    let chosen = name.map(str::to_owned).or_else(|| ordered.clone());
+    if let Some(name) = &chosen {
+        provider(name)?;
     }
+    let places: Vec<Place> = PROVIDERS.into_iter().map(Place::from).collect();
+    let found = Place::search(&places, chosen.as_deref(), "provider", &variable)?;
+    let provider = provider(found.name)?;
+    if let Some(key) = &found.key {
+        check_key(provider.label, provider.shortest_key, key).map_err(|problem| {
+            let set = provider.key_variables.iter().find(|name| variable(name).is_some());
+            let name = set.copied().unwrap_or("the key");
+            Error::configuration(format_args!("{name} is unusable: {problem}"))
+        })?;
+    }
+    let mut settings = ProviderSettings::new(found.name);
+    settings.key = found.key;
+    settings.connection.base_url = found.base_url;
+    let general = ordered.is_none_or(|ordered| ordered == found.name);
+    settings.model = variable(MODEL_VARIABLE).filter(|_| general);
+    for (_, argument, name) in FURTHER.iter().filter(|(owner, ..)| *owner == found.name) {
+        let Some(value) = variable(name) else { continue };
+        if *argument == "model" {
+            settings.model = Some(value);
+        } else {
+            settings.options.insert((*argument).to_owned(), value);
+        }
+    }
+    settings.model = model.map(str::to_owned).or(settings.model);
+    if settings.model.is_none() && provider.default_model.is_empty() {
+        let own = FURTHER
+            .iter()
+            .find(|(owner, argument, _)| (*owner, *argument) == (found.name, "model"));
+        let own = own.map(|(.., name)| format!("{name} or ")).unwrap_or_default();
+        let text = format!("name a model, or set {own}{MODEL_VARIABLE}, to use {}", found.name);
+        return Err(Error::configuration(text));
+    }
+    Ok(settings)
 }
 
 #[cfg(test)]
@@ -203,8 +201,8 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
-    fn settings(name: Option<&str>, set: &[(&str, &str)]) -> Result<LlmSettings> {
-        LlmSettings::from_variables(name, None, |variable| {
+    fn settings(name: Option<&str>, set: &[(&str, &str)]) -> Result<ProviderSettings> {
+        from_variables(name, None, |variable| {
             let found = set.iter().find(|(name, _)| *name == variable);
             found.map(|(_, value)| (*value).to_owned())
         })
@@ -277,7 +275,7 @@ mod tests {
     fn an_address_without_a_key_is_a_compatible_server() {
         let (url, model) = (("OPENAI_BASE_URL", " http://host/v1\n"), ("OPENAI_MODEL", "qwen"));
         let found = settings(None, &[url, model]).unwrap();
-        assert_eq!((&*found.provider, found.model()), ("openai_compatible", "qwen".into()));
+        assert_eq!((&*found.provider, found.model()), ("openai_compatible", "qwen"));
         assert_eq!(found.connection.base_url.as_deref(), Some("http://host/v1"));
         assert!(found.key.is_none());
         let error = settings(None, &[url]).err().unwrap();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Build, LlmSettings, Provider, Route, labelled};
+use super::{Build, Provider, ProviderSettings, Route, labelled};
 use crate::dialect::gemini;
 use crate::error::{Advice, Error, Result};
 use crate::http::{Auth, Timeouts};
@@ -44,8 +44,8 @@ pub struct GeminiProvider {
 impl GeminiProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::new`].
     #[must_use]
-    pub fn new(settings: &LlmSettings) -> Self {
-        let model = settings.model();
+    pub fn new(settings: &ProviderSettings) -> Self {
+        let model = settings.model().to_owned();
         let base = settings.connection.base(GEMINI.base_url);
         let key = settings.key.clone().unwrap_or_default();
         let timeouts = settings.connection.settings(Timeouts {
@@ -132,7 +132,7 @@ mod tests {
     use crate::secret::ApiKey;
 
     fn provider(model: &str, base_url: Option<&str>) -> GeminiProvider {
-        let mut settings = LlmSettings::new(PROVIDER).with_model(model);
+        let mut settings = ProviderSettings::new(PROVIDER).with_model(model);
         settings.key = Some(ApiKey::new("hunter2-key"));
         settings.connection.base_url = base_url.map(str::to_owned);
         GeminiProvider::new(&settings)

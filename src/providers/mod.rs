@@ -32,6 +32,7 @@ pub mod openai;
 pub mod openrouter;
 pub mod perplexity;
 pub mod replicate;
+mod settings;
 pub mod togetherai;
 pub mod xai;
 
@@ -40,8 +41,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use config::{LlmConfig, LlmSettings};
+pub use config::LlmConfig;
+pub use environment::from_environment;
 use futures_util::stream::{self, Stream, StreamExt};
+pub use settings::ProviderSettings;
 
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::{FrameReader, StreamDecoder};
@@ -68,7 +71,7 @@ pub struct Provider {
     pub key_variables: &'static [&'static str],
     /// The environment variable that may hold its address.
     pub url_variable: Option<&'static str>,
-    /// Names of [`LlmSettings::options`], each with the header it is sent in, if it is sent so.
+    /// Names of [`ProviderSettings::options`], each with the header it is sent in, if it is sent so.
     pub options: &'static [(&'static str, Option<&'static str>)],
     /// How its model is made.
     pub build: Build,
@@ -79,11 +82,11 @@ pub enum Build {
     /// It speaks chat completions, like this.
     Chat(Wire),
     /// Its own way. The settings have been checked, and the model filled in.
-    Own(fn(&LlmSettings) -> Result<Arc<dyn ChatModel>>),
+    Own(fn(&ProviderSettings) -> Result<Arc<dyn ChatModel>>),
 }
 
 /// Every provider reached over the network, in the order in which
-/// [`LlmSettings::from_environment`] looks for a key.
+/// [`from_environment`] looks for a key.
 pub static PROVIDERS: [&Provider; 16] = [
     &openai::OPENAI,
     &anthropic::ANTHROPIC,

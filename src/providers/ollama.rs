@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Build, Connection, LlmSettings, Provider, Route};
+use super::{Build, Connection, Provider, ProviderSettings, Route};
 use crate::dialect::ollama;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Timeouts};
@@ -39,7 +39,7 @@ pub struct OllamaProvider {
 impl OllamaProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::ollama`].
     #[must_use]
-    pub fn new(settings: &LlmSettings) -> Self {
+    pub fn new(settings: &ProviderSettings) -> Self {
         let base = base_url(&settings.connection);
         let timeouts = settings.connection.settings(Timeouts {
             // The first request after a while loads the model from disk.
@@ -49,7 +49,7 @@ impl OllamaProvider {
             ..Timeouts::default()
         });
         let route = Route::new(PROVIDER, format!("{base}/api/chat"), Auth::None, timeouts);
-        Self { model: settings.model(), route: route.explained(explain) }
+        Self { model: settings.model().to_owned(), route: route.explained(explain) }
     }
 
     /// A missing model gets its remedy, which names the model as it was asked for.
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_missing_model_says_how_to_get_it() {
-        let model = OllamaProvider::new(&LlmSettings::new(PROVIDER).with_model("nope"));
+        let model = OllamaProvider::new(&ProviderSettings::new(PROVIDER).with_model("nope"));
         let missing = Error::new(Kind::NotFound, "model 'nope' not found").with_status(404);
         let error = model.advise(missing);
         assert_eq!(error.kind(), Kind::NotFound);

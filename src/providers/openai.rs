@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compatible::ChatProvider;
-use super::{Build, LlmSettings, Provider, Route};
+use super::{Build, Provider, ProviderSettings, Route};
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::openai_responses;
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ pub const OPENAI: Provider = Provider {
     build: Build::Own(build),
 };
 
-fn build(settings: &LlmSettings) -> Result<Arc<dyn ChatModel>> {
+fn build(settings: &ProviderSettings) -> Result<Arc<dyn ChatModel>> {
     match settings.options.get("api").map_or("chat", String::as_str) {
         "chat" => Ok(Arc::new(ChatProvider::new(&OPENAI, Wire::OPENAI, settings))),
         "responses" => Ok(Arc::new(ResponsesProvider::new(settings))),
@@ -48,11 +48,14 @@ pub struct ResponsesProvider {
 impl ResponsesProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::new`].
     #[must_use]
-    pub fn new(settings: &LlmSettings) -> Self {
+    pub fn new(settings: &ProviderSettings) -> Self {
         let url = format!("{}/responses", settings.connection.base(OPENAI.base_url));
         let auth = Auth::Bearer(settings.key.clone().unwrap_or_default());
         let timeouts = settings.connection.settings(Timeouts::default());
-        Self { model: settings.model(), route: Route::new(OPENAI.name, url, auth, timeouts) }
+        Self {
+            model: settings.model().to_owned(),
+            route: Route::new(OPENAI.name, url, auth, timeouts),
+        }
     }
 }
 
@@ -72,10 +75,8 @@ impl ChatModel for ResponsesProvider {
     fn complete<'a>(&'a self, request: &'a ChatRequest) -> BoxFuture<'a, Result<ChatResponse>> {
         Box::pin(async {
             let body = openai_responses::encode(&self.model, request, false)?;
-            let answer = self
-                .route
-                .ask(request, body, |answer| openai_responses::decode(&self.model, answer));
-            answer.await
+            let decode = |answer: &[u8]| openai_responses::decode(&self.model, answer);
+            self.route.ask(request, body, decode).await
         })
     }
 
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_api_is_one_of_two_words() {
-        let settings = |api: &str| LlmSettings::new("openai").with_option("api", Some(api.into()));
+        let settings = |api: &str| ProviderSettings::new("openai").with_option("api", Some(api));
         for api in ["chat", "responses"] {
             assert_eq!(build(&settings(api)).unwrap().provider(), "openai");
         }

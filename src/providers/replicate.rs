@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Build, LlmSettings, Provider, Route, events, labelled};
+use super::{Build, Provider, ProviderSettings, Route, events, labelled};
 use crate::dialect::replicate::{self, Prediction};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Settings, Timeouts};
@@ -74,7 +74,7 @@ struct Routes {
 impl ReplicateProvider {
     /// Prepares nothing but texts; see [`super::LlmConfig::new`].
     #[must_use]
-    pub fn new(settings: &LlmSettings) -> Self {
+    pub fn new(settings: &ProviderSettings) -> Self {
         let connection = &settings.connection;
         let limit = connection.timeout.unwrap_or(DEFAULT_LIMIT).min(LONGEST_LIMIT);
         let url = format!("{}/predictions", connection.base(REPLICATE.base_url));
@@ -99,7 +99,7 @@ impl ReplicateProvider {
             plain: Route::new(PROVIDER, url, auth, plain),
         };
         Self {
-            model: settings.model(),
+            model: settings.model().to_owned(),
             version: settings.options.get("version").cloned(),
             limit,
             routes: Arc::new(routes),
@@ -392,7 +392,7 @@ mod tests {
     use crate::secret::ApiKey;
 
     fn provider(timeout: Option<Duration>) -> ReplicateProvider {
-        let mut settings = LlmSettings::new(PROVIDER).with_key(ApiKey::new("r8_secret-key"));
+        let mut settings = ProviderSettings::new(PROVIDER).with_key(ApiKey::new("r8_secret-key"));
         settings.connection.timeout = timeout;
         settings.connection.headers = vec![("prefer".into(), "mine".into())];
         ReplicateProvider::new(&settings)

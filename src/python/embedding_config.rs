@@ -14,27 +14,24 @@ use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
 use super::bridged;
 use super::connection::connection;
 use super::embedding_callable::CallableModel;
-use super::pickle;
+use super::pickle::{Names, Origin};
 use crate::embeddings::EmbeddingModel;
 use crate::error::Error;
-use crate::providers::Connection;
-use crate::providers::embeddings::{EmbeddingConfig as CoreConfig, EmbeddingSettings};
+use crate::providers::embeddings::{EmbeddingConfig as CoreConfig, from_environment};
+use crate::providers::{Connection, ProviderSettings};
 use crate::secret::ApiKey;
 
 /// Which embedding model answers, and how to reach it. Made by its static methods only.
 #[pyclass(name = "EmbeddingConfig", module = "graphbit", frozen)]
 pub(super) struct EmbeddingConfig {
     config: CoreConfig,
-    /// How a model that is no provider's is made again: a constructor's name and its keywords.
-    call: Option<(&'static str, Py<PyDict>)>,
-    /// Whether pickles carry the key.
-    portable: bool,
+    origin: Origin,
 }
 
 impl EmbeddingConfig {
     /// A configuration around any model of the core. It does not pickle, and equals only itself.
     pub(super) fn from_model(model: Arc<dyn EmbeddingModel>) -> Self {
-        Self { config: CoreConfig::from_model(model), call: None, portable: false }
+        Self { config: CoreConfig::from_model(model), origin: Origin::plain() }
     }
 
     /// The same, made again by calling `constructor` with `keywords`, which also tell equality.
@@ -43,7 +40,7 @@ impl EmbeddingConfig {
         constructor: &'static str,
         keywords: Bound<'_, PyDict>,
     ) -> Self {
-        Self { call: Some((constructor, keywords.unbind())), ..Self::from_model(model) }
+        Self { origin: Origin::call(constructor, keywords), ..Self::from_model(model) }
     }
 
     /// The model itself.
@@ -51,8 +48,8 @@ impl EmbeddingConfig {
         self.config.model()
     }
 
-    fn from_settings(settings: EmbeddingSettings) -> PyResult<Self> {
-        Ok(Self { config: CoreConfig::new(settings)?, call: None, portable: false })
+    fn from_settings(settings: ProviderSettings) -> PyResult<Self> {
+        Ok(Self { config: CoreConfig::new(settings)?, origin: Origin::plain() })
     }
 
     fn make<const N: usize>(
@@ -63,8 +60,8 @@ impl EmbeddingConfig {
         options: [(&str, Option<String>); N],
     ) -> PyResult<Self> {
         let key = api_key.map(ApiKey::new);
-        let settings = EmbeddingSettings::new(provider).with_connection(connection);
-        let mut settings = EmbeddingSettings { key, model, ..settings };
+        let settings = ProviderSettings::new(provider).with_connection(connection);
+        let mut settings = ProviderSettings { key, model, ..settings };
         for (name, value) in options {
             settings = settings.with_option(name, value);
         }
@@ -314,8 +311,8 @@ impl EmbeddingConfig {
     #[staticmethod]
     #[pyo3(signature = (provider=None, model=None))]
     fn from_env(provider: Option<&str>, model: Option<String>) -> PyResult<Self> {
-        let settings = EmbeddingSettings::from_environment(provider)?;
-        Self::from_settings(EmbeddingSettings { model, ..settings })
+        let settings = from_environment(provider)?;
+        Self::from_settings(ProviderSettings { model, ..settings })
     }
 
     /// A model that runs in this process, without network or key. "wordllama" (the default; weights MIT,
@@ -381,29 +378,16 @@ impl EmbeddingConfig {
 
     /// An equal configuration whose pickles carry the key, and the credentials in headers and proxy.
     fn with_portable_key(&self, py: Python<'_>) -> Self {
-        let call = self.call.as_ref().map(|(name, keywords)| (*name, keywords.clone_ref(py)));
-        Self { config: self.config.clone(), call, portable: true }
+        Self { config: self.config.clone(), origin: self.origin.portable(py) }
     }
 
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let keywords = match (&self.call, self.config.settings()) {
-            (Some((constructor, keywords)), _) => {
-                let keywords = keywords.bind(py).copy()?;
-                keywords.set_item("constructor", constructor)?;
-                keywords
-            }
-            (None, Some(settings)) => pickle::embedding_keywords(py, settings, self.portable)?,
-            (None, None) => {
-                let text =
-                    format!("cannot pickle the '{}' model of an EmbeddingConfig", self.model());
-                return Err(PyTypeError::new_err(text));
-            }
-        };
-        let restore = py.import("graphbit._pickling")?.getattr("embedding_config")?;
-        Ok((restore, PyTuple::new(py, [keywords])?))
+        let settings = self.config.settings();
+        let settings = settings.map(|settings| (settings, Names::of_embeddings(settings)));
+        self.origin.reduce(py, "embedding_config", &self.__repr__(py)?, settings)
     }
 
     // Nothing in it ever changes, so a copy would be the same.
@@ -418,12 +402,8 @@ impl EmbeddingConfig {
 
     fn __eq__(&self, other: &Bound<'_, Self>) -> PyResult<bool> {
         let (py, other) = (other.py(), other.get());
-        match (&self.call, &other.call) {
-            (Some((one, mine)), Some((two, theirs))) => {
-                Ok(one == two && mine.bind(py).eq(theirs.bind(py))?)
-            }
-            _ => Ok(self.config == other.config),
-        }
+        let same = self.origin.same_call(py, &other.origin)?;
+        Ok(same.unwrap_or_else(|| self.config == other.config))
     }
 
     fn __hash__(&self) -> u64 {

@@ -5,7 +5,7 @@
 //! `embed_array` builds none at all.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use numpy::ndarray::Array2;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyType};
 
-use super::bridge;
+use super::bridge::{self, Slices};
 use super::embedding_config::{EmbeddingConfig, describe};
 use crate::embeddings::{self, EmbedOptions, GroupsOutcome, OnError, OnProgress};
 use crate::error::{Error, Kind, Result};
@@ -21,9 +21,6 @@ use crate::types::{Embeddings, Matrix};
 
 /// Groups under way at once in `embed_batch_parallel`.
 const DEFAULT_GROUPS: usize = 10;
-/// How long a conversion may keep the interpreter from other threads.
-const SLICE: Duration = Duration::from_millis(1);
-
 /// Embeds texts, with retries. May be shared between threads and event loops.
 #[pyclass(name = "EmbeddingClient", module = "graphbit", frozen)]
 pub(super) struct EmbeddingClient {
@@ -268,24 +265,6 @@ fn options(
     Ok(options)
 }
 
-/// Cuts a long conversion into slices between which other threads may run.
-pub(super) struct Slices {
-    begun: Instant,
-}
-
-impl Slices {
-    pub(super) fn new() -> Self {
-        Self { begun: Instant::now() }
-    }
-
-    pub(super) fn breathe(&mut self, py: Python<'_>) {
-        if self.begun.elapsed() >= SLICE {
-            bridge::breathe(py);
-            self.begun = Instant::now();
-        }
-    }
-}
-
 fn floats<'py>(py: Python<'py>, row: &[f32]) -> PyResult<Bound<'py, PyList>> {
     PyList::new(py, row)
 }
@@ -302,7 +281,7 @@ fn rows<'py>(
     let list = PyList::empty(py);
     for row in matrix.iter() {
         list.append(floats(py, row)?)?;
-        slices.breathe(py);
+        slices.breathe(py)?;
     }
     Ok(list)
 }

@@ -9,28 +9,26 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyTuple};
 
+use super::bridged;
 use super::connection::connection;
 use super::llm_callable::CallableModel;
-use super::{bridged, pickle};
+use super::pickle::{Names, Origin};
 use crate::llm::ChatModel;
 use crate::local::Extractive;
-use crate::providers::{Connection, LlmConfig, LlmSettings};
+use crate::providers::{Connection, LlmConfig, ProviderSettings, from_environment};
 use crate::secret::ApiKey;
 
 /// Which model answers. Made by its static methods only.
 #[pyclass(name = "LlmConfig", module = "graphbit", frozen)]
 pub(super) struct PyLlmConfig {
     pub(super) config: LlmConfig,
-    /// How a model that is no provider's is made again: a constructor's name and its keywords.
-    call: Option<(&'static str, Py<PyDict>)>,
-    /// Whether pickles carry the key.
-    portable: bool,
+    origin: Origin,
 }
 
 impl PyLlmConfig {
     /// A configuration around any model of the core. It does not pickle, and equals only itself.
     pub(super) fn from_model(model: Arc<dyn ChatModel>) -> Self {
-        Self { config: LlmConfig::from_model(model), call: None, portable: false }
+        Self { config: LlmConfig::from_model(model), origin: Origin::plain() }
     }
 
     /// The same, made again by calling `constructor` with `keywords`, which also tell equality.
@@ -39,11 +37,11 @@ impl PyLlmConfig {
         constructor: &'static str,
         keywords: Bound<'_, PyDict>,
     ) -> Self {
-        Self { call: Some((constructor, keywords.unbind())), ..Self::from_model(model) }
+        Self { origin: Origin::call(constructor, keywords), ..Self::from_model(model) }
     }
 
-    fn from_settings(settings: LlmSettings) -> PyResult<Self> {
-        Ok(Self { config: LlmConfig::new(settings)?, call: None, portable: false })
+    fn from_settings(settings: ProviderSettings) -> PyResult<Self> {
+        Ok(Self { config: LlmConfig::new(settings)?, origin: Origin::plain() })
     }
 
     fn make<const N: usize>(
@@ -54,8 +52,8 @@ impl PyLlmConfig {
         options: [(&str, Option<String>); N],
     ) -> PyResult<Self> {
         let key = api_key.map(ApiKey::new);
-        let mut settings = LlmSettings::new(provider).with_connection(connection);
-        settings = LlmSettings { key, model, ..settings };
+        let mut settings = ProviderSettings::new(provider).with_connection(connection);
+        settings = ProviderSettings { key, model, ..settings };
         for (name, value) in options {
             settings = settings.with_option(name, value);
         }
@@ -407,7 +405,7 @@ impl PyLlmConfig {
         http_proxy: Option<String>,
     ) -> PyResult<Self> {
         let given = connection(None, timeout, headers, http_proxy)?;
-        let mut settings = LlmSettings::from_environment(provider, model)?;
+        let mut settings = from_environment(provider, model)?;
         let base_url = settings.connection.base_url.take();
         settings.connection = Connection { base_url, ..given };
         Self::from_settings(settings)
@@ -446,28 +444,16 @@ impl PyLlmConfig {
 
     /// An equal configuration whose pickles carry the key, and the credentials in headers and proxy.
     fn with_portable_key(&self, py: Python<'_>) -> Self {
-        let call = self.call.as_ref().map(|(name, keywords)| (*name, keywords.clone_ref(py)));
-        Self { config: self.config.clone(), call, portable: true }
+        Self { config: self.config.clone(), origin: self.origin.portable(py) }
     }
 
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let keywords = match (&self.call, self.config.settings()) {
-            (Some((constructor, keywords)), _) => {
-                let keywords = keywords.bind(py).copy()?;
-                keywords.set_item("constructor", constructor)?;
-                keywords
-            }
-            (None, Some(settings)) => pickle::llm_keywords(py, settings, self.portable)?,
-            (None, None) => {
-                let text = format!("cannot pickle the '{}' model of an LlmConfig", self.model());
-                return Err(PyTypeError::new_err(text));
-            }
-        };
-        let restore = py.import("graphbit._pickling")?.getattr("llm_config")?;
-        Ok((restore, PyTuple::new(py, [keywords])?))
+        let settings = self.config.settings();
+        let settings = settings.map(|settings| (settings, Names::of_llm(settings)));
+        self.origin.reduce(py, "llm_config", &self.__repr__(), settings)
     }
 
     // Nothing in it ever changes, so a copy would be the same.
@@ -482,12 +468,8 @@ impl PyLlmConfig {
 
     fn __eq__(&self, other: &Bound<'_, Self>) -> PyResult<bool> {
         let (py, other) = (other.py(), other.get());
-        match (&self.call, &other.call) {
-            (Some((one, mine)), Some((two, theirs))) => {
-                Ok(one == two && mine.bind(py).eq(theirs.bind(py))?)
-            }
-            _ => Ok(self.config == other.config),
-        }
+        let same = self.origin.same_call(py, &other.origin)?;
+        Ok(same.unwrap_or_else(|| self.config == other.config))
     }
 
     fn __hash__(&self) -> u64 {

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from simulator import Server, Simulator
 
+pytest_plugins = ["bridge_setup"]
+
 # A shell lets its background jobs ignore SIGINT and children inherit that; the Ctrl-C tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -11,29 +11,14 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import pytest
+from disguises import disguises
 
 CHILDREN = Path(__file__).parent / "children"
 LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
 # The middle of each key: half a key is one too many as well.
 MIDDLES = {"key": "KEY/hunt+9=&~secret", "header's key": "HEADER/hunt+8=&~secret"}
-
-
-def disguises(text: str) -> dict[str, str]:
-    """The text as a program may come across it; in base64, what is the same whatever surrounds it."""
-    found = {
-        "raw": text,
-        "in JSON": text.replace("/", "\\/"),
-        "in a URL": quote(text, safe=""),
-        "in a path": quote(text),
-        "in a form": quote_plus(text),
-    }
-    for skipped in range(3):
-        whole = base64.b64encode(text[skipped:].encode()).decode()
-        found[f"in base64, {skipped} bytes on"] = whole[: len(text[skipped:]) // 3 * 4]
-    return found
 
 
 SOUGHT = {

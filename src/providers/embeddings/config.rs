@@ -1,82 +1,17 @@
-//! [`EmbeddingConfig`]: which embedding model answers, made once and shared by any number of clients.
-//!
-//! What it was made from stays beside the model as [`EmbeddingSettings`]: plain data that can be compared,
-//! filled in from the environment, and sent to another process to make the same configuration there.
+//! [`EmbeddingConfig`]: which embedding model answers, made once and shared by any number of clients. What
+//! it was made from stays beside the model.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::{EmbeddingProvider, Encoding, HttpEmbeddingModel, PROVIDERS};
 use crate::embeddings::EmbeddingModel;
 use crate::error::{Error, Result};
-use crate::providers::{Connection, check_key};
+use crate::providers::settings::{Rules, named};
+use crate::providers::{Connection, ProviderSettings};
 use crate::secret::ApiKey;
 
-/// Everything a configuration is made from.
-#[derive(Clone, PartialEq)]
-pub struct EmbeddingSettings {
-    /// The provider's name ([`EmbeddingProvider::name`]).
-    pub provider: Cow<'static, str>,
-    /// Its key, where it takes one.
-    pub key: Option<ApiKey>,
-    /// The model's name; unset is the provider's default.
-    pub model: Option<String>,
-    /// Further arguments, by the names in [`EmbeddingProvider::options`].
-    pub options: BTreeMap<String, String>,
-    /// Address, time limit, headers, proxy.
-    pub connection: Connection,
-}
-
-impl EmbeddingSettings {
-    /// Settings that say nothing but the provider.
-    #[must_use]
-    pub fn new(provider: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            provider: provider.into(),
-            key: None,
-            model: None,
-            options: BTreeMap::new(),
-            connection: Connection::default(),
-        }
-    }
-
-    /// The same with a key.
-    #[must_use]
-    pub fn with_key(self, key: ApiKey) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    /// The same with a model.
-    #[must_use]
-    pub fn with_model(self, model: impl Into<String>) -> Self {
-        Self { model: Some(model.into()), ..self }
-    }
-
-    /// The same with a connection.
-    #[must_use]
-    pub fn with_connection(self, connection: Connection) -> Self {
-        Self { connection, ..self }
-    }
-
-    /// The same with an option, if there is a value.
-    #[must_use]
-    pub fn with_option(mut self, name: &str, value: Option<impl ToString>) -> Self {
-        self.options.extend(value.map(|value| (name.to_owned(), value.to_string())));
-        self
-    }
-
-    /// The value of an option.
-    #[must_use]
-    pub fn option(&self, name: &str) -> Option<&str> {
-        self.options.get(name).map(String::as_str)
-    }
-
-    pub(super) fn model(&self) -> &str {
-        self.model.as_deref().unwrap_or_default()
-    }
-
+impl ProviderSettings {
     pub(super) fn dimensions(&self) -> Result<Option<usize>> {
         let Some(word) = self.option("dimensions") else { return Ok(None) };
         match word.parse() {
@@ -107,7 +42,7 @@ impl EmbeddingSettings {
 pub struct EmbeddingConfig {
     model: Arc<dyn EmbeddingModel>,
     /// `None` for a model of the caller's own, which is equal only to itself.
-    settings: Option<EmbeddingSettings>,
+    settings: Option<ProviderSettings>,
 }
 
 impl EmbeddingConfig {
@@ -116,17 +51,15 @@ impl EmbeddingConfig {
     /// # Errors
     /// [`crate::Kind::Validation`] when the key is missing or too short, or an option's value makes no
     /// sense; [`crate::Kind::Configuration`] for a provider or an option there is none of.
-    pub fn new(mut settings: EmbeddingSettings) -> Result<Self> {
+    pub fn new(mut settings: ProviderSettings) -> Result<Self> {
         let provider = provider(&settings.provider)?;
-        let empty = ApiKey::default();
-        check_key(provider.label, provider.shortest_key, settings.key.as_ref().unwrap_or(&empty))?;
-        for option in settings.options.keys() {
-            if !provider.options.contains(&option.as_str()) {
-                let text = format!("{} has no option '{option}'", provider.name);
-                return Err(Error::configuration(text));
-            }
-        }
-        settings.model.get_or_insert_with(|| provider.default_model.to_owned());
+        settings.complete(&Rules {
+            name: provider.name,
+            label: provider.label,
+            shortest_key: provider.shortest_key,
+            default_model: provider.default_model,
+            knows: &|option| provider.options.contains(&option),
+        })?;
         let model = Arc::new(HttpEmbeddingModel::new(provider, &settings)?);
         Ok(Self { model, settings: Some(settings) })
     }
@@ -136,8 +69,8 @@ impl EmbeddingConfig {
     /// # Errors
     /// [`crate::Kind::Validation`] when the key has fewer than 20 bytes.
     pub fn openai(key: ApiKey, model: Option<String>, connection: Connection) -> Result<Self> {
-        let settings = EmbeddingSettings::new("openai").with_key(key).with_connection(connection);
-        Self::new(EmbeddingSettings { model, ..settings })
+        let settings = ProviderSettings::new("openai").with_key(key).with_connection(connection);
+        Self::new(ProviderSettings { model, ..settings })
     }
 
     /// A deployment of Azure OpenAI at `endpoint`, which replaces `connection.base_url`.
@@ -152,7 +85,7 @@ impl EmbeddingConfig {
         connection: Connection,
     ) -> Result<Self> {
         let connection = Connection { base_url: Some(endpoint.into()), ..connection };
-        let settings = EmbeddingSettings::new("azure")
+        let settings = ProviderSettings::new("azure")
             .with_key(key)
             .with_connection(connection)
             .with_option("deployment", Some(deployment))
@@ -171,8 +104,8 @@ impl EmbeddingConfig {
         connection: Connection,
     ) -> Result<Self> {
         let connection = Connection { base_url: Some(base_url.into()), ..connection };
-        let settings = EmbeddingSettings::new("openai_compatible").with_model(model);
-        Self::new(EmbeddingSettings { key, connection, ..settings })
+        let settings = ProviderSettings::new("openai_compatible").with_model(model);
+        Self::new(ProviderSettings { key, connection, ..settings })
     }
 
     /// A model that is not one of the providers here: local, or the caller's own.
@@ -189,7 +122,7 @@ impl EmbeddingConfig {
 
     /// What it was made from; `None` for a model of the caller's own.
     #[must_use]
-    pub fn settings(&self) -> Option<&EmbeddingSettings> {
+    pub fn settings(&self) -> Option<&ProviderSettings> {
         self.settings.as_ref()
     }
 
@@ -208,12 +141,7 @@ impl EmbeddingConfig {
 
 /// The provider of this name.
 pub(super) fn provider(name: &str) -> Result<&'static EmbeddingProvider> {
-    PROVIDERS.into_iter().find(|provider| provider.name == name).ok_or_else(|| {
-        let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
-        let known = known.join(", ");
-        let text = format!("there is no embedding provider '{name}'; there are {known}");
-        Error::configuration(text)
-    })
+    named(name, "embedding provider", &PROVIDERS, |provider| provider.name)
 }
 
 impl PartialEq for EmbeddingConfig {
@@ -240,7 +168,7 @@ mod tests {
     use crate::error::Kind;
     use crate::runtime;
 
-    fn refusal(settings: EmbeddingSettings) -> (Kind, String) {
+    fn refusal(settings: ProviderSettings) -> (Kind, String) {
         let error = EmbeddingConfig::new(settings).unwrap_err();
         (error.kind(), error.message().to_owned())
     }
@@ -248,8 +176,8 @@ mod tests {
     #[test]
     fn keys_are_measured_in_bytes() {
         for provider in PROVIDERS.iter().filter(|provider| provider.shortest_key > 0) {
-            let with = |key: &str| EmbeddingSettings::new(provider.name).with_key(ApiKey::new(key));
-            let (kind, text) = refusal(EmbeddingSettings::new(provider.name));
+            let with = |key: &str| ProviderSettings::new(provider.name).with_key(ApiKey::new(key));
+            let (kind, text) = refusal(ProviderSettings::new(provider.name));
             assert_eq!(kind, Kind::Validation);
             assert_eq!(text, format!("{} API key cannot be empty", provider.label));
             let (_, text) = refusal(with(&"x".repeat(provider.shortest_key - 1)));
@@ -262,7 +190,7 @@ mod tests {
     fn every_provider_can_be_made_and_fills_in_its_model() {
         for provider in PROVIDERS {
             let key = ApiKey::new("k".repeat(provider.shortest_key));
-            let settings = EmbeddingSettings::new(provider.name).with_key(key);
+            let settings = ProviderSettings::new(provider.name).with_key(key);
             let config = EmbeddingConfig::new(settings.clone()).unwrap();
             assert_eq!(
                 (config.provider(), config.model_name()),
@@ -272,14 +200,14 @@ mod tests {
             let odd = settings.with_option("temperature", Some(1));
             assert_eq!(refusal(odd).0, Kind::Configuration);
         }
-        let (kind, text) = refusal(EmbeddingSettings::new("skynet"));
+        let (kind, text) = refusal(ProviderSettings::new("skynet"));
         assert!(kind == Kind::Configuration && text.contains("voyage"), "{text}");
     }
 
     #[test]
     fn options_that_make_no_sense_are_named() {
         let with = |name: &str, value: &str| {
-            refusal(EmbeddingSettings::new("openai_compatible").with_option(name, Some(value)))
+            refusal(ProviderSettings::new("openai_compatible").with_option(name, Some(value)))
         };
         for (name, value) in [("dimensions", "0"), ("dimensions", "-1"), ("encoding_format", "")] {
             let (kind, text) = with(name, value);

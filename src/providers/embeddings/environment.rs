@@ -1,8 +1,9 @@
 //! Settings from the environment.
 
 use super::config::provider;
-use super::{EmbeddingProvider, EmbeddingSettings, PROVIDERS};
+use super::{EmbeddingProvider, PROVIDERS};
 use crate::error::Result;
+use crate::providers::ProviderSettings;
 use crate::providers::environment::{Place, trimmed};
 
 impl From<&'static EmbeddingProvider> for Place {
@@ -20,30 +21,28 @@ impl From<&'static EmbeddingProvider> for Place {
     }
 }
 
-impl EmbeddingSettings {
-    /// Settings with the key, and the address if one is set, that the environment holds for a provider:
-    /// the one named, else the first whose variables are set.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Configuration`] naming the variables to set, or for a provider there is none of.
-    pub fn from_environment(name: Option<&str>) -> Result<Self> {
-        Self::from_variables(name, |variable| std::env::var(variable).ok())
-    }
+/// Settings with the key, and the address if one is set, that the environment holds for a provider:
+/// the one named, else the first whose variables are set.
+///
+/// # Errors
+/// [`crate::Kind::Configuration`] naming the variables to set, or for a provider there is none of.
+pub fn from_environment(name: Option<&str>) -> Result<ProviderSettings> {
+    from_variables(name, |variable| std::env::var(variable).ok())
+}
 
-    fn from_variables(
-        name: Option<&str>,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self> {
-        if let Some(name) = name {
-            provider(name)?;
-        }
-        let places: Vec<Place> = PROVIDERS.into_iter().map(Place::from).collect();
-        let found = Place::search(&places, name, "embedding provider", &trimmed(variable))?;
-        let mut settings = Self::new(found.name);
-        settings.key = found.key;
-        settings.connection.base_url = found.base_url;
-        Ok(settings)
+fn from_variables(
+    name: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<ProviderSettings> {
+    if let Some(name) = name {
+        provider(name)?;
     }
+    let places: Vec<Place> = PROVIDERS.into_iter().map(Place::from).collect();
+    let found = Place::search(&places, name, "embedding provider", &trimmed(variable))?;
+    let mut settings = ProviderSettings::new(found.name);
+    settings.key = found.key;
+    settings.connection.base_url = found.base_url;
+    Ok(settings)
 }
 
 #[cfg(test)]
@@ -51,12 +50,12 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
-    fn settings(name: Option<&str>, set: &[(&str, &str)]) -> Result<EmbeddingSettings> {
+    fn settings(name: Option<&str>, set: &[(&str, &str)]) -> Result<ProviderSettings> {
         let value = |variable: &str| {
             let found = set.iter().find(|(name, _)| *name == variable);
             found.map(|(_, value)| (*value).to_owned())
         };
-        EmbeddingSettings::from_variables(name, value)
+        from_variables(name, value)
     }
 
     #[test]

@@ -32,11 +32,12 @@ pub mod voyage;
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use config::{EmbeddingConfig, EmbeddingSettings};
+pub use config::EmbeddingConfig;
+pub use environment::from_environment;
 pub use model::HttpEmbeddingModel;
 use serde_json::Value;
 
-use super::Connection;
+use super::{Connection, ProviderSettings};
 use crate::dialect::embeddings as wire;
 use crate::error::{Error, Result};
 use crate::http::Auth;
@@ -59,7 +60,7 @@ pub struct EmbeddingProvider {
     pub key_variables: &'static [&'static str],
     /// The environment variable that may hold its address.
     pub url_variable: Option<&'static str>,
-    /// The names of its [`EmbeddingSettings::options`].
+    /// The names of its [`ProviderSettings::options`].
     pub options: &'static [&'static str],
     /// How vectors travel unless the settings say; `None` leaves it to the server.
     pub encoding: Option<Encoding>,
@@ -68,7 +69,7 @@ pub struct EmbeddingProvider {
     /// The base address, without a trailing slash, from the connection's or else the one above.
     pub base: fn(&Connection, &str) -> String,
     /// The address of a request, given the base address.
-    pub url: fn(&EmbeddingSettings, &str) -> String,
+    pub url: fn(&ProviderSettings, &str) -> String,
     /// How the key is sent.
     pub auth: fn(ApiKey) -> Auth,
     /// Whether the body names the model.
@@ -90,10 +91,10 @@ pub struct EmbeddingProvider {
 }
 
 /// Makes a whole request body of settings and texts.
-pub type Encode = fn(&EmbeddingSettings, &[String]) -> Result<Bytes>;
+pub type Encode = fn(&ProviderSettings, &[String]) -> Result<Bytes>;
 
 /// Every provider of embeddings reached over the network, in the order in which
-/// [`EmbeddingSettings::from_environment`] looks for a key.
+/// [`from_environment`] looks for a key.
 pub static PROVIDERS: [&EmbeddingProvider; 9] = [
     &openai::OPENAI,
     &azure::AZURE,
@@ -167,7 +168,7 @@ pub struct Limits {
 /// What the fields of a request are made from.
 pub struct Asked<'a> {
     /// The settings, for options of the provider's own.
-    pub settings: &'a EmbeddingSettings,
+    pub settings: &'a ProviderSettings,
     /// Values a vector shall have.
     pub dimensions: Option<usize>,
     /// How vectors shall travel; `None` when the server has refused to be told.

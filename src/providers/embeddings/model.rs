@@ -3,17 +3,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Asked, EmbeddingProvider, EmbeddingSettings, Fields, Limits, refusal};
+use super::{Asked, EmbeddingProvider, Fields, Limits, refusal};
 use crate::dialect::embeddings::Request;
 use crate::embeddings::{BoxFuture, EmbeddingModel, Excess};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{Auth, Endpoint, Timeouts, shown_address};
+use crate::providers::ProviderSettings;
 use crate::types::Embeddings;
 
 /// One model of one provider, reached over HTTP.
 pub struct HttpEmbeddingModel {
     provider: &'static EmbeddingProvider,
-    settings: EmbeddingSettings,
+    settings: ProviderSettings,
     model: String,
     /// Where the provider is, as messages show it.
     base: String,
@@ -34,7 +35,7 @@ impl HttpEmbeddingModel {
     ///
     /// # Errors
     /// [`Kind::Validation`] for dimensions or an encoding that make no sense.
-    pub fn new(provider: &'static EmbeddingProvider, settings: &EmbeddingSettings) -> Result<Self> {
+    pub fn new(provider: &'static EmbeddingProvider, settings: &ProviderSettings) -> Result<Self> {
         let base = (provider.base)(&settings.connection, provider.base_url);
         let url = (provider.url)(settings, &base);
         let key = settings.key.clone().filter(|key| !key.is_empty());

@@ -13,7 +13,8 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::{Arguments, Method, PROVIDER, Wrapped};
 use crate::embeddings::{BoxFuture, EmbeddingModel};
 use crate::error::{Advice, Error, Kind, Result};
-use crate::python::embeddings::Slices;
+use crate::python::bridge::Slices;
+use crate::python::errors::callback_error;
 use crate::types::{Embeddings, Matrix};
 
 /// Most texts the services behind the libraries take at once.
@@ -105,7 +106,8 @@ fn matrix(answer: &Bound<'_, PyAny>) -> Result<Matrix> {
             let mut rows = Vec::new();
             for row in answer.try_iter().map_err(not_a_number)? {
                 rows.push(floats(&row.map_err(not_a_number)?)?);
-                slices.breathe(answer.py());
+                let raised = |raised| callback_error(answer.py(), raised);
+                slices.breathe(answer.py()).map_err(raised)?;
             }
             Matrix::from_rows(&rows)?
         } else {
