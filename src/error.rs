@@ -377,6 +377,16 @@ impl Error {
     }
 }
 
+/// `text`, cut between two characters when it is longer than `most` bytes; `mark` says that it was.
+pub(crate) fn shortened(mut text: String, most: usize, mark: &str) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(mark);
+    }
+    text
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.message)

@@ -21,31 +21,17 @@ use std::time::Duration;
 
 pub use request::encode;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
-use super::lenient::{Count, Fault, Text, arguments};
+use super::lenient::{Count, Fault, Lenient, Text, arguments};
 use super::{Events, FrameReader, Frames, Metadata, Progress, StreamDecoder};
 use super::{from_bytes, note, random_id};
 use crate::error::{Advice, Error, Kind, Result};
-use crate::http::sse;
+use crate::http::{LONGEST_WAIT, sse};
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
 
-/// The longest pause a refusal can ask for, as for `Retry-After`.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// A longer document in place of events is a broken or hostile server.
 const LONGEST_DOCUMENT: usize = 16 << 20;
-
-/// A value that may have any shape; a wrong one is the default.
-#[derive(Default)]
-pub(super) struct Lenient<T>(pub(super) T);
-
-impl<'de, T: Default + DeserializeOwned> Deserialize<'de> for Lenient<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        Ok(Self(T::deserialize(value).unwrap_or_default()))
-    }
-}
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

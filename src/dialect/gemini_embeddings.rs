@@ -18,8 +18,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::gemini::Lenient;
-use super::lenient::Count;
+use super::lenient::{Count, Lenient};
 use crate::error::{Error, Kind, Result};
 use crate::types::{EmbeddingUsage, Embeddings, Matrix};
 

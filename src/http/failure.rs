@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::body;
 use super::connector::ConnectTimeout;
 use super::endpoint::Inner;
-use crate::error::{Advice, Error, Kind};
+use crate::error::{Advice, Error, Kind, shortened};
 use crate::secret::ApiKey;
 
 /// What is kept of an error body, in bytes.
@@ -21,7 +21,7 @@ const LONGEST_READ: usize = 64 << 10;
 /// An error body may not hold a failed request up for longer.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 /// The longest wait a server can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Codes in a 429 body that mean "pay", not "slow down".
 const QUOTA_CODES: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "billing_not_active"];
 
@@ -127,7 +127,7 @@ fn from_parts(endpoint: &Inner, status: StatusCode, headers: &HeaderMap, body: &
     } else if text.trim().is_empty() {
         format!("HTTP {status} with an empty body")
     } else {
-        shortened(text)
+        shortened(text, LONGEST_MESSAGE, " [shortened]")
     };
     let error = Error::new(kind, message)
         .with_provider(endpoint.provider)
@@ -153,15 +153,6 @@ async fn read_some(mut body: Incoming) -> Vec<u8> {
     };
     let _ = timeout(READ_LIMIT, reading).await;
     read
-}
-
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST_MESSAGE {
-        let end = (0..=LONGEST_MESSAGE).rev().find(|&end| text.is_char_boundary(end));
-        text.truncate(end.unwrap_or_default());
-        text.push_str(" [shortened]");
-    }
-    text
 }
 
 /// `retry-after-ms`, else `Retry-After` as seconds or as a date.

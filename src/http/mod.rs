@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use endpoint::{Endpoint, shown_address};
-pub use failure::{Secrets, names_credential};
+pub use failure::{LONGEST_WAIT, Secrets, names_credential};
 pub use http::HeaderMap;
 use serde::de::Deserialize;
 pub use stream::ByteStream;

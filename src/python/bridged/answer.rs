@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyInt, PyList, PyMapping, PyTuple};
 use serde_json::{Value, json};
 
 use crate::dialect::openai_chat;
-use crate::error::{Advice, Error, Kind, Result};
+use crate::error::{Advice, Error, Kind, Result, shortened};
 use crate::http::Secrets;
 use crate::types::ChatResponse;
 
@@ -47,7 +47,7 @@ pub(super) fn read(
 pub(super) fn unreadable(answer: &Bound<'_, PyAny>, secrets: &Secrets) -> Error {
     let class = answer.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
     let shown = answer.repr().map_or_else(|_| "(repr failed)".into(), |text| text.to_string());
-    let shown = shortened(secrets.redact(shown), SHOWN);
+    let shown = shortened(secrets.redact(shown), SHOWN, "...");
     let text = format!(
         "Failed to parse Python LLM response. It must have, as attributes or as keys, one of: \
          choices[0].message.content (a chat completion); a list whose first item has generated_text \
@@ -55,16 +55,6 @@ pub(super) fn unreadable(answer: &Bound<'_, PyAny>, secrets: &Secrets) -> Error 
          Python type: {class}; repr: {shown}"
     );
     Error::new(Kind::Decode, text).with_advice(Advice::Never)
-}
-
-/// `text`, cut between two characters when it is longer than `most` bytes.
-pub(super) fn shortened(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
-        text.truncate(end.unwrap_or_default());
-        text.push_str("...");
-    }
-    text
 }
 
 /// `whole.name`, or the key `name`; `None` when there is neither.

@@ -10,17 +10,15 @@ use pyo3::exceptions::{PyConnectionError, PyException, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::{PyErr, PyTypeInfo};
 
-use super::answer::{field, shortened};
-use crate::error::{Advice, Error, Kind};
-use crate::http::Secrets;
+use super::answer::field;
+use crate::error::{Advice, Error, Kind, shortened};
+use crate::http::{LONGEST_WAIT, Secrets};
 use crate::python::errors::Cause;
 
 /// How far back it is looked for a status; wrappers wrap once or twice.
 const LONGEST_CHAIN: usize = 16;
 /// What is kept of an exception's text, in bytes.
 const LONGEST_TEXT: usize = 16 << 10;
-/// The longest wait a server can ask for.
-const LONGEST_WAIT: f64 = 120.0;
 
 /// The text `{what}: {Type}: {text}` without the key, and what may be named as its cause.
 fn explained(
@@ -29,7 +27,7 @@ fn explained(
     raised: PyErr,
     secrets: &Secrets,
 ) -> (String, Option<PyErr>) {
-    let text = shortened(secrets.redact(format!("{what}: {raised}")), LONGEST_TEXT);
+    let text = shortened(secrets.redact(format!("{what}: {raised}")), LONGEST_TEXT, "...");
     let reveals = || -> PyResult<bool> {
         let lines = py.import("traceback")?;
         let lines = lines.call_method1("format_exception", (raised.value(py),))?;
@@ -88,8 +86,9 @@ pub(super) fn failed(
         if matches!(error.advice(), Advice::Retry { .. }) || status == Some(409) {
             let after = header("retry-after").and_then(|text| text.parse::<f64>().ok());
             let after = after.filter(|seconds| !seconds.is_nan());
-            let after = after
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).ok());
+            let after = after.and_then(|seconds| {
+                Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT.as_secs_f64())).ok()
+            });
             error = error.with_advice(Advice::Retry { after });
         }
     }
