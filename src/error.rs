@@ -62,6 +62,8 @@ pub enum Kind {
     Document,
     /// The vector store cannot do it, or its file is damaged.
     Store,
+    /// The graph of a workflow cannot run, or its checkpoint cannot be used.
+    Workflow,
     /// A callback of the user's raised; the source is what it raised.
     Callback,
     /// A panic or a broken invariant of ours. Always a bug.
@@ -70,7 +72,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Validation,
         Self::Parameter,
         Self::Configuration,
@@ -90,6 +92,7 @@ impl Kind {
         Self::Cancelled,
         Self::Document,
         Self::Store,
+        Self::Workflow,
         Self::Callback,
         Self::Internal,
     ];
@@ -117,6 +120,7 @@ impl Kind {
             Self::Cancelled => "cancelled",
             Self::Document => "document",
             Self::Store => "store",
+            Self::Workflow => "workflow",
             Self::Callback => "callback",
             Self::Internal => "internal",
         }

@@ -13,7 +13,7 @@
 //! | 5 | [`resilience`] | retry, breaker, stats: generic over an attempt, names no provider |
 //! | 6 | [`llm`], [`embeddings`], [`load`], [`store`] | clients, document loading and the vector store |
 //! | 7 | [`providers`], [`local`] | who answers: one file a provider, and the models that need no network |
-//! | 8 | [`rag`] | [`rag::ParallelRag`], load, split, embed, store, ask |
+//! | 8 | [`rag`], [`workflow`] | [`rag::ParallelRag`], load, split, embed, store, ask; agents in a graph |
 //! | 9 | `python` (feature `python`) | thin bindings; the core never learns that Python exists |
 //!
 //! # Example
@@ -46,6 +46,7 @@ pub mod split;
 pub mod store;
 pub mod tokens;
 pub mod types;
+pub mod workflow;
 
 #[cfg(feature = "python")]
 mod python;

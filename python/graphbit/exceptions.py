@@ -42,6 +42,7 @@ __all__ = [
     "StreamError",
     "UnsupportedError",
     "ValidationError",
+    "WorkflowError",
 ]
 
 
@@ -221,6 +222,12 @@ class StoreError(GraphbitError, RuntimeError, ValueError):
     kind = "store"
 
 
+class WorkflowError(GraphbitError, RuntimeError):
+    """The graph of a workflow cannot run, or its checkpoint cannot be used."""
+
+    kind = "workflow"
+
+
 class CallbackError(GraphbitError, RuntimeError):
     """A call into a Python library failed; what it raised is the `__cause__`.
 
@@ -256,6 +263,7 @@ BY_KIND: dict[str, type[GraphbitError]] = {
     "cancelled": RequestCancelledError,
     "document": DocumentError,
     "store": StoreError,
+    "workflow": WorkflowError,
     "callback": CallbackError,
     "internal": InternalError,
 }

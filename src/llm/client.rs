@@ -67,6 +67,29 @@ impl LlmClient {
         answer.map_err(|error| inner.placed("complete", error))
     }
 
+    /// As [`LlmClient::complete`]; `announce` is awaited before each attempt with its number, from 1.
+    ///
+    /// # Errors
+    /// As [`LlmClient::complete`].
+    pub async fn complete_observed<F: Future<Output = ()>>(
+        &self,
+        request: ChatRequest,
+        announce: impl Fn(u32) -> F,
+    ) -> Result<ChatResponse> {
+        check(&request)?;
+        let (inner, request) = (&self.inner, &request);
+        let mut attempts = 0_u32;
+        let answer = inner.stack.call(|| {
+            attempts = attempts.saturating_add(1);
+            let announced = announce(attempts);
+            async {
+                announced.await;
+                inner.model.complete(request).await
+            }
+        });
+        answer.await.map_err(|error| inner.placed("complete", error))
+    }
+
     /// One outcome for each request, in the order of the requests; see [`ManyOptions`]. What `keep` makes
     /// of an answer is held until the end, the rest of it is not. Requests are made one by one as their
     /// turns come; one that is an error is never sent. Dropping the future cancels all of them.
@@ -90,13 +113,27 @@ impl LlmClient {
     /// # Errors
     /// As [`LlmClient::complete`]; [`Kind::Configuration`] when the model cannot stream.
     pub async fn stream(&self, request: ChatRequest) -> Result<ChatStream> {
+        self.stream_observed(request, |_| std::future::ready(())).await
+    }
+
+    /// As [`LlmClient::stream`]; `announce` is awaited before each attempt with its number, from 1.
+    ///
+    /// # Errors
+    /// As [`LlmClient::stream`].
+    pub async fn stream_observed<F: Future<Output = ()>>(
+        &self,
+        request: ChatRequest,
+        announce: impl Fn(u32) -> F,
+    ) -> Result<ChatStream> {
         check(&request)?;
         let (started, request) = (Instant::now(), &request);
         let inner = Arc::clone(&self.inner);
         let mut attempts = 0_u32;
         let opened = inner.stack.open(|| {
             attempts = attempts.saturating_add(1);
+            let announced = announce(attempts);
             async {
+                announced.await;
                 let mut events = inner.model.stream(request).await?;
                 let first = events.next().await.transpose()?;
                 Ok(stream::iter(first.map(Ok)).chain(events))

@@ -1,0 +1,219 @@
+//! [`WorkflowResult`]: what became of each node.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::record::{rfc3339, total_usage};
+use super::template::text_of;
+
+/// What became of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeState {
+    /// Its turn has not come, or it had not finished when the run ended.
+    #[default]
+    Pending,
+    /// It has an output.
+    Completed,
+    /// It has an error.
+    Failed,
+    /// A condition went another way, or a node above it failed.
+    Skipped,
+}
+
+/// A node at the end of a run.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOutcome {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The further name of its output.
+    pub output_name: Option<String>,
+    /// What became of it.
+    pub state: NodeState,
+    /// What it returned; `null` unless completed.
+    pub output: Value,
+    /// What went wrong, if it failed.
+    pub error: Option<String>,
+    /// What is told of an agent's work; `None` for other kinds and for agents that did not run.
+    pub metadata: Option<Value>,
+    /// Its place among the finished nodes, from 1.
+    pub finished: usize,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Every node completed or was rightly skipped.
+    Completed,
+    /// A node failed; the text says which and why.
+    Failed(String),
+    /// The run was ended from outside.
+    Cancelled,
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug)]
+pub struct WorkflowResult {
+    /// The workflow's id.
+    pub workflow_id: String,
+    /// The workflow's name.
+    pub workflow_name: String,
+    /// How it ended.
+    pub state: RunState,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// The nodes, in the order in which they were added.
+    pub nodes: Vec<NodeOutcome>,
+}
+
+impl WorkflowResult {
+    /// Whether no node failed.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.state == RunState::Completed
+    }
+
+    /// Whether a node failed.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        matches!(self.state, RunState::Failed(_))
+    }
+
+    /// `Completed`, `Cancelled`, or `Failed { error: "..." }`.
+    #[must_use]
+    pub fn state_text(&self) -> String {
+        match &self.state {
+            RunState::Completed => "Completed".to_owned(),
+            RunState::Cancelled => "Cancelled".to_owned(),
+            RunState::Failed(error) => format!("Failed {{ error: {error:?} }}"),
+        }
+    }
+
+    /// What went wrong first.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match &self.state {
+            RunState::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// From begin to end, tools included.
+    #[must_use]
+    pub fn execution_time_ms(&self) -> u64 {
+        let elapsed = self.ended.duration_since(self.started).as_millis();
+        u64::try_from(elapsed).unwrap_or_default()
+    }
+
+    /// The completed nodes in the order in which they finished.
+    fn completed(&self) -> Vec<&NodeOutcome> {
+        let mut nodes: Vec<_> =
+            self.nodes.iter().filter(|node| node.state == NodeState::Completed).collect();
+        nodes.sort_by_key(|node| node.finished);
+        nodes
+    }
+
+    /// The node of that id, or the last to finish of those with that name.
+    fn find(&self, reference: &str) -> Option<&NodeOutcome> {
+        let by_id = self.nodes.iter().find(|node| node.id == reference);
+        let named = |node: &&NodeOutcome| {
+            node.name == reference || node.output_name.as_deref() == Some(reference)
+        };
+        by_id.or_else(|| self.nodes.iter().filter(named).max_by_key(|node| node.finished))
+    }
+
+    /// The output of the node of that id, name or output name as text: strings as they are, other JSON
+    /// compact. `None` for unknown and unfinished nodes and for `null`.
+    #[must_use]
+    pub fn node_output(&self, reference: &str) -> Option<String> {
+        let output = &self.find(reference)?.output;
+        (!output.is_null()).then(|| text_of(output))
+    }
+
+    /// All outputs under id, name and output name, in the order in which the nodes finished; of several
+    /// nodes of one name the last stands.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<(String, &Value)> {
+        published(&self.completed())
+    }
+
+    /// The text of every output that is not `null`, under the names of [`WorkflowResult::outputs`].
+    #[must_use]
+    pub fn output_texts(&self) -> Vec<(String, String)> {
+        let outputs = self.outputs().into_iter().filter(|(_, output)| !output.is_null());
+        outputs.map(|(name, output)| (name, text_of(output))).collect()
+    }
+
+    /// The last output of the run.
+    #[must_use]
+    pub fn output(&self) -> Option<String> {
+        self.completed().last().map(|node| text_of(&node.output))
+    }
+
+    /// What is told of an agent's work; `None` for other kinds and for agents that did not run.
+    #[must_use]
+    pub fn node_metadata(&self, reference: &str) -> Option<&Value> {
+        self.find(reference)?.metadata.as_ref()
+    }
+
+    /// What is told of the whole run.
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        let mut nodes: Vec<&Value> =
+            self.nodes.iter().filter_map(|node| node.metadata.as_ref()).collect();
+        let started = |node: &&Value| node.get("start_time").map(Value::to_string);
+        nodes.sort_by_cached_key(started);
+        let calls = nodes.iter().filter_map(|node| node.get("total_tool_calls")?.as_u64());
+        let user_input = nodes.first().and_then(|node| node.get("user_input"));
+        let state = match self.state {
+            RunState::Completed => "completed",
+            RunState::Failed(_) => "failed",
+            RunState::Cancelled => "cancelled",
+        };
+        let elapsed = self.ended.duration_since(self.started).as_secs_f64() * 1000.0;
+        json!({
+            "workflow_id": self.workflow_id,
+            "workflow_name": self.workflow_name,
+            "start_time": rfc3339(self.started),
+            "end_time": rfc3339(self.ended),
+            "duration_ms": elapsed,
+            "user_input": user_input.cloned().unwrap_or_else(|| "".into()),
+            "user_input_masked": "",
+            "final_output": self.output().unwrap_or_default(),
+            "final_output_masked": "",
+            "workflow_state": state,
+            "total_usage": total_usage(nodes.iter().copied()),
+            "total_tool_calls": calls.fold(0, u64::saturating_add),
+            "nodes": nodes,
+        })
+    }
+
+    /// All outputs as one JSON object.
+    #[must_use]
+    pub fn outputs_json(&self) -> String {
+        let outputs = self.outputs().into_iter();
+        let outputs: Map<String, Value> =
+            outputs.map(|(name, output)| (name, output.clone())).collect();
+        Value::Object(outputs).to_string()
+    }
+}
+
+/// The outputs of `nodes` under all their names; what comes later stands in the place of the earlier.
+pub(super) fn published<'n>(nodes: &[&'n NodeOutcome]) -> Vec<(String, &'n Value)> {
+    let mut outputs: Vec<(String, &Value)> = Vec::with_capacity(nodes.len().saturating_mul(2));
+    let mut places = std::collections::HashMap::new();
+    for node in nodes {
+        let names = [Some(&node.id), Some(&node.name), node.output_name.as_ref()];
+        for name in names.into_iter().flatten() {
+            let place = *places.entry(name.as_str()).or_insert(outputs.len());
+            match outputs.get_mut(place) {
+                Some((_, output)) => *output = &node.output,
+                None => outputs.push((name.clone(), &node.output)),
+            }
+        }
+    }
+    outputs
+}
