@@ -11,7 +11,7 @@ the call. Nothing is printed, and no lock is held while a tool runs.
 (True, '42')
 """
 
-from graphbit.tools.arguments import ArgumentProblem
+from graphbit.tools.arguments import ArgumentError
 from graphbit.tools.binding import BoundTool, bind_tools, execute_listing, executor_for
 from graphbit.tools.calls import (
     clear_tools,
@@ -29,7 +29,7 @@ from graphbit.tools.result import ToolResult, ToolResultCollection
 from graphbit.tools.schema import parameters_schema
 
 __all__ = [
-    "ArgumentProblem",
+    "ArgumentError",
     "BoundTool",
     "ExecutorConfig",
     "ToolDecorator",

@@ -10,28 +10,30 @@ A value that fits is passed on untouched, an `int` for a `float` too; so is one 
 >>> fitted(parameters_of(forecast), {"city": "Oslo", "days": "a few"})
 Traceback (most recent call last):
     ...
-graphbit.tools.arguments.ArgumentProblem: Argument 'days' is "a few", but should be an integer.
+ArgumentError: Argument 'days' is "a few", but should be an integer.
 """
 
 from __future__ import annotations
 
-import collections.abc
 import difflib
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graphbit.tools.conversion import Unfit, article, converted, expected, shown
+from graphbit.tools.conversion import UnfitError, article, converted, expected, shown
 from graphbit.tools.hints import EMPTY, Parameter, accepts_none, parameters_of
 
-__all__ = ["ArgumentProblem", "fitted", "parameters_of"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ArgumentError", "fitted", "parameters_of"]
 
 
-class ArgumentProblem(TypeError):
+class ArgumentError(TypeError):
     """The arguments of a call do not fit its tool; the text is a sentence for the model."""
 
 
 def fitted(
-    parameters: list[Parameter] | None, given: collections.abc.Mapping[str, Any]
+    parameters: list[Parameter] | None, given: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Positional and keyword arguments for the call.
 
@@ -40,7 +42,7 @@ def fitted(
         given: The model's arguments by name.
 
     Raises:
-        ArgumentProblem: If a name is missing or unknown, or a value can not become what the hint asks for.
+        ArgumentError: If a name is missing or unknown, or a value can not become what the hint asks for.
     """
     if parameters is None:
         return [], dict(given)
@@ -48,7 +50,7 @@ def fitted(
     more = next((each for each in parameters if each.kind is inspect.Parameter.VAR_KEYWORD), None)
     for name in given:
         if name not in named and more is None:
-            raise ArgumentProblem(_unknown(name, list(named)))
+            raise ArgumentError(_unknown(name, list(named)))
     positional: list[Any] = []
     written = 0  # how many of them the model gave: what follows may be left to the tool
     keywords: dict[str, Any] = {}
@@ -56,7 +58,7 @@ def fitted(
         by_place = each.kind is inspect.Parameter.POSITIONAL_ONLY
         if name not in given or _means_default(each, given[name]):
             if each.required:
-                raise ArgumentProblem(f"Argument '{name}' is missing: give {_wanted(each)}.")
+                raise ArgumentError(f"Argument '{name}' is missing: give {_wanted(each)}.")
             if by_place:
                 positional.append(each.default)
             continue
@@ -87,13 +89,13 @@ def _value(name: str, value: Any, each: Parameter) -> Any:
         return value
     try:
         return converted(value, each.hint)
-    except Unfit as problem:
+    except UnfitError as problem:
         place = f"Argument '{name}'" + (f", at {problem.place}," if problem.place else "")
-        raise ArgumentProblem(
+        raise ArgumentError(
             f"{place} is {problem.value}, but should be {problem.wanted}."
         ) from None
-    except Exception as error:  # noqa: BLE001 - constructors of the tool's own types are called
-        raise ArgumentProblem(
+    except Exception as error:  # constructors of the tool's own types are called
+        raise ArgumentError(
             f"Argument '{name}' is {shown(value)}, but should be {_wanted(each)} "
             f"({type(error).__name__}: {error})."
         ) from error

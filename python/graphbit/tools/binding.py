@@ -15,13 +15,11 @@ tools of one name.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from graphbit.tools.arguments import ArgumentProblem, fitted, parameters_of
+from graphbit.tools.arguments import ArgumentError, fitted, parameters_of
 from graphbit.tools.decorator import (
     has_own_name,
     notes_of,
@@ -33,6 +31,10 @@ from graphbit.tools.executor import ToolExecutor
 from graphbit.tools.registry import ToolRegistry
 from graphbit.tools.rendering import failure_text, rendered, sendable
 from graphbit.tools.waiting import settled
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
 
 _MALFORMED = "Invalid tool call format"
 
@@ -95,7 +97,7 @@ class BoundTool:
             return False, _MALFORMED
         try:
             positional, keywords = fitted(self._parameters, given)
-        except ArgumentProblem as problem:
+        except ArgumentError as problem:
             return False, sendable(str(problem))
         try:
             value = settled(self._function(*positional, **keywords), event_loop)

@@ -12,7 +12,7 @@ What a model asks for by JSON is run only if its name is among those that the no
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import time
 from collections.abc import Sequence
@@ -173,4 +173,4 @@ def _run(call: _Call) -> ToolResult | None:
 
 
 def _utc() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat()
+    return dt.datetime.now(dt.timezone.utc).isoformat()

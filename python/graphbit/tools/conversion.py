@@ -1,6 +1,6 @@
 """Converts one value of JSON to one hint; `arguments` applies it to a whole call.
 
-Refuses with `Unfit`, which knows the place, the value and what would be right. Never changes a value that
+Refuses with `UnfitError`, which knows the place, the value and what would be right. Never changes a value that
 fits already, containers included: they are copied only when something in them had to change.
 
 >>> import datetime
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import collections
 import collections.abc
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -22,11 +22,13 @@ import math
 import pathlib
 import typing
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from graphbit.tools import hints
 from graphbit.tools.rendering import compact, json_value
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TRUE, _FALSE = {"true", "yes", "1", "on"}, {"false", "no", "0", "off"}
 _NULL = {"", "null", "none"}
@@ -38,17 +40,17 @@ _CALLED: dict[type, str] = {
     float: "a number",
     str: "a string",
     bytes: "a string",
-    datetime.datetime: "a date and time like 2026-01-31T12:00:00Z",
-    datetime.date: "a date like 2026-01-31",
-    datetime.time: "a time like 12:00:00",
-    datetime.timedelta: "a number of seconds",
+    dt.datetime: "a date and time like 2026-01-31T12:00:00Z",
+    dt.date: "a date like 2026-01-31",
+    dt.time: "a time like 12:00:00",
+    dt.timedelta: "a number of seconds",
     uuid.UUID: "a UUID",
     decimal.Decimal: "a number",
     pathlib.PurePath: "a path",
 }
 
 
-class Unfit(ValueError):
+class UnfitError(ValueError):
     """A value that can not become what is asked for; ``place`` leads to it inside of the argument."""
 
     def __init__(self, value: Any, wanted: str, place: str = "") -> None:
@@ -57,9 +59,9 @@ class Unfit(ValueError):
         self.place = place
         super().__init__(f"{self.value} is not {wanted}")
 
-    def inside(self, step: str) -> Unfit:
+    def inside(self, step: str) -> UnfitError:
         """The same, seen from the container."""
-        outer = Unfit("", self.wanted, step + self.place)
+        outer = UnfitError("", self.wanted, step + self.place)
         outer.value = self.value
         return outer
 
@@ -75,7 +77,7 @@ def article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def expected(hint: Any) -> str:
+def expected(hint: Any) -> str:  # noqa: PLR0911 - a line for each sort of hint
     """What a hint asks for, in words that stand behind "should be"."""
     hint, _ = hints.bare(hint)
     if hint is None or hint is type(None):
@@ -109,7 +111,7 @@ def converted(value: Any, hint: Any) -> Any:
     """The value as its hint asks for it, the same object if it fits.
 
     Raises:
-        Unfit: If there is no plain way to it.
+        UnfitError: If there is no plain way to it.
     """
     hint, _ = hints.bare(hint)
     if hint is hints.EMPTY or hint is Any or hint is object or isinstance(hint, str):
@@ -117,7 +119,7 @@ def converted(value: Any, hint: Any) -> Any:
     if hint is None or hint is type(None):
         if value is None or (isinstance(value, str) and value.strip().lower() in _NULL):
             return None
-        raise Unfit(value, "null")
+        raise UnfitError(value, "null")
     members = hints.union_members(hint)
     if members is not None:
         return _of_union(value, hint, members)
@@ -130,7 +132,9 @@ def converted(value: Any, hint: Any) -> Any:
     return _of_class(value, hint, kind, inner)
 
 
-def _of_class(value: Any, hint: Any, kind: type, inner: tuple[Any, ...]) -> Any:
+def _of_class(  # noqa: PLR0911 - a line for each sort of class
+    value: Any, hint: Any, kind: type, inner: tuple[Any, ...]
+) -> Any:
     if issubclass(kind, enum.Enum):
         return value if isinstance(value, kind) else _chosen(value, list(kind))
     if hints.is_pydantic_model(kind):
@@ -199,7 +203,7 @@ def _chosen(value: Any, choices: list[Any]) -> Any:
         ]
         if len(near) == 1:
             return near[0]
-    raise Unfit(value, _one_of(plain))
+    raise UnfitError(value, _one_of(plain))
 
 
 def _written(value: Any) -> str:
@@ -212,19 +216,19 @@ def _of_union(value: Any, hint: Any, members: tuple[Any, ...]) -> Any:
     for member in members:
         try:
             result = converted(value, member)
-        except Exception:  # noqa: BLE001, S112, PERF203 - the next member may take it
+        except Exception:  # noqa: BLE001, S112 - the next member may take it
             continue
         if result is value:
             return value
         found.append(result)
     if not found:
-        raise Unfit(value, expected(hint))
+        raise UnfitError(value, expected(hint))
     return found[0]
 
 
 def _wrong_kind(value: Any, kind: type) -> bool:
     """A datetime is a date to Python, but not to the one who asked for a date."""
-    return kind is datetime.date and isinstance(value, datetime.datetime)
+    return kind is dt.date and isinstance(value, dt.datetime)
 
 
 def _boolean(value: Any) -> bool:
@@ -234,7 +238,7 @@ def _boolean(value: Any) -> bool:
             return word in _TRUE
     elif isinstance(value, (int, float)) and value in (0, 1):
         return bool(value)
-    raise Unfit(value, _CALLED[bool])
+    raise UnfitError(value, _CALLED[bool])
 
 
 def _integer(value: Any) -> int:
@@ -252,7 +256,7 @@ def _integer(value: Any) -> int:
             number = math.nan
         if number.is_integer() and abs(number) < 2**53:  # beyond, it would be another number
             return int(number)
-    raise Unfit(value, _CALLED[int])
+    raise UnfitError(value, _CALLED[int])
 
 
 def _number(value: Any) -> float | int:
@@ -265,73 +269,71 @@ def _number(value: Any) -> float | int:
             number = math.nan
         if math.isfinite(number):
             return number
-    raise Unfit(value, _CALLED[float])
+    raise UnfitError(value, _CALLED[float])
 
 
 def _text(value: Any) -> str:
     if value is None:
-        raise Unfit(value, _CALLED[str])
+        raise UnfitError(value, _CALLED[str])
     return compact(json_value(value))
 
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode(errors="replace")
-    raise Unfit(value, _CALLED[bytes])
+    raise UnfitError(value, _CALLED[bytes])
 
 
-def _moment(value: Any) -> datetime.datetime:
+def _moment(value: Any) -> dt.datetime:
     if isinstance(value, str):
         text = value.strip()
         if text[-1:] in ("Z", "z"):  # Python 3.10 does not read it
             text = text[:-1] + "+00:00"
         try:
-            return datetime.datetime.fromisoformat(text)
+            return dt.datetime.fromisoformat(text)
         except ValueError:
-            raise Unfit(value, _CALLED[datetime.datetime]) from None
+            raise UnfitError(value, _CALLED[dt.datetime]) from None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
-            return datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
+            return dt.datetime.fromtimestamp(value, dt.timezone.utc)
         except (ValueError, OverflowError, OSError):
             pass
-    raise Unfit(value, _CALLED[datetime.datetime])
+    raise UnfitError(value, _CALLED[dt.datetime])
 
 
-def _day(value: Any) -> datetime.date:
-    if isinstance(value, (str, datetime.datetime)):
+def _day(value: Any) -> dt.date:
+    if isinstance(value, (str, dt.datetime)):
         try:
             return (_moment(value) if isinstance(value, str) else value).date()
-        except Unfit:
+        except UnfitError:
             pass
-    raise Unfit(value, _CALLED[datetime.date])
+    raise UnfitError(value, _CALLED[dt.date])
 
 
-def _time(value: Any) -> datetime.time:
+def _time(value: Any) -> dt.time:
     if isinstance(value, str):
         text = value.strip()
         try:
-            return datetime.time.fromisoformat(
-                text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
-            )
+            return dt.time.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
         except ValueError:
             pass
-    raise Unfit(value, _CALLED[datetime.time])
+    raise UnfitError(value, _CALLED[dt.time])
 
 
-def _duration(value: Any) -> datetime.timedelta:
+def _duration(value: Any) -> dt.timedelta:
     try:
         if not isinstance(value, bool):
-            return datetime.timedelta(seconds=float(value))
+            return dt.timedelta(seconds=float(value))
     except (TypeError, ValueError, OverflowError):
         pass
-    raise Unfit(value, _CALLED[datetime.timedelta])
+    raise UnfitError(value, _CALLED[dt.timedelta])
 
 
 def _uuid(value: Any) -> uuid.UUID:
     try:
         return uuid.UUID(value.strip() if isinstance(value, str) else "")
     except ValueError:
-        raise Unfit(value, _CALLED[uuid.UUID]) from None
+        raise UnfitError(value, _CALLED[uuid.UUID]) from None
 
 
 def _decimal(value: Any) -> decimal.Decimal:
@@ -340,14 +342,14 @@ def _decimal(value: Any) -> decimal.Decimal:
     except decimal.InvalidOperation:
         number = decimal.Decimal("NaN")
     if isinstance(value, bool) or not number.is_finite():
-        raise Unfit(value, _CALLED[decimal.Decimal])
+        raise UnfitError(value, _CALLED[decimal.Decimal])
     return number
 
 
 def _path(value: Any) -> pathlib.Path:
     if isinstance(value, str):
         return pathlib.Path(value)
-    raise Unfit(value, _CALLED[pathlib.PurePath])
+    raise UnfitError(value, _CALLED[pathlib.PurePath])
 
 
 #: In the order in which a class is looked for: `bool` is an `int`, a datetime a date.
@@ -357,10 +359,10 @@ _SCALARS: dict[type, Callable[[Any], Any]] = {
     float: _number,
     str: _text,
     bytes: _bytes,
-    datetime.datetime: _moment,
-    datetime.date: _day,
-    datetime.time: _time,
-    datetime.timedelta: _duration,
+    dt.datetime: _moment,
+    dt.date: _day,
+    dt.time: _time,
+    dt.timedelta: _duration,
     uuid.UUID: _uuid,
     decimal.Decimal: _decimal,
     pathlib.PurePath: _path,
@@ -384,13 +386,13 @@ def _collection(value: Any, hint: Any, kind: type, inner: tuple[Any, ...]) -> An
     if not isinstance(items, (list, tuple, set, frozenset)):
         if isinstance(value, kind) and not isinstance(value, str):
             return value
-        raise Unfit(value, expected(hint))
+        raise UnfitError(value, expected(hint))
     fitting = _items(typing.cast("list[Any]", items), inner[0] if inner else Any)
     wanted = _concrete(kind)
     try:
         return fitting if isinstance(fitting, kind) else wanted(fitting)
     except TypeError:  # a set of what can not be in a set
-        raise Unfit(value, expected(hint)) from None
+        raise UnfitError(value, expected(hint)) from None
 
 
 def _concrete(kind: type) -> Callable[[Any], Any]:
@@ -399,65 +401,57 @@ def _concrete(kind: type) -> Callable[[Any], Any]:
     return set if issubclass(kind, collections.abc.Set) else list
 
 
+def _inside(item: Any, hint: Any, step: str) -> Any:
+    """Convert what is inside of something; a refusal knows the way to it."""
+    try:
+        return converted(item, hint)
+    except UnfitError as problem:
+        raise problem.inside(step) from None
+
+
+def _same(found: Any, items: Any) -> bool:
+    return all(one is other for one, other in zip(found, items, strict=True))
+
+
 def _items(items: Any, hint: Any) -> Any:
-    changed = False
-    found: list[Any] = []
-    for place, item in enumerate(items):
-        try:
-            result = converted(item, hint)
-        except Unfit as problem:
-            raise problem.inside(f"[{place}]") from None
-        changed = changed or result is not item
-        found.append(result)
-    return found if changed else items
+    found = [_inside(item, hint, f"[{place}]") for place, item in enumerate(items)]
+    return items if _same(found, items) else found
 
 
 def _tuple(value: Any, hint: Any, inner: tuple[Any, ...]) -> Any:
     items = _unpacked(value, list)
     if not isinstance(items, (list, tuple)):
-        raise Unfit(value, expected(hint))
+        raise UnfitError(value, expected(hint))
     every = typing.cast("list[Any]", items)
+    fitting: Any = every
     if not inner or (len(inner) == 2 and inner[1] is Ellipsis):  # noqa: PLR2004 - `tuple[x, ...]`
         fitting = _items(every, inner[0] if inner else Any)
     else:
         places = () if inner == ((),) else inner
         if len(places) != len(every):
-            raise Unfit(value, f"a list of {len(places)}")
-        found: list[Any] = []
-        for place, (item, wanted) in enumerate(zip(every, places, strict=True)):
-            try:
-                found.append(converted(item, wanted))
-            except Unfit as problem:
-                raise problem.inside(f"[{place}]") from None
-        same = all(one is other for one, other in zip(found, every, strict=True))
-        fitting = every if same else found
+            raise UnfitError(value, f"a list of {len(places)}")
+        pairs = zip(every, places, strict=True)
+        found = [_inside(item, part, f"[{place}]") for place, (item, part) in enumerate(pairs)]
+        if not _same(found, every):
+            fitting = found
     return fitting if isinstance(fitting, tuple) else tuple(fitting)
 
 
 def _mapping(value: Any, hint: Any, kind: type, inner: tuple[Any, ...]) -> Any:
     entries = _unpacked(value, dict)
     if not isinstance(entries, collections.abc.Mapping):
-        raise Unfit(value, expected(hint))
+        raise UnfitError(value, expected(hint))
     pairs = typing.cast("dict[Any, Any]", entries)
-    if inner:
-        found: dict[Any, Any] = {}
-        for key, item in pairs.items():
-            try:
-                found[converted(key, inner[0])] = converted(item, inner[1]) if inner[1:] else item
-            except Unfit as problem:
-                raise problem.inside(f"[{shown(key)}]") from None
-        same = all(one is other for one, other in zip(found, pairs, strict=False))
-        if (
-            len(found) != len(pairs)
-            or not same
-            or any(found[key] is not pairs[key] for key in pairs)
-        ):
-            pairs = found
-    if isinstance(pairs, kind):
+    if len(inner) > 1:
+        steps = [f"[{shown(key)}]" for key in pairs]
+        keys = [_inside(key, inner[0], step) for key, step in zip(pairs, steps, strict=True)]
+        items = zip(pairs.values(), steps, strict=True)
+        values = [_inside(item, inner[1], step) for item, step in items]
+        if not (_same(keys, pairs) and _same(values, pairs.values())):
+            pairs = dict(zip(keys, values, strict=True))
+    if isinstance(pairs, kind) or not issubclass(kind, dict):
         return pairs
-    if issubclass(kind, collections.defaultdict):
-        return kind(None, pairs)
-    return kind(pairs) if issubclass(kind, dict) else pairs
+    return kind(None, pairs) if issubclass(kind, collections.defaultdict) else kind(pairs)
 
 
 def _structure(value: Any, kind: Any, fields: list[hints.Parameter]) -> Any:
@@ -467,37 +461,27 @@ def _structure(value: Any, kind: Any, fields: list[hints.Parameter]) -> Any:
     entries = _unpacked(value, (dict, list))
     if isinstance(entries, (list, tuple)) and hints.is_named_tuple(kind):
         every = typing.cast("list[Any]", entries)
-        if len(every) > len(fields):
-            raise Unfit(value, expected(kind))
-        entries = {each.name: item for each, item in zip(fields, every, strict=False)}
+        if len(every) <= len(fields):
+            entries = {each.name: item for each, item in zip(fields, every, strict=False)}
     if not isinstance(entries, dict):
-        raise Unfit(value, expected(kind))
+        raise UnfitError(value, expected(kind))
     pairs = typing.cast("dict[str, Any]", entries)
     known = {each.name: each for each in fields}
     found: dict[str, Any] = {}
     for name, item in pairs.items():
         each = known.get(name)
-        if each is None:
-            if typed_dict:  # one with more is still one
-                found[name] = item
-                continue
-            raise Unfit(value, f"{expected(kind)}, without {shown(name)}")
-        if item is None and not each.required and not hints.accepts_none(each.hint):
-            if typed_dict or each.default is not None:
-                continue
-            found[name] = None
-            continue
-        try:
-            found[name] = converted(item, each.hint)
-        except Unfit as problem:
-            raise problem.inside(f".{name}") from None
-    for each in fields:
-        if each.required and each.name not in found:
-            raise Unfit(value, f"{expected(kind)}; {each.name} is missing")
+        if each is None and not typed_dict:  # a TypedDict with more is still one
+            raise UnfitError(value, f"{expected(kind)}, without {shown(name)}")
+        if each is None or (item is None and each.default is None):
+            found[name] = item
+        elif item is not None or each.required or hints.accepts_none(each.hint):
+            found[name] = _inside(item, each.hint, f".{name}")
+    missing = [each.name for each in fields if each.required and each.name not in found]
+    if missing:
+        raise UnfitError(value, f"{expected(kind)}; {', '.join(missing)} missing")
     if not typed_dict:
         return kind(**found)
-    same = len(found) == len(pairs) and all(found[name] is pairs[name] for name in found)
-    return pairs if same else found
+    return pairs if len(found) == len(pairs) and _same(found.values(), pairs.values()) else found
 
 
 def _pydantic(value: Any, model: Any) -> Any:
@@ -513,4 +497,4 @@ def _pydantic(value: Any, model: Any) -> Any:
             f"{'.'.join(str(step) for step in each['loc']) or 'it'}: {each['msg']}"
             for each in problems
         ]
-        raise Unfit(value, f"{expected(model)} ({'; '.join(texts)})") from None
+        raise UnfitError(value, f"{expected(model)} ({'; '.join(texts)})") from None

@@ -94,6 +94,8 @@ class ToolDecorator:
         registry: Where to register; by default the global registry.
     """
 
+    __module__ = "graphbit"
+
     def __init__(self, registry: ToolRegistry | None = None) -> None:
         if registry is not None:
             require(registry, ToolRegistry, "registry")

@@ -104,7 +104,7 @@ def _numpy(lines: list[str]) -> dict[str, str]:
     for number, line in enumerate(lines):
         stripped, indentation = line.strip(), _indentation(line)
         following = lines[number + 1].strip() if number + 1 < len(lines) else ""
-        underlined = len(following) > 2 and not following.strip("-=")
+        underlined = following[2:] != "" and not following.strip("-=")
         if stripped in _NUMPY_OPENS:
             outer = indentation
         elif outer is None or not stripped or not stripped.strip("-="):

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -32,6 +33,8 @@ class ExecutorConfig:
         store_results: Whether `ToolExecutor.get_results` and the variables keep them.
         enable_logging: Kept for GraphBit's sake.
     """
+
+    __module__ = "graphbit"
 
     __slots__ = (
         "_continue_on_error", "_enable_logging", "_max_execution_time_ms", "_max_tool_calls",
@@ -164,6 +167,8 @@ class ToolExecutor:
         config: The limits, as they are now; by default those of ``ExecutorConfig()``.
     """
 
+    __module__ = "graphbit"
+
     __slots__ = ("__weakref__", "_config", "_context", "_registry")
 
     def __init__(
@@ -174,7 +179,7 @@ class ToolExecutor:
         if config is not None:
             require(config, ExecutorConfig, "config")
         self._registry = ToolRegistry() if registry is None else registry
-        self._config = ExecutorConfig(*(config or ExecutorConfig())._values())  # pyright: ignore[reportPrivateUsage]
+        self._config = copy.copy(config) if config else ExecutorConfig()
         self._context = _Context()
 
     def execute_tools(self, tool_calls: list[Any]) -> ToolResultCollection:

@@ -11,6 +11,7 @@ annotation runs what the author wrote in it, as ``typing.get_type_hints`` does.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -185,19 +186,15 @@ def _scope(function: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return dict(vars(module)) if module else {}, {}
     if not hasattr(function, "__globals__") and not hasattr(function, "__func__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004 - the method is wanted
-    try:
+    with contextlib.suppress(ValueError):  # it wraps itself
         function = inspect.unwrap(function)
-    except ValueError:  # it wraps itself
-        pass
     function = getattr(function, "__func__", function)
     local_names: dict[str, Any] = {}
     code = getattr(function, "__code__", None)
     cells: tuple[Any, ...] = getattr(function, "__closure__", None) or ()
     for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
-        try:
+        with contextlib.suppress(ValueError):  # assigned later
             local_names[name] = cell.cell_contents
-        except ValueError:  # assigned later
-            continue
     return getattr(function, "__globals__", {}), local_names
 
 
@@ -218,19 +215,16 @@ def _written(annotation: Any) -> str:
 
 def _class_hints(structure: type) -> dict[str, Any]:
     """The hints of a class, each evaluated in the module of the class that declares it."""
-    try:
+    with contextlib.suppress(Exception):  # as above
         return typing.get_type_hints(structure, include_extras=True)
-    except Exception:  # noqa: BLE001 - as above
-        pass
     found: dict[str, Any] = {}
     for each in reversed(structure.__mro__):
         module_names, _ = _scope(each)
         # The class may refer to itself though it was defined inside a function.
         local_names = {each.__name__: each, structure.__name__: structure}
-        try:
+        annotations: dict[str, Any] = {}
+        with contextlib.suppress(Exception):  # as above
             annotations = inspect.get_annotations(each)
-        except Exception:  # noqa: BLE001 - as above
-            continue
         for name, annotation in annotations.items():
             found[name] = _evaluated(name, annotation, module_names, local_names)
     return found

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphbit.tools.arguments import fitted, parameters_of
 from graphbit.tools.guard import guarded
 from graphbit.tools.rendering import compact, failure_text, json_value, pretty, text_of
 from graphbit.tools.result import ToolResult, now_ms, percent, require
 from graphbit.tools.waiting import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: How many calls a registry remembers.
 HISTORY = 1000
@@ -79,6 +81,8 @@ _GLOBAL = _Store()
 
 class ToolRegistry:
     """A set of tools with unique names. Usable from any number of threads."""
+
+    __module__ = "graphbit"
 
     __slots__ = ("__weakref__", "_store")
 

@@ -15,7 +15,7 @@ import base64
 import collections
 import collections.abc
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import json
 import math
@@ -80,7 +80,7 @@ def json_value(value: Any) -> Any:
     return _plain(value, frozenset())
 
 
-def _plain(value: Any, above: frozenset[int]) -> Any:
+def _plain(value: Any, above: frozenset[int]) -> Any:  # noqa: PLR0911 - a line for each type
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, enum.Enum):
@@ -99,7 +99,7 @@ def _plain(value: Any, above: frozenset[int]) -> Any:
         return _last_resort(value)
 
 
-def _container(value: Any, above: frozenset[int]) -> Any:
+def _container(value: Any, above: frozenset[int]) -> Any:  # noqa: PLR0911 - as above
     if isinstance(value, collections.abc.Mapping):
         entries = typing.cast("collections.abc.Mapping[Any, Any]", value)
         return {_key(key): _plain(item, above) for key, item in entries.items()}
@@ -108,9 +108,9 @@ def _container(value: Any, above: frozenset[int]) -> Any:
         return sorted(items, key=lambda item: (type(item).__name__, compact(item, sort_keys=True)))
     if isinstance(value, (list, tuple, range, collections.deque, collections.abc.MappingView)):
         return [_plain(item, above) for item in typing.cast("list[Any]", value)]
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, dt.timedelta):
         return _plain(value.total_seconds(), above)
     if isinstance(value, (bytes, bytearray, memoryview)):
         raw = bytes(typing.cast("bytes", value))

@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import operator
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from graphbit.tools.rendering import compact, json_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Value = TypeVar("Value")
 
@@ -73,6 +75,8 @@ class ToolResult:
         output: What it gave, as text.
         duration_ms: How long it took, in milliseconds.
     """
+
+    __module__ = "graphbit"
 
     __slots__ = (
         "_duration_ms", "_error", "_input_params", "_metadata", "_output", "_success",
@@ -240,6 +244,8 @@ class ToolResult:
 
 class ToolResultCollection:
     """Results in the order in which they came. Equal by value, pickles."""
+
+    __module__ = "graphbit"
 
     __slots__ = ("_results",)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import collections
 import collections.abc
 import copy
-import datetime
+import datetime as dt
 import decimal
 import enum
 import inspect
@@ -37,10 +37,10 @@ _SCALARS: dict[type, Schema] = {
     float: {"type": "number"},
     str: {"type": "string"},
     bytes: {"type": "string"},
-    datetime.datetime: {"type": "string", "format": "date-time"},
-    datetime.date: {"type": "string", "format": "date"},
-    datetime.time: {"type": "string", "format": "time"},
-    datetime.timedelta: {"type": "number"},
+    dt.datetime: {"type": "string", "format": "date-time"},
+    dt.date: {"type": "string", "format": "date"},
+    dt.time: {"type": "string", "format": "time"},
+    dt.timedelta: {"type": "number"},
     uuid.UUID: {"type": "string", "format": "uuid"},
     decimal.Decimal: {"type": "number"},
     pathlib.PurePath: {"type": "string"},
@@ -104,7 +104,7 @@ def _property(builder: _Builder, each: hints.Parameter, described: str | None) -
     return schema
 
 
-def _default(value: Any) -> Any:
+def _default(value: Any) -> Any:  # noqa: PLR0911 - a line for each type
     """A default that is a string, a number or a boolean, ``None`` for any other."""
     if isinstance(value, enum.Enum):
         value = value.value
@@ -158,7 +158,7 @@ class _Builder:
                 schemas.append(schema)
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
-    def _of(self, hint: Any) -> Schema:
+    def _of(self, hint: Any) -> Schema:  # noqa: PLR0911 - a line for each sort of hint
         if hint is hints.EMPTY:
             return {"type": "string"}
         if hint is None or hint is type(None):
@@ -179,7 +179,9 @@ class _Builder:
             return _by_words(str(hint))
         return self._of_class(kind, arguments)
 
-    def _of_class(self, kind: type, arguments: tuple[Any, ...]) -> Schema:
+    def _of_class(  # noqa: PLR0911 - a line for each sort of class
+        self, kind: type, arguments: tuple[Any, ...]
+    ) -> Schema:
         if issubclass(kind, enum.Enum):
             return _enumeration(list(kind))
         if hints.fields_of(kind) is not None:

@@ -15,12 +15,15 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import concurrent.futures
+import contextlib
 import contextvars
 import inspect
 import threading
 import types
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
 
 #: Seconds between two looks at whether the event loop that is waited for still runs.
 _LOOK = 0.5
@@ -132,10 +135,8 @@ class _Thread:
     def _cancel(self) -> None:
         self._cancelled = True
         if self._loop is not None and self._task is not None:
-            try:
+            with contextlib.suppress(RuntimeError):  # it has just ended
                 self._loop.call_soon_threadsafe(self._task.cancel)
-            except RuntimeError:  # it has just ended
-                pass
 
 
 def _in_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
