@@ -57,20 +57,20 @@ from graphbit.exceptions import GraphbitError
 
 if TYPE_CHECKING:
     from graphbit.tools import (
-        ExecutorConfig as ExecutorConfig,
-        ToolDecorator as ToolDecorator,
-        ToolExecutor as ToolExecutor,
-        ToolRegistry as ToolRegistry,
-        ToolResult as ToolResult,
-        ToolResultCollection as ToolResultCollection,
-        clear_tools as clear_tools,
-        execute_production_tool_calls as execute_production_tool_calls,
-        execute_tool as execute_tool,
-        execute_workflow_tool_calls as execute_workflow_tool_calls,
-        get_registered_tools as get_registered_tools,
-        get_tool_registry as get_tool_registry,
-        sync_global_tools_to_workflow as sync_global_tools_to_workflow,
-        tool as tool,
+        ExecutorConfig,
+        ToolDecorator,
+        ToolExecutor,
+        ToolRegistry,
+        ToolResult,
+        ToolResultCollection,
+        clear_tools,
+        execute_production_tool_calls,
+        execute_tool,
+        execute_workflow_tool_calls,
+        get_registered_tools,
+        get_tool_registry,
+        sync_global_tools_to_workflow,
+        tool,
     )
 else:
     from graphbit._lazy import resolver

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Which module each name is in.
-NAMES = dict.fromkeys(
+NAMES: dict[str, str] = dict.fromkeys(
     (
         "ExecutorConfig",
         "ToolDecorator",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from graphbit.tools.arguments import ArgumentError, fitted, parameters_of
 from graphbit.tools.decorator import (
@@ -96,7 +96,7 @@ class BoundTool:
         if not isinstance(given, dict):
             return False, _MALFORMED
         try:
-            positional, keywords = fitted(self._parameters, given)
+            positional, keywords = fitted(self._parameters, cast("dict[str, Any]", given))
         except ArgumentError as problem:
             return False, sendable(str(problem))
         try:

@@ -52,7 +52,7 @@ def execute_tool(tool_name: str, args: Sequence[Any]) -> Any:
         TypeError: If ``args`` is no sequence. What the tool raises is raised on.
     """
     require(tool_name, str, "tool_name")
-    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+    if isinstance(args, (str, bytes)) or not _is_sequence(args):
         raise TypeError(
             f"argument 'args': '{type(args).__name__}' object cannot be converted to 'Sequence'"
         )
@@ -157,7 +157,7 @@ def _call(item: Any) -> _Call | None:
 
 
 def _names(node_tools: Sequence[str]) -> set[str]:
-    if isinstance(node_tools, (str, bytes)) or not isinstance(node_tools, Sequence):
+    if isinstance(node_tools, (str, bytes)) or not _is_sequence(node_tools):
         raise TypeError(
             f"argument 'node_tools': '{type(node_tools).__name__}' object cannot be converted to 'Sequence'"
         )
@@ -170,6 +170,10 @@ def _run(call: _Call) -> ToolResult | None:
         return registry.execute_tool(call.name, call.parameters)
     except KeyError:
         return None
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence)
 
 
 def _utc() -> str:

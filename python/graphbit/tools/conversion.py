@@ -10,6 +10,9 @@ fits already, containers included: they are copied only when something in them h
 {1, 2}
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# Classes are values here, and what a class is generic over is not known.
+
 from __future__ import annotations
 
 import collections

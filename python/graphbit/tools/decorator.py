@@ -10,6 +10,9 @@ said wins over the docstring.
 (3, 'plus', 'Adds two numbers.')
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# Classes are values here, and what a class is generic over is not known.
+
 from __future__ import annotations
 
 import functools
@@ -221,10 +224,10 @@ def remember(function: Any, notes: Notes) -> None:
         TypeError: If it can neither be referred to weakly nor take an attribute.
     """
     if isinstance(function, (staticmethod, classmethod)):  # a class hands out what is inside
-        function = function.__func__  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        function = function.__func__
     if notes == Notes():
         return
-    number = id(function)  # pyright: ignore[reportUnknownArgumentType]
+    number = id(function)
 
     def forget(gone: weakref.ref[Any]) -> None:
         with guarded():
@@ -233,13 +236,13 @@ def remember(function: Any, notes: Notes) -> None:
                 del _remembered[number]
 
     try:
-        reference = weakref.ref(function, forget)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        reference = weakref.ref(function, forget)
     except TypeError:
         try:
-            setattr(function, _ATTRIBUTE, notes)  # pyright: ignore[reportUnknownArgumentType]
+            setattr(function, _ATTRIBUTE, notes)
         except AttributeError:
             raise TypeError(
-                f"a {type(function).__name__} takes no description: wrap it in a function"  # pyright: ignore[reportUnknownArgumentType]
+                f"a {type(function).__name__} takes no description: wrap it in a function"
             ) from None
         return
     with guarded():
@@ -265,8 +268,8 @@ def _is_partial(function: Any) -> bool:
 
 def _inner(function: Any) -> Any:
     while isinstance(function, functools.partial):
-        function = function.func  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return function  # pyright: ignore[reportUnknownVariableType]
+        function = function.func
+    return function
 
 
 def _docstring(function: Any) -> str | None:

@@ -299,9 +299,8 @@ def _parsed(call: Any) -> _Call:
         name = require(fields["name"], str, "name")
         identity = require(fields["id"], str, "id") if "id" in fields else str(uuid.uuid4())
         return _Call(identity, name, _strict(fields.get("parameters", {})))
-    identity, name, parameters = (
-        getattr(call, attribute, None) for attribute in ("id", "name", "parameters")
-    )
+    identity, name = getattr(call, "id", None), getattr(call, "name", None)
+    parameters: Any = getattr(call, "parameters", None)
     if not (isinstance(identity, str) and isinstance(name, str)):
         raise TypeError("Tool call must be a dictionary or JSON string")
     if isinstance(parameters, str):  # an LlmToolCall has them as the model wrote them

@@ -9,6 +9,9 @@ annotation runs what the author wrote in it, as ``typing.get_type_hints`` does.
 [('word', <class 'str'>, True), ('limit', <class 'int'>, False)]
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# Classes are values here, and what a class is generic over is not known.
+
 from __future__ import annotations
 
 import contextlib

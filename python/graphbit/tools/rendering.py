@@ -9,6 +9,9 @@ Nothing fails here: what JSON has no form for is given by the nearest one, at la
 ('as it is', 'null', 'true')
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# Classes are values here, and what a class is generic over is not known.
+
 from __future__ import annotations
 
 import base64

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import operator
 import time
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, cast, overload
 
 from graphbit.tools.rendering import compact, json_value
 
@@ -189,15 +189,16 @@ class ToolResult:
         require(json_str, str, "json_str")
         failed = "Failed to deserialize tool result: "
         try:
-            fields: Any = json.loads(json_str)
+            read: Any = json.loads(json_str)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{failed}{error}") from None
-        if not isinstance(fields, dict):
+        if not isinstance(read, dict):
             raise ValueError(f"{failed}expected an object")  # noqa: TRY004 - it is the text that is wrong
+        fields = cast("dict[str, Any]", read)
         for name, kind in _FIELDS.items():
             if name not in fields:
                 raise ValueError(f"{failed}missing field `{name}`")
-            value: Any = fields[name]
+            value = fields[name]
             fits = isinstance(value, kind)
             if kind is int:
                 fits = fits and not isinstance(value, bool) and 0 <= value < 2**64

@@ -10,6 +10,9 @@ A default that JSON has no plain form for is left out; a parameter that has one 
 {'type': 'integer', 'description': 'Parameter days', 'default': 3}
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# Classes are values here, and what a class is generic over is not known.
+
 from __future__ import annotations
 
 import collections
