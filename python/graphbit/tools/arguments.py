@@ -106,8 +106,9 @@ def _wanted(each: Parameter) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    quoted = f"'{name}'" if name.isidentifier() else shown(name)
     if not known:
-        return f"Argument '{name}' is unknown: this tool takes none."
+        return f"Argument {quoted} is unknown: this tool takes none."
     near = difflib.get_close_matches(name, known, n=1)
     guess = f"did you mean '{near[0]}'? It takes" if near else "this tool takes"
-    return f"Argument {shown(name)} is unknown: {guess} {', '.join(known)}."
+    return f"Argument {quoted} is unknown: {guess} {', '.join(known)}."

@@ -345,11 +345,10 @@ def _strict(value: Any) -> Any:
     if isinstance(value, list):
         return [_strict(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        entries = {
-            require(key, str, "key"): _strict(item)
-            for key, item in cast("dict[Any, Any]", value).items()
-        }
-        return dict(sorted(entries.items()))
+        entries = cast("dict[Any, Any]", value)
+        if not all(isinstance(key, str) for key in entries):
+            raise TypeError("Keys of JSON have to be strings")
+        return {key: _strict(item) for key, item in sorted(entries.items())}
     raise TypeError("Unsupported type for JSON conversion")
 
 

@@ -15,9 +15,9 @@ import collections
 import time
 from typing import TYPE_CHECKING, Any
 
-from graphbit.tools.arguments import fitted, parameters_of
+from graphbit.tools.arguments import ArgumentError, fitted, parameters_of
 from graphbit.tools.guard import guarded
-from graphbit.tools.rendering import compact, failure_text, json_value, pretty, text_of
+from graphbit.tools.rendering import compact, failure_text, json_value, pretty, sorted_keys, text_of
 from graphbit.tools.result import ToolResult, now_ms, percent, require
 from graphbit.tools.waiting import settled
 
@@ -110,7 +110,7 @@ class ToolRegistry:
             name: What it is called by.
             description: What it does, for the model.
             function: Called with the arguments as keywords. A coroutine function is awaited.
-            parameters_schema: JSON Schema of its parameters, kept as JSON.
+            parameters_schema: JSON Schema of its parameters, kept as JSON with its keys sorted.
             return_type: Noted only; ``None`` is ``"Any"``.
 
         Raises:
@@ -126,7 +126,7 @@ class ToolRegistry:
             raise ValueError("Tool name cannot be empty")
         if not description.strip():
             raise ValueError("Tool description cannot be empty")
-        schema: dict[str, Any] = json_value(parameters_schema)
+        schema: dict[str, Any] = sorted_keys(json_value(parameters_schema))
         kind = "Any" if return_type is None else return_type
         self._put(_Entry(name, description, function, schema, kind))
 
@@ -198,6 +198,8 @@ class ToolRegistry:
         try:
             output = text_of(entry.call(params))
         except Exception as error:  # noqa: BLE001 - but not what stops the program
+            if isinstance(error, ArgumentError):
+                error = TypeError(str(error))  # which is what Python calls it
             elapsed = (time.perf_counter_ns() - started) // 1_000_000
             result = ToolResult.failure(name, given, failure_text(error), elapsed)
         else:

@@ -49,6 +49,13 @@ def pretty(plain: Any) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=False, sort_keys=True)
 
 
+def sorted_keys(plain: Any) -> Any:
+    """A copy of a value of JSON in which the keys of every object are sorted."""
+    if isinstance(plain, dict):
+        return {key: sorted_keys(item) for key, item in sorted(plain.items())}
+    return [sorted_keys(item) for item in plain] if isinstance(plain, list) else plain
+
+
 def sendable(text: str) -> str:
     """The text with what UTF-8 cannot carry, halves of surrogate pairs, replaced by ``?``."""
     try:

@@ -60,6 +60,14 @@ async def _awaited(awaitable: Any) -> Any:
     return await awaitable
 
 
+async def _delivered(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    # What stops a program would stop the caller's loop and never get to the one who waits.
+    try:
+        return await coroutine, None
+    except (KeyboardInterrupt, SystemExit) as error:
+        return None, error
+
+
 async def _collected(values: AsyncIterator[Any]) -> list[Any]:
     return [value async for value in values]
 
@@ -78,16 +86,24 @@ def _run(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop | 
 
 def _on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
     # The loop runs it in a copy of this thread's context, which is taken as it is handed over.
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    delivered = _delivered(coroutine)
+    try:
+        future = asyncio.run_coroutine_threadsafe(delivered, loop)
+    except RuntimeError:  # it was closed just now
+        delivered.close()
+        raise
     try:
         while not concurrent.futures.wait([future], timeout=_LOOK).done:
             if loop.is_closed() or not loop.is_running():
                 raise RuntimeError("the event loop stopped before the tool was done")
-        return future.result()
+        value, error = future.result()
     except concurrent.futures.CancelledError:
         raise asyncio.CancelledError from None
     finally:
         future.cancel()
+    if error is not None:
+        raise error
+    return value
 
 
 class _Thread:
