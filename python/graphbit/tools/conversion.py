@@ -90,7 +90,7 @@ def expected(hint: Any) -> str:  # noqa: PLR0911 - a line for each sort of hint
         return " or ".join(dict.fromkeys(expected(member) for member in members))
     if _is_literal(hint):
         return _one_of([_plain_choice(choice) for choice in typing.get_args(hint)])
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    origin, inner = typing.get_origin(hint), hints.type_arguments(hint)
     kind = origin if origin is not None else hint
     if not isinstance(kind, type) or kind is object:
         return "a value"
@@ -128,7 +128,7 @@ def converted(value: Any, hint: Any) -> Any:
         return _of_union(value, hint, members)
     if _is_literal(hint):
         return _chosen(value, list(typing.get_args(hint)))
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    origin, inner = typing.get_origin(hint), hints.type_arguments(hint)
     kind = origin if origin is not None else hint
     if not isinstance(kind, type):
         return value
@@ -191,7 +191,7 @@ def _chosen(value: Any, choices: list[Any]) -> Any:
         if inner == value and isinstance(inner, bool) == isinstance(value, bool):
             return choice
     written = _written(value)
-    for fold in (str.strip, str.casefold):
+    for fold in (str.strip, lambda text: text.strip().casefold()):
         near = [
             choice
             for choice, inner in zip(choices, plain, strict=True)
@@ -278,7 +278,7 @@ def _number(value: Any) -> float | int:
 def _text(value: Any) -> str:
     if value is None:
         raise UnfitError(value, _CALLED[str])
-    return compact(json_value(value))
+    return value if isinstance(value, str) else compact(json_value(value))
 
 
 def _bytes(value: Any) -> bytes:

@@ -131,6 +131,13 @@ def bare(hint: Any) -> tuple[Any, str | None]:
     return hint, description
 
 
+def type_arguments(hint: Any) -> tuple[Any, ...]:
+    """What stands in the brackets; ``((),)`` for ``tuple[()]``, which is not the bare ``tuple``."""
+    if hint == tuple[()] or str(hint) == "typing.Tuple[()]":
+        return ((),)
+    return typing.get_args(hint)
+
+
 def union_members(hint: Any) -> tuple[Any, ...] | None:
     """The members of a `Union` or ``X | Y``, ``None`` for any other hint."""
     return typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else None

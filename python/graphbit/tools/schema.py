@@ -172,7 +172,7 @@ class _Builder:
             return _by_words(hint)
         if (members := hints.union_members(hint)) is not None:
             return self.any_of(members)
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        origin, arguments = typing.get_origin(hint), hints.type_arguments(hint)
         if origin is typing.Literal or getattr(origin, "_name", None) == "Literal":
             return _enumeration(arguments)
         if hints.is_pydantic_model(hint):
@@ -210,7 +210,7 @@ class _Builder:
     def _tuple(self, arguments: tuple[Any, ...]) -> Schema:
         if not arguments:
             return {"type": "array"}
-        if arguments == ((),):  # how `tuple[()]` shows itself before Python 3.11
+        if arguments == ((),):
             arguments = ()
         elif len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004 - `tuple[x, ...]`
             return self._array(arguments)
