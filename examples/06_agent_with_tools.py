@@ -60,7 +60,7 @@ def find_rules(question: str, passages: int = 1) -> list[str]:
     return [hit.text for hit in rules.search(question, top_k=passages)]
 
 
-def stand_in(messages: list[dict[str, Any]], **options: Any) -> str | dict[str, Any]:
+def stand_in(messages: list[dict[str, Any]], **_options: Any) -> str | dict[str, Any]:
     """Play the model: call both tools, then put their results into words."""
     results = [json.loads(each["content"]) for each in messages if each["role"] == "tool"]
     if results:

@@ -14,7 +14,7 @@ from graphbit import EmbeddingConfig, Executor, LlmConfig, Node, ParallelRAG, Wo
 SOURCES = {
     "field guide": (
         "The common swift nests under the roofs of old buildings. It lays two or three eggs in May. "
-        "A renovated roof without gaps takes the nesting place away."
+        "Renovation closes the gaps where it nests."
     ),
     "ringing report": (
         "Ringed swifts left central Europe in the first days of August. They crossed the Sahara within "
@@ -30,7 +30,7 @@ SOURCES = {
     ),
 }
 QUESTIONS = {
-    "nesting": "Where do swifts nest, and what takes the place away?",
+    "nesting": "Under which roofs does the swift nest, and what closes the gaps?",
     "journey": "When do ringed swifts leave, and where do they spend the winter?",
     "food": "How do young swifts survive cold and wet weeks without insects?",
     "help": "How many nest boxes did swifts take?",

@@ -21,7 +21,6 @@ from graphbit import Executor, LlmConfig, Node, Workflow
 # What may be done at all, and up to how many euros. A model cannot talk its way past a table.
 ALLOWED = {"refund": 50.0, "voucher": 20.0}
 COMPLAINT = "Order 4711: the kettle leaks, I paid 39 euros and want my money back."
-asked: list[str] = []  # what the stand-in was asked for, in this process
 
 
 class UndecidedError(Exception):
@@ -64,13 +63,10 @@ def stand_in(messages: list[dict[str, Any]], **options: Any) -> str | dict[str, 
     if question["role"] == "tool":
         return "Your money is on its way."
     if "tools" in options:
-        asked.append("act")
         call = {"name": "pay", "arguments": json.dumps({"order": 4711, "amount": "39"})}
         return {"content": "", "tool_calls": [{"id": "1", "function": call}]}
     if "JSON" in question["content"]:
-        asked.append("propose")
         return 'I propose: {"action": "refund", "order": 4711, "amount": 39}'
-    asked.append("decline")
     return "We are sorry, but we cannot pay it back."
 
 
@@ -97,7 +93,13 @@ def main() -> None:
 
     default = Path(tempfile.gettempdir()) / "graphbit-approval.checkpoint"
     checkpoint = Path(os.environ.get("GRAPHBIT_CHECKPOINT", default))
-    result = Executor(config, timeout_seconds=120).execute(workflow, checkpoint=checkpoint)
+    executor = Executor(config, timeout_seconds=120)
+    asked, result = dict[str, None](), None
+    for event in executor.execute_streaming(workflow, checkpoint=checkpoint):
+        if event["event"] == "llm_call_started":
+            asked[event["node_name"]] = None
+        result = event.get("result", result)
+    assert result is not None
 
     print("asked the model for:", ", ".join(asked) or "nothing")
     if result.is_failed():
