@@ -2721,6 +2721,10 @@ class WorkflowStreamIterator:
     def __next__(self) -> dict[str, Any]: ...
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Future[dict[str, Any]]: ...
+    @property
+    def result(self) -> WorkflowResult | None:
+        """What has become of the nodes so far, however the run ended; `None` before it has begun."""
+
     def close(self) -> None:
         """End the run; its requests are cancelled."""
 

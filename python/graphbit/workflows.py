@@ -202,7 +202,7 @@ _EVENTS: tuple[tuple[str, str, str, str, dict[str, tuple[str, str]]], ...] = (
         "workflow",
         "failed",
         "The run has ended otherwise",
-        {**_FAILURE, "result": ("WorkflowResult", "What there is of an outcome")},
+        _FAILURE,
     ),
 )
 

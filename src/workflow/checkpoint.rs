@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,6 +22,9 @@ use crate::error::{Error, Kind, Result};
 
 /// Changes when the lines or the keys do; older files are then set aside unread.
 const FORMAT: &str = "graphbit-checkpoint-1";
+
+/// How long to wait for a run that is just ending.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// A file of finished nodes, held by one run.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl Checkpoint {
             .truncate(false)
             .open(path)
             .map_err(|cause| failed("open", cause))?;
-        file.try_lock().map_err(|_| {
+        lock(&file).map_err(|_| {
             let text = format!(
                 "the checkpoint '{}' is held by another run; wait for it, or give this run a file of \
                  its own",
@@ -107,6 +111,19 @@ impl Checkpoint {
             let text = format!("cannot write the checkpoint '{}': {cause}", self.path.display());
             Error::new(Kind::Workflow, text).with_source(cause)
         })
+    }
+}
+
+/// Waits a little for the file: a run that was ended by a timeout lets go of it when its tasks are gone.
+fn lock(file: &File) -> Result<(), std::fs::TryLockError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -113,7 +113,7 @@ pub enum EventKind {
     /// The last event of a run in which no node failed. `outputs` is JSON text.
     WorkflowCompleted { result: Arc<WorkflowResult>, outputs: String },
     /// The last event of any other run.
-    WorkflowFailed { error: String, error_type: &'static str, result: Arc<WorkflowResult> },
+    WorkflowFailed { error: String, error_type: &'static str },
 }
 
 /// Where events go; without a listener, nowhere.

@@ -248,7 +248,7 @@ impl Progress {
     #[must_use]
     pub fn result(&self) -> Option<WorkflowResult> {
         let run = locked(&self.0).clone()?;
-        Some(run.result(true))
+        Some(run.result())
     }
 }
 
@@ -276,31 +276,25 @@ impl Prepared {
         let progress = self.progress();
         let work = self.run(sink.clone());
         let told = async move {
-            let outcome = work.await;
-            let result = match &outcome {
-                Ok(result) => Some(result.clone()),
-                Err(_) => progress.result(),
-            };
-            match (outcome, result) {
-                (Ok(result), _) if result.is_success() => {
+            match work.await {
+                Ok(result) if result.is_success() => {
                     let outputs = result.outputs_json();
                     let result = Arc::new(result);
                     sink.tell(|| EventKind::WorkflowCompleted { result, outputs }).await;
                 }
-                (Ok(result), _) => {
+                Ok(result) => {
                     let error = result.error().unwrap_or_default().to_owned();
-                    let (error_type, result) = ("runtime_error", Arc::new(result));
-                    sink.tell(|| EventKind::WorkflowFailed { error, error_type, result }).await;
+                    let error_type = "runtime_error";
+                    sink.tell(|| EventKind::WorkflowFailed { error, error_type }).await;
                 }
-                (Err(error), Some(result)) if error.kind() == Kind::Timeout => {
+                Err(error) if error.kind() == Kind::Timeout => {
                     let text = error.message();
                     let text = text.rsplit_once(": ").map_or(text, |(_, text)| text).to_owned();
-                    let (error_type, result) = (error_type(error.kind()), Arc::new(result));
-                    sink.tell(|| EventKind::WorkflowFailed { error: text, error_type, result })
-                        .await;
+                    let error_type = error_type(error.kind());
+                    sink.tell(|| EventKind::WorkflowFailed { error: text, error_type }).await;
                 }
                 // What a callback ended the run with goes to whoever iterates, as it is.
-                (Err(error), _) => return Err(error),
+                Err(error) => return Err(error),
             }
             Ok(())
         };
@@ -308,6 +302,7 @@ impl Prepared {
             receiver: tokio::sync::Mutex::new(receiver),
             task: Mutex::new(Some(runtime::spawn(told))),
             generation: runtime::generation(),
+            progress,
         };
         Events { inner: Arc::new(inner) }
     }
@@ -339,7 +334,7 @@ impl Prepared {
                 Ok(driven) => driven?,
                 Err(_) => return Err(timed_out(limits.timeout, options.asynchronous)),
             }
-            let result = run.result(false);
+            let result = run.result();
             counted.success = result.is_success();
             Ok(result)
         }
@@ -389,6 +384,7 @@ struct Listening {
     task: Mutex<Option<Task<()>>>,
     /// The process that began the run.
     generation: u64,
+    progress: Progress,
 }
 
 impl Events {
@@ -412,6 +408,12 @@ impl Events {
                 None => Ok(None),
             }
         }
+    }
+
+    /// What has become of the nodes so far; `None` before the run has begun.
+    #[must_use]
+    pub fn result(&self) -> Option<WorkflowResult> {
+        self.inner.progress.result()
     }
 
     /// The next event, if it is there already.

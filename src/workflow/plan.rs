@@ -60,6 +60,10 @@ impl Plan {
         for (index, planned) in self.nodes.iter().enumerate() {
             named.entry(planned.node.id()).or_default().push(index);
             named.entry(planned.node.name()).or_default().push(index);
+            let further = planned.node.as_agent().and_then(|agent| agent.output_name.as_deref());
+            if let Some(name) = further {
+                named.entry(name).or_default().push(index);
+            }
         }
         let mut found = Vec::new();
         for (index, planned) in self.nodes.iter().enumerate() {

@@ -44,6 +44,8 @@ struct Board {
     nodes: Vec<NodeOutcome>,
     finished: usize,
     error: Option<String>,
+    /// When every node had been settled; unset in a run that is interrupted.
+    ended: Option<Timestamp>,
 }
 
 /// How a node ended.
@@ -144,15 +146,16 @@ impl Run {
                 }
             }
         }
+        self.board().ended = Some(Timestamp::now());
         Ok(())
     }
 
     /// The outcome as it is now.
-    pub(super) fn result(&self, cancelled: bool) -> WorkflowResult {
+    pub(super) fn result(&self) -> WorkflowResult {
         let board = self.board();
         let state = match &board.error {
             Some(error) => RunState::Failed(format!("Workflow execution error: {error}")),
-            None if cancelled => RunState::Cancelled,
+            None if board.ended.is_none() => RunState::Cancelled,
             None => RunState::Completed,
         };
         WorkflowResult {
@@ -160,7 +163,7 @@ impl Run {
             workflow_name: self.plan.workflow_name.clone(),
             state,
             started: self.started,
-            ended: Timestamp::now(),
+            ended: board.ended.unwrap_or_else(Timestamp::now),
             nodes: board.nodes.clone(),
         }
     }
@@ -264,7 +267,7 @@ impl Run {
 
     fn write(&self, index: usize, change: impl FnOnce(&mut NodeOutcome, &mut Option<String>)) {
         let mut board = self.board();
-        let Board { nodes, finished, error } = &mut *board;
+        let Board { nodes, finished, error, .. } = &mut *board;
         *finished = finished.saturating_add(1);
         if let Some(outcome) = nodes.get_mut(index) {
             outcome.finished = *finished;

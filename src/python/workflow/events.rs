@@ -58,6 +58,12 @@ impl PyWorkflowStream {
         })
     }
 
+    /// What has become of the nodes so far, however the run ended; `None` before it has begun.
+    #[getter]
+    fn result(&self) -> Option<PyWorkflowResult> {
+        self.events.result().map(|result| PyWorkflowResult(Arc::new(result)))
+    }
+
     /// Ends the run; its requests are cancelled.
     fn close(&self) {
         self.events.close();
@@ -187,11 +193,10 @@ fn told(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict>> {
             dict.set_item("result", PyWorkflowResult(result))?;
             dict.set_item("outputs", outputs)?;
         }
-        EventKind::WorkflowFailed { error, error_type, result } => {
+        EventKind::WorkflowFailed { error, error_type } => {
             begin("workflow", "failed", "workflow_failed")?;
             dict.set_item("error", error)?;
             dict.set_item("error_type", error_type)?;
-            dict.set_item("result", PyWorkflowResult(result))?;
         }
     }
     Ok(dict)
