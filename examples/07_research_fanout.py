@@ -62,11 +62,11 @@ def main() -> None:
         workflow.connect(name, summary)
     workflow.connect(summary, report)
 
-    result = None
-    for event in Executor(config, timeout_seconds=120).execute_streaming(workflow):
+    events = Executor(config, timeout_seconds=120).execute_streaming(workflow)
+    for event in events:
         if event["category"] == "node":
             print(f"{event['time'][11:23]} {event['node_name']} {event['phase']}", file=sys.stderr)
-        result = event.get("result", result)
+    result = events.result
     assert result is not None
     if result.is_failed():  # what had finished is there all the same
         sys.exit(f"{result.error()}\nfinished: {', '.join(result.get_all_node_outputs())}")

@@ -94,14 +94,13 @@ def main() -> None:
     default = Path(tempfile.gettempdir()) / "graphbit-approval.checkpoint"
     checkpoint = Path(os.environ.get("GRAPHBIT_CHECKPOINT", default))
     executor = Executor(config, timeout_seconds=120)
-    asked, result = dict[str, None](), None
-    for event in executor.execute_streaming(workflow, checkpoint=checkpoint):
-        if event["event"] == "llm_call_started":
-            asked[event["node_name"]] = None
-        result = event.get("result", result)
-    assert result is not None
-
+    events = executor.execute_streaming(workflow, checkpoint=checkpoint)
+    calls = [event for event in events if event["event"] == "llm_call_started"]
+    asked = dict.fromkeys(call["node_name"] for call in calls)
     print("asked the model for:", ", ".join(asked) or "nothing")
+
+    result = events.result
+    assert result is not None
     if result.is_failed():
         print(result.error())
         print(f"kept in {checkpoint}")

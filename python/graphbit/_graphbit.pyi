@@ -2508,8 +2508,9 @@ class Node:
 
         The message is `context`, the outputs of the direct parents (the last connected first) and
         `prompt`, with blank lines between them. In `context` and `prompt`, `{{node.<name>}}`,
-        `{{node.<name>.<key>}}` and `{<name>}` stand for outputs of finished nodes, by name or id; the
-        node waits for those that it names. What cannot be resolved stays as it is written.
+        `{{node.<name>.<key>}}` and `{<name>}` stand for outputs of finished nodes, by name, id or
+        `output_name`; the node waits for those that it names. What cannot be resolved stays as it is
+        written.
 
         The output is the text of the last answer; of an agent without tools, its JSON value if it is
         JSON other than a number.
@@ -2712,9 +2713,8 @@ class WorkflowStreamIterator:
     """The events of a run, for `for` and `async for`, each a dict. Dropping or closing it ends the run.
 
     `Executor.get_stream_event_schema` describes them. The last one is `workflow_completed` or
-    `workflow_failed` and has the `WorkflowResult` under `result`. `KeyboardInterrupt`, `SystemExit` and
-    their like out of a tool or handler are raised in its place. 256 events wait for a slow listener, then
-    the run does.
+    `workflow_failed`. `KeyboardInterrupt`, `SystemExit` and their like out of a tool or handler are raised
+    in its place. 256 events wait for a slow listener, then the run does.
     """
 
     def __iter__(self) -> Self: ...
