@@ -87,7 +87,7 @@ def test_names_fit_every_server() -> None:
         def ask(self) -> int:
             return self.count
 
-    def größe(): ...
+    def größe(): ...  # noqa: PLC2401
 
     counter = Counter()
     named = tool(name="my tool!")(lambda: 1)
@@ -369,7 +369,7 @@ def test_an_interrupted_wait_cancels(where: str) -> None:
     def interrupt() -> None:
         started.wait(10)
         time.sleep(0.05)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     began = time.monotonic()
     thread = threading.Thread(target=interrupt)

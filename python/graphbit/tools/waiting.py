@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-#: Seconds between two looks at whether the event loop that is waited for still runs.
+#: Seconds between two looks at signals, and at whether the event loop that is waited for still runs.
 _LOOK = 0.5
 
 
@@ -125,7 +125,8 @@ class _Thread:
         )
         thread.start()
         try:
-            self._done.wait()
+            while not self._done.wait(_LOOK):
+                pass  # a signal that another thread was given is seen now
         except BaseException:
             self._cancel()
             raise
