@@ -8,9 +8,12 @@ import contextvars
 import dataclasses
 import datetime
 import decimal
+import doctest
 import enum
 import functools
+import importlib
 import json
+import pkgutil
 import signal
 import threading
 import time
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphbit import clear_tools, tools
 from graphbit.tools import (
     BoundTool,
     bind_tools,
@@ -436,6 +440,31 @@ def test_nothing_is_printed(capfd: Any) -> None:
     bound(function).run('{"x": 1}')
     bound(int).run('{"x": 1}')
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", [each.name for each in pkgutil.iter_modules(tools.__path__)])
+def test_the_examples_of_the_modules(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"graphbit.tools.{name}"))
+    assert result.failed == 0
+    assert result.attempted > 0
+    clear_tools()
+
+
+def test_a_class_may_be_a_tool() -> None:
+    class Circle:
+        """A circle."""
+
+        radius: str
+
+        def __init__(self, radius: float) -> None:
+            self.radius = f"{radius} m"
+
+        def __str__(self) -> str:
+            return self.radius
+
+    each = bound(Circle)
+    assert each.parameters["properties"]["radius"]["type"] == "number"
+    assert each.run('{"radius": "2.5"}') == (True, "2.5 m")
 
 
 def test_the_listing_of_a_node() -> None:
