@@ -362,11 +362,16 @@ def test_a_loop_that_stops_ends_the_wait() -> None:
 def test_an_interrupted_wait_cancels(where: str) -> None:
     ended = threading.Event()
     started = threading.Event()
+    seen: list[Any] = []
 
     async def coroutine():
         started.set()
+        here = threading.get_ident()
         try:
             await asyncio.sleep(30)
+        except BaseException as error:
+            seen.append((type(error), threading.get_ident() == here))
+            raise
         finally:
             ended.set()
 
@@ -399,6 +404,7 @@ def test_an_interrupted_wait_cancels(where: str) -> None:
             outcome(coroutine)
     thread.join()
     assert ended.wait(5)
+    assert seen == [(asyncio.CancelledError, True)]
     assert time.monotonic() - began < 5
 
 

@@ -49,10 +49,7 @@ def settled(value: Any, event_loop: asyncio.AbstractEventLoop | None = None) -> 
             coroutine = _collected(value)  # pyright: ignore[reportUnknownArgumentType]
         else:
             break
-        try:
-            value = _run(coroutine, event_loop)
-        finally:
-            coroutine.close()  # silent about one that could not be started
+        value = _run(coroutine, event_loop)
     return value
 
 
@@ -80,8 +77,15 @@ def _run(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop | 
     if loop is not None and loop is not here and loop.is_running():
         return _on(loop, coroutine)
     if here is None:
-        return asyncio.run(coroutine)
+        return _run_here(coroutine)
     return _in_thread(coroutine)
+
+
+def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        coroutine.close()  # silent about one that could not be started
 
 
 def _on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -91,6 +95,7 @@ def _on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) ->
         future = asyncio.run_coroutine_threadsafe(delivered, loop)
     except RuntimeError:  # it was closed just now
         delivered.close()
+        coroutine.close()
         raise
     try:
         while not concurrent.futures.wait([future], timeout=_LOOK).done:
@@ -136,7 +141,7 @@ class _Thread:
 
     def _body(self) -> None:
         try:
-            self._result = asyncio.run(self._watched())
+            self._result = _run_here(self._watched())
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             self._error = error
         finally:
