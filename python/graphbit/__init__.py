@@ -10,6 +10,8 @@ runtime starts with the first call that needs it.
 ['A paragraph of one sentence', 'And another one.']
 """
 
+from typing import TYPE_CHECKING
+
 from graphbit import exceptions as exceptions
 from graphbit import graphbit as graphbit
 from graphbit._graphbit import (
@@ -53,6 +55,28 @@ from graphbit._graphbit import (
 )
 from graphbit.exceptions import GraphbitError
 
+if TYPE_CHECKING:
+    from graphbit.tools import (
+        ExecutorConfig,
+        ToolDecorator,
+        ToolExecutor,
+        ToolRegistry,
+        ToolResult,
+        ToolResultCollection,
+        clear_tools,
+        execute_production_tool_calls,
+        execute_tool,
+        execute_workflow_tool_calls,
+        get_registered_tools,
+        get_tool_registry,
+        sync_global_tools_to_workflow,
+        tool,
+    )
+else:
+    from graphbit._lazy import resolver
+
+    __getattr__, __dir__ = resolver(__name__)
+
 __version__ = version()
 __author__ = "The graphbit contributors"
 __description__ = "LLM, embedding, splitting and retrieval clients over one shared Rust runtime"
@@ -64,6 +88,7 @@ __all__ = [
     "DocumentOutcome",
     "EmbeddingClient",
     "EmbeddingConfig",
+    "ExecutorConfig",
     "FinishReason",
     "GraphbitError",
     "IngestProgress",
@@ -82,22 +107,35 @@ __all__ = [
     "TextSplitter",
     "TextSplitterConfig",
     "TokenSplitter",
+    "ToolDecorator",
+    "ToolExecutor",
+    "ToolRegistry",
+    "ToolResult",
+    "ToolResultCollection",
     "VectorStore",
     "__author__",
     "__description__",
     "__version__",
+    "clear_tools",
     "configure_runtime",
     "count_tokens",
     "count_tokens_many",
     "decode_tokens",
     "encode_tokens",
     "exceptions",
+    "execute_production_tool_calls",
+    "execute_tool",
+    "execute_workflow_tool_calls",
     "get_prices",
+    "get_registered_tools",
     "get_system_info",
+    "get_tool_registry",
     "health_check",
     "init",
     "set_prices",
     "shutdown",
+    "sync_global_tools_to_workflow",
+    "tool",
     "truncate_tokens",
     "version",
 ]

@@ -164,6 +164,12 @@ where
     })
 }
 
+/// The event loop that runs on this thread, if there is one. Never imports asyncio.
+pub(super) fn event_loop(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    let event_loop = asyncio(py)?.call_method0(pyo3::intern!(py, "_get_running_loop")).ok()?;
+    (!event_loop.is_none()).then_some(event_loop)
+}
+
 fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     GET.import(py, "asyncio", "get_running_loop")?.call0()
@@ -202,15 +208,17 @@ impl Interrupts {
     }
 }
 
-/// The asyncio task running on this thread. Never imports asyncio: a program that has not done so runs
-/// no loop, and Ctrl-C in the middle of a first import would leave it half made.
-fn current_task(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+/// The module, if the program has imported it: one that has not runs no loop, and Ctrl-C in the middle
+/// of a first import would leave it half made.
+fn asyncio(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let asyncio = MODULES.import(py, "sys", "modules").ok()?.get_item("asyncio").ok()?;
-    if asyncio.call_method0(pyo3::intern!(py, "_get_running_loop")).ok()?.is_none() {
-        return None;
-    }
-    asyncio.call_method0(pyo3::intern!(py, "current_task")).ok()
+    MODULES.import(py, "sys", "modules").ok()?.get_item("asyncio").ok()
+}
+
+/// The asyncio task running on this thread.
+fn current_task(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    event_loop(py)?;
+    asyncio(py)?.call_method0(pyo3::intern!(py, "current_task")).ok()
 }
 
 /// How often the task was asked to cancel; `None` before Python 3.11, which does not count.

@@ -34,6 +34,7 @@ mod stream_events;
 mod structured;
 mod system;
 mod tokens;
+mod workflow;
 
 use pyo3::prelude::*;
 
@@ -79,6 +80,9 @@ mod _graphbit {
     use super::tokens::{
         count_tokens, count_tokens_many, decode_tokens, encode_tokens, truncate_tokens,
     };
+
+    #[pymodule_export]
+    use super::workflow::{PyExecutor, PyNode, PyWorkflow, PyWorkflowResult, PyWorkflowStream};
 
     #[pymodule_init]
     fn init_module(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -18,7 +18,7 @@ use crate::types::ToolSpec;
 pub type Ambient = Option<Arc<dyn Any + Send + Sync>>;
 
 /// A tool that a model may call.
-pub trait Tool: Send + Sync {
+pub trait Tool: Any + Send + Sync {
     /// Name, description and schema, as the model sees them.
     fn spec(&self) -> &ToolSpec;
 

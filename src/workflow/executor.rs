@@ -414,6 +414,15 @@ impl Events {
         }
     }
 
+    /// The next event, if it is there already.
+    #[must_use]
+    pub fn ready(&self) -> Option<Event> {
+        if self.inner.generation != runtime::generation() {
+            return None;
+        }
+        self.inner.receiver.try_lock().ok()?.try_recv().ok()
+    }
+
     /// Ends the run; its requests are cancelled and no further event comes.
     pub fn close(&self) {
         // A forked child has no part in the parent's run.

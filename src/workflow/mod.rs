@@ -42,9 +42,10 @@ mod transform;
 
 pub use callback::{Ambient, Route, Situation, Tool, ToolReply};
 pub use event::{Event, EventKind, NodeName, StreamMode};
-pub use executor::{Events, Executor, ExecutorStats, Limits, RunOptions};
+pub use executor::{Events, Executor, ExecutorStats, Limits, Prepared, Progress, RunOptions};
 pub use graph::Workflow;
 pub use node::{Agent, Node};
+pub use record::rfc3339;
 pub use result::{NodeOutcome, NodeState, RunState, WorkflowResult};
 
 /// The names of the operations of a transform node, in alphabetical order.

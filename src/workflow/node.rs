@@ -72,6 +72,32 @@ impl Agent {
         Self { prompt: prompt.into(), ..Self::default() }
     }
 
+    /// Looks for values that cannot be meant, in GraphBit's order.
+    ///
+    /// # Errors
+    /// As [`Node::agent`].
+    pub fn check(&self, name: &str) -> Result<()> {
+        if name.trim().is_empty() {
+            return Err(refused("Name cannot be empty"));
+        }
+        if self.prompt.trim().is_empty() {
+            return Err(refused("Prompt cannot be empty"));
+        }
+        if self.temperature.is_some_and(f64::is_nan) {
+            return Err(refused("Invalid temperature value"));
+        }
+        if self.temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
+            return Err(refused("Temperature must be between 0.0 and 2.0"));
+        }
+        if self.max_tokens == Some(0) {
+            return Err(refused("max_tokens must be greater than 0"));
+        }
+        if self.max_iterations.is_some_and(|rounds| !(1..=100).contains(&rounds)) {
+            return Err(refused("max_iterations must be between 1 and 100"));
+        }
+        Ok(())
+    }
+
     pub(super) fn offered(&self) -> &[Arc<dyn Tool>] {
         self.tools.as_deref().unwrap_or_default()
     }
@@ -92,24 +118,7 @@ impl Node {
     /// `max_tokens` 0, or `max_iterations` outside 1 to 100.
     pub fn agent(name: impl Into<String>, agent: Agent) -> Result<Self> {
         let name = name.into();
-        if name.trim().is_empty() {
-            return Err(refused("Name cannot be empty"));
-        }
-        if agent.prompt.trim().is_empty() {
-            return Err(refused("Prompt cannot be empty"));
-        }
-        if agent.temperature.is_some_and(f64::is_nan) {
-            return Err(refused("Invalid temperature value"));
-        }
-        if agent.temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
-            return Err(refused("Temperature must be between 0.0 and 2.0"));
-        }
-        if agent.max_tokens == Some(0) {
-            return Err(refused("max_tokens must be greater than 0"));
-        }
-        if agent.max_iterations.is_some_and(|rounds| !(1..=100).contains(&rounds)) {
-            return Err(refused("max_iterations must be between 1 and 100"));
-        }
+        agent.check(&name)?;
         Ok(Self::new(name, NodeKind::Agent(Box::new(agent))))
     }
 

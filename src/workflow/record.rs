@@ -32,8 +32,9 @@ impl Span {
     }
 }
 
-/// Microseconds and `+00:00`, which every version of Python's `fromisoformat` reads.
-pub(super) fn rfc3339(time: Timestamp) -> String {
+/// A time as text, with microseconds and `+00:00`, which every version of Python's `fromisoformat` reads.
+#[must_use]
+pub fn rfc3339(time: Timestamp) -> String {
     let printer = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(6));
     printer.timestamp_with_offset_to_string(&time, jiff::tz::Offset::UTC)
 }

@@ -147,6 +147,12 @@ impl WorkflowResult {
         outputs.map(|(name, output)| (name, text_of(output))).collect()
     }
 
+    /// The text of every output, `null` included, under the names of [`WorkflowResult::outputs`].
+    #[must_use]
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.outputs().into_iter().map(|(name, output)| (name, text_of(output))).collect()
+    }
+
     /// The last output of the run.
     #[must_use]
     pub fn output(&self) -> Option<String> {

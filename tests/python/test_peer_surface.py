@@ -28,25 +28,10 @@ pytestmark = [
 NOT_YET = {
     # workflows
     "Executor",
-    "ExecutorConfig",
     "Node",
     "Workflow",
     "WorkflowContext",
     "WorkflowResult",
-    # tools
-    "ToolDecorator",
-    "ToolExecutor",
-    "ToolRegistry",
-    "ToolResult",
-    "ToolResultCollection",
-    "clear_tools",
-    "execute_production_tool_calls",
-    "execute_tool",
-    "execute_workflow_tool_calls",
-    "get_registered_tools",
-    "get_tool_registry",
-    "sync_global_tools_to_workflow",
-    "tool",
     # guard rails
     "GuardRailPolicyConfig",
     # memory
@@ -115,7 +100,8 @@ def test_every_parameter_is_in_its_place(theirs: Surface, ours: Surface) -> None
     compared, different = 0, []
     for name in sorted(theirs.keys() & ours.keys()):
         wanted, taken = theirs[name]["parameters"], ours[name]["parameters"]
-        if wanted is None:
+        # A native `__call__` says (*args, **kwargs), which is anything.
+        if wanted is None or name.endswith(".__call__"):
             continue
         compared += 1
         if ".__" in name:  # the interpreter hands operators their operands by position
