@@ -56,7 +56,7 @@ def in_daemon_thread(work: Callable[[], object], until: threading.Event | None =
     if until is None:
         time.sleep(0.05)
     else:
-        assert until.wait(20), "the callback never began"
+        assert until.wait(5), "the callback never began"
 
 
 def after_async_run() -> None:
