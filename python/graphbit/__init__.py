@@ -21,6 +21,7 @@ from graphbit._graphbit import (
     DocumentOutcome,
     EmbeddingClient,
     EmbeddingConfig,
+    Executor,
     FinishReason,
     IngestProgress,
     IngestReport,
@@ -29,6 +30,7 @@ from graphbit._graphbit import (
     LlmResponse,
     LlmToolCall,
     LlmUsage,
+    Node,
     ParallelRAG,
     RecursiveSplitter,
     SearchHit,
@@ -39,6 +41,9 @@ from graphbit._graphbit import (
     TextSplitterConfig,
     TokenSplitter,
     VectorStore,
+    Workflow,
+    WorkflowResult,
+    WorkflowStreamIterator,
     configure_runtime,
     count_tokens,
     count_tokens_many,
@@ -72,6 +77,7 @@ if TYPE_CHECKING:
         sync_global_tools_to_workflow,
         tool,
     )
+    from graphbit.workflows import WorkflowContext
 else:
     from graphbit._lazy import resolver
 
@@ -88,6 +94,7 @@ __all__ = [
     "DocumentOutcome",
     "EmbeddingClient",
     "EmbeddingConfig",
+    "Executor",
     "ExecutorConfig",
     "FinishReason",
     "GraphbitError",
@@ -98,6 +105,7 @@ __all__ = [
     "LlmResponse",
     "LlmToolCall",
     "LlmUsage",
+    "Node",
     "ParallelRAG",
     "RecursiveSplitter",
     "SearchHit",
@@ -113,6 +121,10 @@ __all__ = [
     "ToolResult",
     "ToolResultCollection",
     "VectorStore",
+    "Workflow",
+    "WorkflowContext",
+    "WorkflowResult",
+    "WorkflowStreamIterator",
     "__author__",
     "__description__",
     "__version__",

@@ -28,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import NotRequired, Self
 
+from graphbit.tools import ToolExecutor
+
 __all__ = [
     "Answer",
     "CharacterSplitter",
@@ -35,6 +37,7 @@ __all__ = [
     "DocumentOutcome",
     "EmbeddingClient",
     "EmbeddingConfig",
+    "Executor",
     "FinishReason",
     "IngestProgress",
     "IngestReport",
@@ -43,6 +46,7 @@ __all__ = [
     "LlmResponse",
     "LlmToolCall",
     "LlmUsage",
+    "Node",
     "ParallelRAG",
     "RecursiveSplitter",
     "SearchHit",
@@ -53,6 +57,9 @@ __all__ = [
     "TextSplitterConfig",
     "TokenSplitter",
     "VectorStore",
+    "Workflow",
+    "WorkflowResult",
+    "WorkflowStreamIterator",
     "configure_runtime",
     "count_tokens",
     "count_tokens_many",
@@ -2458,3 +2465,328 @@ class Citation:
 
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+# --- workflows --------------------------------------------------------------------------------------
+
+_Context: TypeAlias = dict[str, Any]
+
+@final
+class Node:
+    """One box of a workflow: an agent, a condition or a transform. Never changes once it is made.
+
+    `repr` is `Node(id='...', name='...', type='Agent')`.
+    """
+
+    @staticmethod
+    def agent(
+        name: str,
+        prompt: str,
+        context: str | None = None,
+        agent_id: str | None = None,
+        output_name: str | None = None,
+        tools: list[Any] | None = None,
+        system_prompt: str | None = None,
+        llm_config: LlmConfig | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        max_iterations: int | None = None,
+        enable_prompt_caching: bool = False,
+    ) -> Node:
+        """Ask a model, run the tools it asks for, and ask again until it asks for none.
+
+        The message is `context`, the outputs of the direct parents (the last connected first) and
+        `prompt`, with blank lines between them. In `context` and `prompt`, `{{node.<name>}}`,
+        `{{node.<name>.<key>}}` and `{<name>}` stand for outputs of finished nodes; the node waits for
+        those that it names.
+
+        Args:
+            name: Not blank; need not be unique.
+            prompt: Not blank.
+            context: A text in front of everything else.
+            agent_id: A UUID, or a text that stands for one; unique in a workflow.
+            output_name: A further name of the output.
+            tools: Callables that the model may call; no others. Coroutine functions are awaited.
+            system_prompt: Sent as it is.
+            llm_config: The model, if it is not the executor's.
+            temperature: 0.0 to 2.0; unset, it is not sent.
+            max_tokens: At least 1; unset, it is not sent.
+            max_iterations: Rounds of tool calls, 1 to 100; 10 unless set.
+            enable_prompt_caching: For providers that have such a switch.
+
+        Raises:
+            ValidationError: For values outside these bounds.
+            ValueError: If two tools have the same name.
+            TypeError: If a tool cannot be called.
+        """
+
+    @staticmethod
+    def condition(name: str, handler: Callable[[_Context], Any]) -> Node:
+        """Go on with one successor; what is only reachable through the others is skipped.
+
+        `handler` gets a dict with `parent_node_id`, `parent_output`, `variables`, `node_outputs` and
+        `metadata`, and returns the name of a direct successor; a coroutine function is awaited. The node
+        needs exactly one parent. It runs on a thread of its own.
+
+        Raises:
+            ValidationError: For a blank name.
+            TypeError: If `handler` cannot be called.
+        """
+
+    @staticmethod
+    def transform(name: str, transformation: str) -> Node:
+        """Change the text of the parents, without a model.
+
+        `transformation` is a row of operations (`"trim | uppercase"`) or a template in which `{input}` is
+        the text of the parents.
+
+        Raises:
+            ValidationError: For a blank name or transformation.
+        """
+
+    def id(self) -> str:
+        """A random UUID, fixed when the node was made."""
+
+    def name(self) -> str: ...
+    def has_tools(self) -> bool:
+        """Whether it was given a list of tools, be it empty."""
+
+    def get_tool_names(self) -> list[str]: ...
+    def get_config(self) -> str:
+        """What was set, as indented JSON text. Of a key it only shows that there is one."""
+
+    def create_tool_executor(self) -> ToolExecutor:
+        """An executor over the tools of this node, with the default configuration."""
+
+    def execute_tools(self, tool_calls: list[Any]) -> str:
+        """Run tool calls and list what came of them, a line each below a heading.
+
+        Raises:
+            ValueError: If the node has no tools.
+        """
+
+@final
+class Workflow:
+    """Nodes and edges. A run works on the graph as it was when the run began."""
+
+    def __new__(cls, name: str) -> Self: ...
+    def name(self) -> str: ...
+    def node_count(self) -> int: ...
+    def add_node(self, node: Node) -> str:
+        """Add a node and return its id. Names need not be unique.
+
+        Raises:
+            WorkflowError: If this very node is part of the workflow already.
+        """
+
+    def connect(self, from_id: str, to_id: str) -> None:
+        """Let one node follow another. Each is named by its id, or by its name (the first added of it).
+
+        Raises:
+            ValidationError: If there is no such node.
+        """
+
+    def validate(self) -> None:
+        """Look for everything that can be wrong before a run.
+
+        Raises:
+            WorkflowError: For cycles, unknown text operations, successors of a condition with one name,
+                agents with one `agent_id`, and, where they are required, names that are not unique.
+        """
+
+    def set_graph_metadata(self, key: str, value: bool) -> None:
+        """`enforce_unique_node_names` makes two nodes of one name an error; other keys mean nothing."""
+
+@final
+class WorkflowResult:
+    """What became of each node. Obtained from an executor, never constructed."""
+
+    def is_success(self) -> bool:
+        """Whether every node completed or was rightly skipped."""
+
+    def is_completed(self) -> bool:
+        """As `is_success`."""
+
+    def is_failed(self) -> bool:
+        """Whether a node failed."""
+
+    def state(self) -> str:
+        """`Completed`, `Cancelled`, or `Failed { error: "..." }`."""
+
+    def error(self) -> str | None:
+        """What went wrong first."""
+
+    def output(self) -> str | None:
+        """The output of the node that finished last."""
+
+    def execution_time_ms(self) -> int:
+        """From begin to end, tools included."""
+
+    def get_node_output(self, node_name: str) -> str | None:
+        """A node's output by its id, name or `output_name`: a string as it is, other JSON compact.
+
+        `None` for nodes that are unknown or did not complete, and for JSON's `null`.
+        """
+
+    def get_all_node_outputs(self) -> dict[str, str]:
+        """All outputs under all their names, in the order in which the nodes finished."""
+
+    def get_all_nodes_outputs(self) -> dict[str, str]:
+        """As `get_all_node_outputs`."""
+
+    def get_variable(self, key: str) -> str | None:
+        """The text of an output under one of its names; `null` is a text here."""
+
+    def get_all_variables(self) -> dict[str, str]: ...
+    def variables(self) -> list[tuple[str, str]]: ...
+    def get_node_response_metadata(self, node_id: str) -> dict[str, Any] | None:
+        """What an agent did: calls, tools, times and tokens, by its id or name.
+
+        `None` for other kinds of nodes and for agents that did not run.
+        """
+
+    def get_all_node_response_metadata(self) -> dict[str, Any]:
+        """What is told of the whole run, with the metadata of its agents under `nodes`."""
+
+@final
+class WorkflowStreamIterator:
+    """The events of a run, for `for` and `async for`, each a dict. Dropping or closing it ends the run.
+
+    `Executor.get_stream_event_schema` describes them.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> dict[str, Any]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Future[dict[str, Any]]: ...
+    def close(self) -> None:
+        """End the run; its requests are cancelled."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    def __aenter__(self) -> Future[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Future[None]: ...
+
+@final
+class Executor:
+    """Runs workflows. Share it freely between threads, event loops and callbacks."""
+
+    def __new__(
+        cls,
+        config: LlmConfig,
+        lightweight_mode: bool | None = None,
+        timeout_seconds: int | None = None,
+        debug: bool | None = None,
+        *,
+        max_concurrency: int | None = None,
+    ) -> Self:
+        """An executor whose agents ask `config` unless they have a model of their own.
+
+        Args:
+            config: The model.
+            lightweight_mode: Remembered; changes nothing.
+            timeout_seconds: For a whole run, 1 to 3600; 300 unless set.
+            debug: Logs the choice.
+            max_concurrency: Requests of one run that are under way at a time; 64 unless set.
+
+        Raises:
+            ValidationError: For values outside these bounds.
+        """
+
+    def configure(
+        self,
+        timeout_seconds: int | None = None,
+        max_retries: int | None = None,
+        enable_metrics: bool | None = None,
+        debug: bool | None = None,
+        *,
+        max_concurrency: int | None = None,
+    ) -> None:
+        """Change the limits of runs to come; what is left out stays.
+
+        Args:
+            timeout_seconds: As for the constructor.
+            max_retries: Further attempts of a request where trying again can help, 1 to 10; 3 unless set.
+            enable_metrics: Whether runs are counted.
+            debug: Logs the limits.
+            max_concurrency: As for the constructor.
+
+        Raises:
+            ValidationError: For values outside these bounds; nothing is changed then.
+        """
+
+    def execute(
+        self,
+        workflow: Workflow,
+        policy: None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> WorkflowResult:
+        """Run a workflow to its end. A failed node is told by the result, not raised.
+
+        Args:
+            workflow: What to run.
+            policy: Guard rails are not part of this version.
+            checkpoint: A file of finished nodes. A run that is repeated with it, after a kill too, asks
+                only for what is missing or has changed.
+
+        Raises:
+            ValidationError: If the workflow is empty or not valid.
+            WorkflowError: If no node is an agent, or the checkpoint cannot be used.
+            RequestTimeoutError: After the time limit. It and `KeyboardInterrupt` carry what had finished
+                as `partial_result`, a `WorkflowResult`.
+        """
+
+    def run_async(
+        self,
+        workflow: Workflow,
+        policy: None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Future[WorkflowResult]:
+        """`execute` as a future; cancelling it ends the run. Coroutine tools run on the caller's loop."""
+
+    def execute_streaming(
+        self,
+        workflow: Workflow,
+        policy: None = None,
+        stream_mode: str | None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> WorkflowStreamIterator:
+        """Begin a run and return its events.
+
+        Args:
+            workflow: What to run.
+            policy: Guard rails are not part of this version.
+            stream_mode: `"updates"` (everything but tokens, the default), `"messages"` (tokens and the
+                terminal event) or `"all"`.
+            checkpoint: As for `execute`.
+
+        Raises:
+            ValidationError: If the workflow is empty or not valid, or the mode unknown.
+        """
+
+    def get_stats(self) -> dict[str, Any]:
+        """The numbers so far, of `execute`, `run_async` and `execute_streaming`."""
+
+    def reset_stats(self) -> None: ...
+    def get_execution_mode(self) -> str:
+        """Always `"Balanced"`."""
+
+    def set_lightweight_mode(self, enabled: bool) -> None:
+        """Remember the switch; it changes nothing."""
+
+    def is_lightweight_mode(self) -> bool: ...
+    @staticmethod
+    def get_stream_event_schema() -> dict[str, Any]:
+        """What events there are and what they hold."""

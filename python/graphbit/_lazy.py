@@ -33,6 +33,7 @@ NAMES: dict[str, str] = dict.fromkeys(
     ),
     "graphbit.tools",
 )
+NAMES["WorkflowContext"] = "graphbit.workflows"
 
 
 def resolver(module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

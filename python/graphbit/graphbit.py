@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphbit.tools import get_tool_registry as get_tool_registry
     from graphbit.tools import sync_global_tools_to_workflow as sync_global_tools_to_workflow
     from graphbit.tools import tool as tool
+    from graphbit.workflows import WorkflowContext as WorkflowContext
 else:
     from graphbit._lazy import resolver
 

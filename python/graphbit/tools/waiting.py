@@ -23,7 +23,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 #: Seconds between two looks at whether the event loop that is waited for still runs.
 _LOOK = 0.5
@@ -54,6 +54,15 @@ def settled(value: Any, event_loop: asyncio.AbstractEventLoop | None = None) -> 
         finally:
             coroutine.close()  # silent about one that could not be started
     return value
+
+
+def called(
+    function: Callable[[Any], Any],
+    argument: Any,
+    event_loop: asyncio.AbstractEventLoop | None = None,
+) -> Any:
+    """Call a function that may be a coroutine function; see `settled`."""
+    return settled(function(argument), event_loop)
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -42,7 +42,7 @@ impl PythonTool {
     }
 
     /// The bound tool, when `tool` is one.
-    pub(super) fn bound<'t>(tool: &'t Arc<dyn Tool>) -> Option<&'t Py<PyAny>> {
+    pub(super) fn bound(tool: &Arc<dyn Tool>) -> Option<&Py<PyAny>> {
         let tool: &dyn std::any::Any = tool.as_ref();
         Some(tool.downcast_ref::<Self>()?.bound.as_ref())
     }

@@ -53,7 +53,7 @@ impl PyExecutor {
     #[new]
     #[pyo3(signature = (config, lightweight_mode=None, timeout_seconds=None, debug=None, *, max_concurrency=None))]
     fn new(
-        config: PyRef<'_, PyLlmConfig>,
+        config: &PyLlmConfig,
         lightweight_mode: Option<bool>,
         timeout_seconds: Option<u64>,
         debug: Option<bool>,
@@ -107,14 +107,14 @@ impl PyExecutor {
     fn execute(
         &self,
         py: Python<'_>,
-        workflow: PyRef<'_, PyWorkflow>,
+        workflow: &PyWorkflow,
         policy: Option<&Bound<'_, PyAny>>,
         checkpoint: Option<PathBuf>,
     ) -> PyResult<PyWorkflowResult> {
         // This thread will wait here, and its event loop with it.
         let ambient = Surroundings::capture(py, false)?.ambient();
         let options = RunOptions { ambient, checkpoint, asynchronous: false };
-        let prepared = self.prepare(&workflow, policy, options)?;
+        let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         bridge::block_on(py, prepared.finish())
             .map(|result| PyWorkflowResult(Arc::new(result)))
@@ -126,13 +126,13 @@ impl PyExecutor {
     fn run_async<'py>(
         &self,
         py: Python<'py>,
-        workflow: PyRef<'_, PyWorkflow>,
+        workflow: &PyWorkflow,
         policy: Option<&Bound<'py, PyAny>>,
         checkpoint: Option<PathBuf>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ambient = Surroundings::capture(py, true)?.ambient();
         let options = RunOptions { ambient, checkpoint, asynchronous: true };
-        let prepared = self.prepare(&workflow, policy, options)?;
+        let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         let finished = prepared.finish();
         let work = async move { Ok(finished.await) };
@@ -147,7 +147,7 @@ impl PyExecutor {
     fn execute_streaming(
         &self,
         py: Python<'_>,
-        workflow: PyRef<'_, PyWorkflow>,
+        workflow: &PyWorkflow,
         policy: Option<&Bound<'_, PyAny>>,
         stream_mode: Option<&str>,
         checkpoint: Option<PathBuf>,
@@ -157,7 +157,7 @@ impl PyExecutor {
         let surroundings = Surroundings::capture(py, false)?;
         let ambient = surroundings.ambient();
         let options = RunOptions { ambient, checkpoint, asynchronous: false };
-        let prepared = self.prepare(&workflow, policy, options)?;
+        let prepared = self.prepare(workflow, policy, options)?;
         Ok(PyWorkflowStream::new(prepared.stream(mode), surroundings))
     }
 
@@ -207,7 +207,7 @@ impl PyExecutor {
     /// What events there are and what they hold.
     #[staticmethod]
     fn get_stream_event_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        py.import("graphbit._stream_schema")?.call_method0("stream_event_schema")
+        py.import("graphbit.workflows")?.call_method0("stream_event_schema")
     }
 }
 

@@ -40,7 +40,7 @@ impl PyWorkflow {
     }
 
     /// Adds a node and returns its id.
-    fn add_node(&self, node: PyRef<'_, PyNode>) -> PyResult<String> {
+    fn add_node(&self, node: &PyNode) -> PyResult<String> {
         Ok(self.graph().add_node(node.0.clone())?)
     }
 
