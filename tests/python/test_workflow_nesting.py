@@ -1,7 +1,7 @@
 """Calls of the library from inside tools and conditions: every cell of the matrix, on kill timers.
 
 The programs are in ``children/``, the cells in ``workflow_cases.py``. ``GRAPHBIT_NESTING_REPEATS`` is how
-often each cell, scenario and way to leave is tried (default 1); a hang, an abort, a wrong value and a word
+often each cell, scenario and way to leave is tried (default 2); a hang, an abort, a wrong value and a word
 on standard error are all failures.
 """
 
@@ -20,7 +20,7 @@ from simulator import Server, Simulator
 from workflow_cases import CALLERS, CELLS, LEAVING, TOGETHER
 
 CHILDREN = Path(__file__).parent / "children"
-REPEATS = int(os.environ.get("GRAPHBIT_NESTING_REPEATS", "1"))
+REPEATS = int(os.environ.get("GRAPHBIT_NESTING_REPEATS", "2"))
 # A run takes milliseconds; what needs longer than this hangs.
 PATIENCE = 50 + 10 * REPEATS
 
@@ -112,7 +112,7 @@ def test_leaving_around_a_run_is_quiet_and_clean(
 
     # Two at a time: the order in which threads end differs more on a busy machine.
     with ThreadPoolExecutor(2) as pool:
-        for child in pool.map(leave, range(2 * REPEATS)):
+        for child in pool.map(leave, range(REPEATS)):
             assert (child.returncode, child.stdout, child.stderr) == (0, "", ""), child
 
 
@@ -136,3 +136,34 @@ def test_a_killed_run_leaves_with_the_signal(run_child: Callable[..., Any], tool
     """
     child = run_child(code, timeout=10)
     assert (child.returncode, child.stderr) == (-signal.SIGTERM, ""), child
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_an_executor_works_on_both_sides_of_a_fork(
+    run_child: Callable[..., Any], tools: Server
+) -> None:
+    code = """
+    import os
+    import graphbit
+
+    def where() -> str:
+        "Tells the process."
+        return str(os.getpid())
+
+    config = graphbit.LlmConfig.azurellm("key-0123456789", "chat", os.environ["GRAPHBIT_SIMULATOR_URL"])
+    executor, workflow = graphbit.Executor(config), graphbit.Workflow("w")
+    workflow.add_node(graphbit.Node.agent("a", "use the tool", tools=[where]))
+
+    def run() -> bool:
+        *_, last = executor.execute_streaming(workflow)
+        outputs = {executor.execute(workflow).get_node_output("a"), last["result"].get_node_output("a")}
+        return outputs == {f"told: {os.getpid()}"}
+
+    assert run()
+    if (child := os.fork()) == 0:
+        os._exit(0 if run() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert run()
+    """
+    child = run_child(code, timeout=20)
+    assert (child.returncode, child.stderr) == (0, ""), child

@@ -66,6 +66,8 @@ LEAVING = (
     "after_async_stream",
     "after_coroutine_tool",
     "with_abandoned_async_run",
+    "with_abandoned_async_run_in_a_tool",
+    "with_abandoned_async_run_in_a_coroutine_tool",
     "with_unawaited_result",
     "with_abandoned_stream",
     "with_abandoned_async_stream",

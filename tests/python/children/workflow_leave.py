@@ -109,6 +109,38 @@ def with_abandoned_async_run() -> None:
     asyncio.run(run())
 
 
+def with_abandoned_async_run_in_a_tool() -> None:
+    begun = threading.Event()
+
+    def slow() -> str:
+        """Takes longer than the program."""
+        begun.set()
+        time.sleep(0.3)
+        return "late"
+
+    async def run() -> None:
+        executor().run_async(with_tool(slow))
+        await asyncio.to_thread(begun.wait, 5)
+
+    asyncio.run(run())
+
+
+def with_abandoned_async_run_in_a_coroutine_tool() -> None:
+    async def run() -> None:
+        begun = asyncio.Event()
+
+        async def slow() -> str:
+            """Takes longer than the program."""
+            begun.set()
+            await asyncio.sleep(5)
+            return "late"
+
+        executor().run_async(with_tool(slow))
+        await asyncio.wait_for(begun.wait(), 5)
+
+    asyncio.run(run())
+
+
 def with_unawaited_result() -> None:
     async def run() -> None:
         executor().run_async(plain())
@@ -232,6 +264,8 @@ WAYS = {
         after_async_stream,
         after_coroutine_tool,
         with_abandoned_async_run,
+        with_abandoned_async_run_in_a_tool,
+        with_abandoned_async_run_in_a_coroutine_tool,
         with_unawaited_result,
         with_abandoned_stream,
         with_abandoned_async_stream,
