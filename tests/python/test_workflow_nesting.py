@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from simulator import Server, Simulator
-from workflow_cases import CALLERS, CELLS, LEAVING, TOGETHER
+from workflow_cases import CALLERS, CELLS, LEAVING, TOGETHER, TOOL_CELLS
 
 CHILDREN = Path(__file__).parent / "children"
 REPEATS = int(os.environ.get("GRAPHBIT_NESTING_REPEATS", "2"))
@@ -88,6 +88,15 @@ await workflow_nesting.in_coroutine({REPEATS})
             manager.shutdown_kernel(now=True)
         errors.seek(0)
         assert "panicked" not in errors.read()
+
+
+def test_every_call_returns_from_tools_the_program_runs_itself(
+    run_child: Callable[..., Any], tools: Server
+) -> None:
+    script, arguments = CHILDREN / "tool_nesting.py", (str(REPEATS),)
+    child = run_child(script=script, arguments=arguments, timeout=PATIENCE)
+    assert (child.returncode, child.stderr) == (0, ""), child
+    assert child.stdout.splitlines() == [f"{cell} {REPEATS}" for cell in TOOL_CELLS]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])

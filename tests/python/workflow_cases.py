@@ -48,6 +48,19 @@ PLACES = {
 CELLS = tuple(
     f"{place}/{call}/{door}" for place, calls in PLACES.items() for call in calls for door in DOORS
 )
+# Ways to run a tool without a model.
+WAYS = (
+    "execute_tool",
+    "execute_workflow_tool_calls",
+    "execute_production_tool_calls",
+    "registry_execute_tool",
+    "executor_execute_tools",
+    "node_execute_tools",
+)
+TOOL_CELLS = (
+    *(f"{way}/{call}" for way in WAYS for call in CALLS),
+    *(f"{way}/{other}" for way in WAYS for other in WAYS),
+)
 CALLERS = ("plain", "thread", "loop", "uvloop")
 TOGETHER = (
     "two_async_runs",
