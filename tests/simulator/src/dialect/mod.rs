@@ -15,6 +15,7 @@ mod gemini;
 mod ollama;
 mod openai;
 mod replicate;
+mod tools;
 
 use std::borrow::Cow;
 
