@@ -384,8 +384,7 @@ fn a_checkpoint_cut_anywhere_repeats_only_what_it_lost() {
         let prepared = executor.prepare(&workflow(), options).unwrap();
         let result = runtime::block_on(prepared.finish()).unwrap();
         assert_eq!(result.output().unwrap(), "<p4>");
-        let asked = model.asked.lock().unwrap().len();
-        asked
+        model.asked.lock().unwrap().len()
     };
     assert_eq!(asked(&path), 5);
     let whole = std::fs::read(&path).unwrap();

@@ -14,6 +14,8 @@ given = parameters(
     # Documents, in order: [how many, bytes each].
     documents=[[1000, 10_000]],
     method="split_texts",
+    # Threads of `split_texts_parallel`, at most.
+    max_workers=None,
     passes=3,
 )
 splitter = getattr(graphbit, given.splitter)(*given.sizes, **given.exact)
@@ -34,6 +36,8 @@ def documents() -> list[str]:
 def split(texts: list[str]) -> list[list[graphbit.TextChunk]]:
     if given.method == "split_text":
         return [splitter.split_text(text) for text in texts]
+    if given.method == "split_texts_parallel":
+        return list(splitter.split_texts_parallel(texts, given.max_workers))
     return list(getattr(splitter, given.method)(texts))
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from graphbit.tools import sync_global_tools_to_workflow as sync_global_tools_to_workflow
     from graphbit.tools import tool as tool
     from graphbit.workflows import WorkflowContext as WorkflowContext
+
+    def __dir__() -> list[str]: ...
 else:
     from graphbit._lazy import resolver
 

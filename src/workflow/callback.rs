@@ -7,8 +7,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::result::NodeOutcome;
 use crate::error::Result;
 use crate::llm::BoxFuture;
 use crate::types::ToolSpec;
@@ -62,17 +63,15 @@ pub trait Route: Send + Sync {
 }
 
 /// What a handler is told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Situation {
     /// The id of the condition's one parent.
     pub parent_node_id: String,
     /// What the parent returned.
     pub parent_output: Value,
-    /// The texts of all finished nodes, by id and name.
-    pub variables: Map<String, Value>,
-    /// The outputs of all finished nodes, by id and name.
-    pub node_outputs: Map<String, Value>,
-    /// `node_response_<id or name>`, `node_dependencies`, `node_id_to_name`,
+    /// The completed nodes, in the order in which they finished.
+    pub finished: Vec<NodeOutcome>,
+    /// `node_dependencies` ({id: [ids of parents]}), `node_id_to_name` and, always true,
     /// `workflow_llm_configs_validated`.
-    pub metadata: Map<String, Value>,
+    pub graph: Value,
 }

@@ -107,11 +107,22 @@ impl Checkpoint {
             json!({ "key": key, "output": saved.output, "metadata": saved.metadata }).to_string();
         let line = format!("{:08x} {line}\n", crc32fast::hash(line.as_bytes()));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(|cause| {
+        append(&mut file, line.as_bytes()).map_err(|cause| {
             let text = format!("cannot write the checkpoint '{}': {cause}", self.path.display());
             Error::new(Kind::Workflow, text).with_source(cause)
         })
     }
+}
+
+/// Appends a line, or leaves the file as it was: behind half a line nothing could be read.
+fn append(file: &mut File, line: &[u8]) -> std::io::Result<()> {
+    let before = file.stream_position()?;
+    file.write_all(line).and_then(|()| file.sync_data()).inspect_err(|_| {
+        // The disk may be full; cutting needs no room. If even that fails, a later run asks again.
+        if file.set_len(before).is_ok() {
+            file.seek(SeekFrom::Start(before)).ok();
+        }
+    })
 }
 
 /// Waits a little for the file: a run that was ended by a timeout lets go of it when its tasks are gone.

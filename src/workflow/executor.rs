@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -241,14 +242,37 @@ pub struct Prepared {
 
 /// A look at a run from outside, before, during and after it.
 #[derive(Clone, Default)]
-pub struct Progress(Arc<Mutex<Option<Arc<Run>>>>);
+pub struct Progress(Arc<Mutex<Stage>>);
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Waiting,
+    Running(Arc<Run>),
+    /// Lets go of the run, and with it of its checkpoint and its listener.
+    Ended(WorkflowResult),
+}
 
 impl Progress {
     /// What has become of the nodes so far; `None` before the run has begun.
     #[must_use]
     pub fn result(&self) -> Option<WorkflowResult> {
-        let run = locked(&self.0).clone()?;
+        let run = match &*locked(&self.0) {
+            Stage::Waiting => return None,
+            Stage::Running(run) => Arc::clone(run),
+            Stage::Ended(result) => return Some(result.clone()),
+        };
         Some(run.result())
+    }
+
+    fn begin(&self, run: &Arc<Run>) {
+        *locked(&self.0) = Stage::Running(Arc::clone(run));
+    }
+
+    fn end(&self) {
+        if let Some(result) = self.result() {
+            *locked(&self.0) = Stage::Ended(result);
+        }
     }
 }
 
@@ -302,6 +326,7 @@ impl Prepared {
             receiver: tokio::sync::Mutex::new(receiver),
             task: Mutex::new(Some(runtime::spawn(told))),
             generation: runtime::generation(),
+            closed: AtomicBool::new(false),
             progress,
         };
         Events { inner: Arc::new(inner) }
@@ -309,8 +334,13 @@ impl Prepared {
 
     fn run(self, sink: Sink) -> impl Future<Output = Result<WorkflowResult>> + Send + 'static {
         let Self { executor, limits, options, plan, clients, run: progress } = self;
-        let counted =
-            Counted { executor, metrics: limits.metrics, started: Instant::now(), success: false };
+        let counted = Counted {
+            executor,
+            metrics: limits.metrics,
+            started: Instant::now(),
+            success: false,
+            progress,
+        };
         async move {
             let mut counted = counted;
             if clients.iter().all(Option::is_none) {
@@ -329,7 +359,7 @@ impl Prepared {
             let concurrency = limits.max_concurrency;
             let run = Run::new(plan, clients, concurrency, sink, options.ambient, checkpoint);
             let run = Arc::new(run);
-            *locked(&progress.0) = Some(Arc::clone(&run));
+            counted.progress.begin(&run);
             match tokio::time::timeout(limits.timeout, run.drive()).await {
                 Ok(driven) => driven?,
                 Err(_) => return Err(timed_out(limits.timeout, options.asynchronous)),
@@ -359,10 +389,12 @@ struct Counted {
     metrics: bool,
     started: Instant,
     success: bool,
+    progress: Progress,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.progress.end();
         if self.metrics {
             let stats = &mut locked(&self.executor.inner.counters).stats;
             stats.total = stats.total.saturating_add(1);
@@ -384,6 +416,7 @@ struct Listening {
     task: Mutex<Option<Task<()>>>,
     /// The process that began the run.
     generation: u64,
+    closed: AtomicBool,
     progress: Progress,
 }
 
@@ -399,8 +432,12 @@ impl Events {
                 let text = "Stream error: this run was begun before fork(); start a new one";
                 return Err(Error::new(Kind::Stream, text));
             }
-            if let Some(event) = inner.receiver.lock().await.recv().await {
-                return Ok(Some(event));
+            let event = inner.receiver.lock().await.recv().await;
+            if inner.closed.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            if event.is_some() {
+                return Ok(event);
             }
             let task = locked(&inner.task).take();
             match task {
@@ -419,7 +456,8 @@ impl Events {
     /// The next event, if it is there already.
     #[must_use]
     pub fn ready(&self) -> Option<Event> {
-        if self.inner.generation != runtime::generation() {
+        let closed = self.inner.closed.load(Ordering::Acquire);
+        if closed || self.inner.generation != runtime::generation() {
             return None;
         }
         self.inner.receiver.try_lock().ok()?.try_recv().ok()
@@ -429,6 +467,7 @@ impl Events {
     pub fn close(&self) {
         // A forked child has no part in the parent's run.
         if self.inner.generation == runtime::generation() {
+            self.inner.closed.store(true, Ordering::Release);
             drop(locked(&self.inner.task).take());
         }
     }

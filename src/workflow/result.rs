@@ -1,5 +1,7 @@
 //! [`WorkflowResult`]: what became of each node.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -39,6 +41,19 @@ pub struct NodeOutcome {
     pub metadata: Option<Value>,
     /// Its place among the finished nodes, from 1.
     pub finished: usize,
+}
+
+impl NodeOutcome {
+    /// Everything it is known by: id, name and output name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [self.id.as_str(), self.name.as_str()].into_iter().chain(self.output_name.as_deref())
+    }
+
+    /// The output as text: a string as it is, other JSON compact.
+    #[must_use]
+    pub fn text(&self) -> String {
+        text_of(&self.output)
+    }
 }
 
 /// How a run ended.
@@ -119,9 +134,7 @@ impl WorkflowResult {
     /// The node of that id, or the last to finish of those with that name.
     fn find(&self, reference: &str) -> Option<&NodeOutcome> {
         let by_id = self.nodes.iter().find(|node| node.id == reference);
-        let named = |node: &&NodeOutcome| {
-            node.name == reference || node.output_name.as_deref() == Some(reference)
-        };
+        let named = |node: &&NodeOutcome| node.names().any(|name| name == reference);
         by_id.or_else(|| self.nodes.iter().filter(named).max_by_key(|node| node.finished))
     }
 
@@ -137,7 +150,18 @@ impl WorkflowResult {
     /// nodes of one name the last stands.
     #[must_use]
     pub fn outputs(&self) -> Vec<(String, &Value)> {
-        published(&self.completed())
+        let mut outputs: Vec<(String, &Value)> = Vec::new();
+        let mut places = HashMap::new();
+        for node in self.completed() {
+            for name in node.names() {
+                let place = *places.entry(name).or_insert(outputs.len());
+                match outputs.get_mut(place) {
+                    Some((_, output)) => *output = &node.output,
+                    None => outputs.push((name.to_owned(), &node.output)),
+                }
+            }
+        }
+        outputs
     }
 
     /// The text of every output that is not `null`, under the names of [`WorkflowResult::outputs`].
@@ -156,7 +180,7 @@ impl WorkflowResult {
     /// The last output of the run.
     #[must_use]
     pub fn output(&self) -> Option<String> {
-        self.completed().last().map(|node| text_of(&node.output))
+        self.completed().last().map(|node| node.text())
     }
 
     /// What is told of an agent's work; `None` for other kinds and for agents that did not run.
@@ -205,21 +229,4 @@ impl WorkflowResult {
             outputs.map(|(name, output)| (name, output.clone())).collect();
         Value::Object(outputs).to_string()
     }
-}
-
-/// The outputs of `nodes` under all their names; what comes later stands in the place of the earlier.
-pub(super) fn published<'n>(nodes: &[&'n NodeOutcome]) -> Vec<(String, &'n Value)> {
-    let mut outputs: Vec<(String, &Value)> = Vec::with_capacity(nodes.len().saturating_mul(2));
-    let mut places = std::collections::HashMap::new();
-    for node in nodes {
-        let names = [Some(&node.id), Some(&node.name), node.output_name.as_ref()];
-        for name in names.into_iter().flatten() {
-            let place = *places.entry(name.as_str()).or_insert(outputs.len());
-            match outputs.get_mut(place) {
-                Some((_, output)) => *output = &node.output,
-                None => outputs.push((name.clone(), &node.output)),
-            }
-        }
-    }
-    outputs
 }

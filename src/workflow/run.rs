@@ -17,7 +17,7 @@ use super::checkpoint::{Checkpoint, Saved};
 use super::event::{EventKind, NodeName, Sink};
 use super::node::{Agent, Condition, Node, NodeKind};
 use super::plan::Plan;
-use super::result::{NodeOutcome, NodeState, RunState, WorkflowResult, published};
+use super::result::{NodeOutcome, NodeState, RunState, WorkflowResult};
 use super::template::{fill, text_of};
 use super::transform::Transform;
 use crate::error::{Error, Kind, Result};
@@ -368,30 +368,6 @@ impl Run {
     }
 
     fn situation(&self, parent: usize) -> Situation {
-        let (parent_node_id, parent_output, node_outputs, responses) = {
-            let board = self.board();
-            let parent = board.nodes.get(parent);
-            let completed = board.completed();
-            let mut responses = Map::new();
-            for outcome in &completed {
-                if let Some(metadata) = &outcome.metadata {
-                    for name in [&outcome.id, &outcome.name] {
-                        responses.insert(format!("node_response_{name}"), metadata.clone());
-                    }
-                }
-            }
-            let outputs = published(&completed).into_iter();
-            let outputs: Map<String, Value> =
-                outputs.map(|(name, output)| (name, output.clone())).collect();
-            let id = parent.map(|outcome| outcome.id.clone()).unwrap_or_default();
-            (
-                id,
-                parent.map(|outcome| outcome.output.clone()).unwrap_or_default(),
-                outputs,
-                responses,
-            )
-        };
-        let mut metadata = responses;
         let (mut dependencies, mut names) = (Map::new(), Map::new());
         for planned in &self.plan.nodes {
             let id = planned.node.id().to_owned();
@@ -400,13 +376,19 @@ impl Run {
             dependencies.insert(id.clone(), parents);
             names.insert(id, planned.node.name().into());
         }
-        metadata.insert("node_dependencies".to_owned(), dependencies.into());
-        metadata.insert("node_id_to_name".to_owned(), names.into());
-        metadata.insert("workflow_llm_configs_validated".to_owned(), json!(true));
-        let texts =
-            node_outputs.iter().map(|(name, output)| (name.clone(), text_of(output).into()));
-        let variables = texts.collect();
-        Situation { parent_node_id, parent_output, variables, node_outputs, metadata }
+        let graph = json!({
+            "node_dependencies": dependencies,
+            "node_id_to_name": names,
+            "workflow_llm_configs_validated": true,
+        });
+        let board = self.board();
+        let outcome = board.nodes.get(parent);
+        Situation {
+            parent_node_id: outcome.map(|outcome| outcome.id.clone()).unwrap_or_default(),
+            parent_output: outcome.map(|outcome| outcome.output.clone()).unwrap_or_default(),
+            finished: board.completed().into_iter().cloned().collect(),
+            graph,
+        }
     }
 }
 
@@ -421,10 +403,7 @@ impl Board {
     /// The output of a finished node by id, name or output name.
     fn output(&self, reference: &str) -> Option<&Value> {
         let named = |outcome: &&NodeOutcome| {
-            outcome.state == NodeState::Completed
-                && (outcome.id == reference
-                    || outcome.name == reference
-                    || outcome.output_name.as_deref() == Some(reference))
+            outcome.state == NodeState::Completed && outcome.names().any(|name| name == reference)
         };
         self.nodes
             .iter()

@@ -8,9 +8,12 @@ import contextvars
 import dataclasses
 import datetime
 import decimal
+import doctest
 import enum
 import functools
+import importlib
 import json
+import pkgutil
 import signal
 import threading
 import time
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphbit import clear_tools, tools
 from graphbit.tools import (
     BoundTool,
     bind_tools,
@@ -87,7 +91,7 @@ def test_names_fit_every_server() -> None:
         def ask(self) -> int:
             return self.count
 
-    def größe(): ...
+    def größe(): ...  # noqa: PLC2401
 
     counter = Counter()
     named = tool(name="my tool!")(lambda: 1)
@@ -358,18 +362,23 @@ def test_a_loop_that_stops_ends_the_wait() -> None:
 def test_an_interrupted_wait_cancels(where: str) -> None:
     ended = threading.Event()
     started = threading.Event()
+    seen: list[Any] = []
 
     async def coroutine():
         started.set()
+        here = threading.get_ident()
         try:
             await asyncio.sleep(30)
+        except BaseException as error:
+            seen.append((type(error), threading.get_ident() == here))
+            raise
         finally:
             ended.set()
 
     def interrupt() -> None:
         started.wait(10)
         time.sleep(0.05)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     began = time.monotonic()
     thread = threading.Thread(target=interrupt)
@@ -395,6 +404,7 @@ def test_an_interrupted_wait_cancels(where: str) -> None:
             outcome(coroutine)
     thread.join()
     assert ended.wait(5)
+    assert seen == [(asyncio.CancelledError, True)]
     assert time.monotonic() - began < 5
 
 
@@ -436,6 +446,31 @@ def test_nothing_is_printed(capfd: Any) -> None:
     bound(function).run('{"x": 1}')
     bound(int).run('{"x": 1}')
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", [each.name for each in pkgutil.iter_modules(tools.__path__)])
+def test_the_examples_of_the_modules(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"graphbit.tools.{name}"))
+    assert result.failed == 0
+    assert result.attempted > 0
+    clear_tools()
+
+
+def test_a_class_may_be_a_tool() -> None:
+    class Circle:
+        """A circle."""
+
+        radius: str
+
+        def __init__(self, radius: float) -> None:
+            self.radius = f"{radius} m"
+
+        def __str__(self) -> str:
+            return self.radius
+
+    each = bound(Circle)
+    assert each.parameters["properties"]["radius"]["type"] == "number"
+    assert each.run('{"radius": "2.5"}') == (True, "2.5 m")
 
 
 def test_the_listing_of_a_node() -> None:

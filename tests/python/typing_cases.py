@@ -27,10 +27,14 @@ from graphbit import (
     TextChunk,
     TextSplitter,
     TextSplitterConfig,
+    ToolExecutor,
+    ToolRegistry,
+    ToolResult,
     VectorStore,
     exceptions,
     get_prices,
     set_prices,
+    tool,
 )
 from graphbit.graphbit import LlmClient as SameLlmClient
 from numpy.typing import NDArray
@@ -140,3 +144,23 @@ def errors(error: GraphbitError) -> None:
     assert_type(error.index, int | None)
     assert_type(exceptions.ResponseError().response, LlmResponse | None)
     assert_type(exceptions.BY_KIND["timeout"], type[GraphbitError])
+
+
+@tool
+def bare(number: int) -> str:
+    return str(number)
+
+
+@tool("Said.", name="other")
+def described(number: int) -> str:
+    return str(number)
+
+
+def tools(registry: ToolRegistry) -> None:
+    assert_type(bare(1), str)
+    assert_type(described(1), str)
+    assert_type(registry.execute_tool("bare", {"number": 1}), ToolResult)
+    results = ToolExecutor(registry).execute_tools([{"name": "bare"}])
+    assert_type(results[0], ToolResult)
+    assert_type(results[:1], list[ToolResult])
+    assert_type([each.error for each in results], list[str | None])

@@ -72,7 +72,10 @@ class BoundTool:
         return self._function
 
     def run(
-        self, arguments: str, event_loop: asyncio.AbstractEventLoop | None = None
+        self,
+        arguments: str,
+        event_loop: asyncio.AbstractEventLoop | None = None,
+        wanted: Callable[[], bool] | None = None,
     ) -> tuple[bool, str]:
         """Call the tool with a model's arguments; whether it worked, and the text for the model.
 
@@ -80,6 +83,7 @@ class BoundTool:
             arguments: JSON text of an object; a blank one is an empty object.
             event_loop: Where coroutines run, if it is running in another thread; else they run on a
                 loop of their own.
+            wanted: Asked now and then; a coroutine that nobody wants any more is cancelled.
 
         Returns:
             ``(True, text)``, a string as it is and anything else as JSON; or ``(False, text)`` with what
@@ -100,7 +104,7 @@ class BoundTool:
         except ArgumentError as problem:
             return False, sendable(str(problem))
         try:
-            value = settled(self._function(*positional, **keywords), event_loop)
+            value = settled(self._function(*positional, **keywords), event_loop, wanted)
             return True, rendered(value)
         except Exception as error:  # noqa: BLE001 - any failure of a tool is told to the model
             return False, failure_text(error)

@@ -150,7 +150,10 @@ def _of_class(  # noqa: PLR0911 - a line for each sort of class
             if isinstance(value, kind) and not _wrong_kind(value, kind):
                 return value
             result = convert(value)
-            return result if isinstance(result, kind) or kind in _SCALARS else kind(result)
+            made: Callable[[Any], Any] = (
+                kind  # a class of the author's own, made from the plain value
+            )
+            return result if isinstance(result, kind) or kind in _SCALARS else made(result)
     if issubclass(kind, collections.abc.Mapping):
         return _mapping(value, hint, kind, inner)
     if issubclass(kind, tuple):
@@ -191,7 +194,7 @@ def _chosen(value: Any, choices: list[Any]) -> Any:
         if inner == value and isinstance(inner, bool) == isinstance(value, bool):
             return choice
     written = _written(value)
-    for fold in (str.strip, lambda text: text.strip().casefold()):
+    for fold in (str.strip, _folded):
         near = [
             choice
             for choice, inner in zip(choices, plain, strict=True)
@@ -207,6 +210,10 @@ def _chosen(value: Any, choices: list[Any]) -> Any:
         if len(near) == 1:
             return near[0]
     raise UnfitError(value, _one_of(plain))
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
 
 
 def _written(value: Any) -> str:

@@ -124,7 +124,8 @@ class ExecutorConfig:
             return NotImplemented
         return self._values() == other._values()
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType] - its attributes may change
+    # Its attributes may change.
+    __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ExecutorConfig, self._values()
@@ -299,13 +300,13 @@ def _parsed(call: Any) -> _Call:
         name = require(fields["name"], str, "name")
         identity = require(fields["id"], str, "id") if "id" in fields else str(uuid.uuid4())
         return _Call(identity, name, _strict(fields.get("parameters", {})))
-    identity, name = getattr(call, "id", None), getattr(call, "name", None)
+    made, called = getattr(call, "id", None), getattr(call, "name", None)
     parameters: Any = getattr(call, "parameters", None)
-    if not (isinstance(identity, str) and isinstance(name, str)):
+    if not (isinstance(made, str) and isinstance(called, str)):
         raise TypeError("Tool call must be a dictionary or JSON string")
     if isinstance(parameters, str):  # an LlmToolCall has them as the model wrote them
         parameters = json.loads(parameters, parse_constant=_refuse) if parameters.strip() else {}
-    return _Call(identity, name, _strict(parameters))
+    return _Call(made, called, _strict(parameters))
 
 
 def _from_text(text: str) -> _Call:

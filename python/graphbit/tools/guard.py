@@ -17,7 +17,7 @@ class _Current:
     lock = threading.RLock()
 
 
-def guarded() -> threading.RLock:  # pyright: ignore[reportGeneralTypeIssues, reportUnknownParameterType]
+def guarded() -> threading.RLock:
     """The lock, for a ``with`` statement. Values taken out of a table under it are to outlive it."""
     return _Current.lock
 

@@ -29,7 +29,7 @@ EMPTY: Any = inspect.Parameter.empty
 #: Wrappers that say something about a field and nothing about its type.
 _QUALIFIERS = {"Required", "NotRequired", "ReadOnly", "Final", "ClassVar", "InitVar"}
 _UNIONS: tuple[Any, ...] = (typing.Union, types.UnionType)
-_NONE_TYPE = type(None)
+_NONE_TYPE: Any = type(None)
 
 
 class Parameter(NamedTuple):
@@ -56,7 +56,7 @@ def parameters_of(function: Any) -> list[Parameter] | None:
     except Exception:  # noqa: BLE001 - a callable may compute its signature, in any way
         return None
     module_names, local_names = _scope(function)
-    class_hints = _class_hints(function) if isinstance(function, type) else {}
+    class_hints = _class_hints(function) if _is_declared(function) else {}
     found: list[Parameter] = []
     for each in signature.parameters.values():
         if each.name in ("self", "cls"):
@@ -82,9 +82,13 @@ def fields_of(structure: type) -> list[Parameter] | None:
             Parameter(name, hints.get(name, EMPTY), name not in defaults, defaults.get(name, EMPTY))
             for name in names
         ]
-    if dataclasses.is_dataclass(structure) or hasattr(structure, "__attrs_attrs__"):
-        return parameters_of(structure)
-    return None
+    return parameters_of(structure) if _is_declared(structure) else None
+
+
+def _is_declared(structure: Any) -> bool:
+    """Whether the annotations of this class are the parameters of its constructor."""
+    declared = dataclasses.is_dataclass(structure) or hasattr(structure, "__attrs_attrs__")
+    return declared and isinstance(structure, type)
 
 
 def is_typed_dict(hint: Any) -> bool:

@@ -204,14 +204,14 @@ class ToolResult:
                 fits = fits and not isinstance(value, bool) and 0 <= value < 2**64
             if not fits:
                 raise ValueError(f"{failed}field `{name}` is not of type {kind.__name__}")
-        error = fields.get("error")
-        if error is not None and not isinstance(error, str):
+        reason = fields.get("error")
+        if reason is not None and not isinstance(reason, str):
             raise ValueError(f"{failed}field `error` is not of type str")
         result = ToolResult(
             fields["tool_name"], fields["input_params"], fields["output"], fields["duration_ms"]
         )
         result._success = fields["success"]
-        result._error = error
+        result._error = reason
         result._timestamp = fields["timestamp"]
         result._metadata = dict(fields["metadata"])
         return result
@@ -221,7 +221,8 @@ class ToolResult:
             return NotImplemented
         return self.to_json() == other.to_json()
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType] - its metadata may change
+    # Its metadata may change.
+    __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ToolResult.from_json, (self.to_json(),)
@@ -315,7 +316,8 @@ class ToolResultCollection:
             return NotImplemented
         return self.get_all() == other.get_all()
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType] - it grows
+    # It grows.
+    __hash__ = None  # type: ignore[assignment]
 
     def __copy__(self) -> ToolResultCollection:
         return _collection(self.get_all())

@@ -25,16 +25,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-#: Seconds between two looks at whether the event loop that is waited for still runs.
+#: Seconds between two looks at signals, and at whether the event loop that is waited for still runs.
 _LOOK = 0.5
+#: Seconds between two looks at whether anybody still wants what an awaitable gives.
+_LOOK_WANTED = 0.1
 
 
-def settled(value: Any, event_loop: asyncio.AbstractEventLoop | None = None) -> Any:
+def settled(
+    value: Any,
+    event_loop: asyncio.AbstractEventLoop | None = None,
+    wanted: Callable[[], bool] | None = None,
+) -> Any:
     """The value itself, what an awaitable gives, or the list of what a generator yields.
 
     Args:
         value: What the tool returned.
         event_loop: Where to await it, if that loop is running in another thread.
+        wanted: Asked now and then; an awaitable that nobody wants any more is cancelled.
 
     Raises:
         asyncio.CancelledError: If the awaitable was cancelled.
@@ -49,10 +56,7 @@ def settled(value: Any, event_loop: asyncio.AbstractEventLoop | None = None) -> 
             coroutine = _collected(value)  # pyright: ignore[reportUnknownArgumentType]
         else:
             break
-        try:
-            value = _run(coroutine, event_loop)
-        finally:
-            coroutine.close()  # silent about one that could not be started
+        value = _run(coroutine if wanted is None else _watched(coroutine, wanted), event_loop)
     return value
 
 
@@ -60,9 +64,23 @@ def called(
     function: Callable[[Any], Any],
     argument: Any,
     event_loop: asyncio.AbstractEventLoop | None = None,
+    wanted: Callable[[], bool] | None = None,
 ) -> Any:
     """Call a function that may be a coroutine function; see `settled`."""
-    return settled(function(argument), event_loop)
+    return settled(function(argument), event_loop, wanted)
+
+
+async def _watched(coroutine: Coroutine[Any, Any, Any], wanted: Callable[[], bool]) -> Any:
+    task = asyncio.ensure_future(coroutine)
+    try:
+        while not (await asyncio.wait({task}, timeout=_LOOK_WANTED))[0]:
+            if not wanted():
+                task.cancel()
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    return task.result()
 
 
 async def _awaited(awaitable: Any) -> Any:
@@ -89,8 +107,15 @@ def _run(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop | 
     if loop is not None and loop is not here and loop.is_running():
         return _on(loop, coroutine)
     if here is None:
-        return asyncio.run(coroutine)
+        return _run_here(coroutine)
     return _in_thread(coroutine)
+
+
+def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        coroutine.close()  # silent about one that could not be started
 
 
 def _on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -100,6 +125,7 @@ def _on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) ->
         future = asyncio.run_coroutine_threadsafe(delivered, loop)
     except RuntimeError:  # it was closed just now
         delivered.close()
+        coroutine.close()
         raise
     try:
         while not concurrent.futures.wait([future], timeout=_LOOK).done:
@@ -134,7 +160,8 @@ class _Thread:
         )
         thread.start()
         try:
-            self._done.wait()
+            while not self._done.wait(_LOOK):
+                pass  # a signal that another thread was given is seen now
         except BaseException:
             self._cancel()
             raise
@@ -144,7 +171,7 @@ class _Thread:
 
     def _body(self) -> None:
         try:
-            self._result = asyncio.run(self._watched())
+            self._result = _run_here(self._watched())
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             self._error = error
         finally:

@@ -67,8 +67,10 @@ fn what_cannot_be_trusted_is_refused() {
     for vector in ["[]", "\"\"", "\"****\"", "\"AAA=\"", "[1e39]", &nan] {
         assert!(one(vector).starts_with("Invalid embedding format: embedding 0"), "{vector}");
     }
-    let long = format!("\"{}=\"", base64(&[1.0, 2.0]));
-    assert!(one(&long).contains("is not valid base64"), "{long}");
+    let whole = base64(&[1.0, 2.0, 3.0]);
+    for long in [format!("\"{}=\"", base64(&[1.0, 2.0])), format!("\"{whole}====\"")] {
+        assert!(one(&long).contains("is not valid base64"), "{long}");
+    }
     let two = r#"{"data":[{"embedding":[1,2]},{"embedding":[1]}]}"#;
     assert!(refusal(two, 2).contains("embedding 1 has 1 values, the first has 2"));
     assert!(refusal(two, 3).contains("2 embeddings for 3 texts"));

@@ -13,6 +13,8 @@ use super::lift::Lifted;
 /// Why a vector cannot be used, to stand behind "embedding 3 ".
 type Fault = &'static str;
 
+const INVALID: Fault = "is not valid base64";
+
 /// A vector as it came.
 pub(in crate::dialect) enum Vector<'a> {
     Base64(Cow<'a, str>),
@@ -60,6 +62,9 @@ impl Vector<'_> {
             Self::Base64(text) => {
                 let text = lifted.string(text);
                 let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+                if padding > 2 {
+                    return Err(INVALID);
+                }
                 let digits = text.len() - padding;
                 let bytes = digits / 4 * 3 + (digits % 4).saturating_sub(1);
                 let whole = "is not a whole number of 32-bit floats";
@@ -68,33 +73,28 @@ impl Vector<'_> {
         }
     }
 
-    /// Appends the values, as many as [`Vector::dimensions`] says. `scratch` is memory to reuse for the
-    /// next vector.
-    pub(super) fn append_to(
-        self,
-        values: &mut Vec<f32>,
-        lifted: &Lifted<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
+    /// Appends the values, as many as [`Vector::dimensions`] says.
+    pub(super) fn append_to(self, values: &mut Vec<f32>, lifted: &Lifted<'_>) -> Result<(), Fault> {
+        let count = self.dimensions(lifted)?;
         let start = values.len();
         match self {
             Self::Floats(floats) => values.extend_from_slice(&floats),
             Self::Base64(text) => {
                 let text = lifted.string(&text);
-                scratch.resize(text.len(), 0);
-                let out = base64_simd::Out::from_slice(scratch);
-                let decoded;
+                // Straight to where they stay: a second copy costs as much as the decoding.
+                values.resize(start.saturating_add(count), 0.0);
+                let row = values.get_mut(start..).unwrap_or_default();
+                let out = base64_simd::Out::from_slice(bytemuck::cast_slice_mut(row));
                 // The strict decoder is the fast one; missing padding is still understood.
-                let bytes = match base64_simd::STANDARD.decode(text, out) {
-                    Ok(bytes) => &*bytes,
-                    Err(_) => {
-                        decoded = base64_simd::forgiving_decode_to_vec(text)
-                            .map_err(|_| "is not valid base64")?;
-                        decoded.as_slice()
-                    }
-                };
-                let (floats, _) = bytes.as_chunks::<4>();
-                values.extend(floats.iter().map(|value| f32::from_le_bytes(*value)));
+                if base64_simd::STANDARD.decode(text, out).is_err() {
+                    let bytes = base64_simd::forgiving_decode_to_vec(text).map_err(|_| INVALID)?;
+                    values.truncate(start);
+                    let (floats, _) = bytes.as_chunks::<4>();
+                    values.extend(floats.iter().map(|value| f32::from_ne_bytes(*value)));
+                }
+                for value in values.get_mut(start..).unwrap_or_default() {
+                    *value = f32::from_bits(u32::from_le(value.to_bits()));
+                }
             }
         }
         let added = values.get(start..).unwrap_or_default();

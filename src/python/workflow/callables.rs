@@ -1,12 +1,13 @@
 //! Python functions as tools and as handlers of condition nodes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyString};
-use serde_json::{Value, json};
+use pyo3::types::{PyDict, PyList, PyString};
+use serde_json::Value;
 
 use super::super::errors::callback_error;
 use super::super::{bridge, json};
@@ -55,15 +56,51 @@ impl Tool for PythonTool {
 
     fn call(&self, arguments: Value, ambient: &Ambient) -> BoxFuture<'static, Result<ToolReply>> {
         let (bound, ambient) = (Arc::clone(&self.bound), ambient.clone());
-        Box::pin(bridge::call_python(move |py| {
-            let run = bound.bind(py).getattr(pyo3::intern!(py, "run"))?;
-            let event_loop = Surroundings::event_loop(&ambient, py);
-            let arguments = (arguments.to_string(), event_loop).into_pyobject(py)?;
-            let (worked, text): (bool, String) =
-                Surroundings::call(&ambient, &run, arguments)?.extract()?;
-            Ok(if worked { ToolReply::Output(text) } else { ToolReply::Failure(text) })
-        }))
+        while_wanted(|wanted| {
+            bridge::call_python(move |py| {
+                let run = bound.bind(py).getattr(pyo3::intern!(py, "run"))?;
+                let event_loop = Surroundings::event_loop(&ambient, py);
+                let arguments = (arguments.to_string(), event_loop, wanted).into_pyobject(py)?;
+                let (worked, text): (bool, String) =
+                    Surroundings::call(&ambient, &run, arguments)?.extract()?;
+                Ok(if worked { ToolReply::Output(text) } else { ToolReply::Failure(text) })
+            })
+        })
     }
+}
+
+/// Whether the run still waits for a callback; asked by coroutines, which can be cancelled.
+#[pyclass(frozen, module = "graphbit._graphbit")]
+struct Wanted(Arc<AtomicBool>);
+
+#[pymethods]
+impl Wanted {
+    fn __call__(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Says so when the future is dropped: the run has ended, or the callback has.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The future of a callback that can find out whether anybody still waits for it.
+fn while_wanted<T, F>(call: impl FnOnce(Wanted) -> F) -> BoxFuture<'static, Result<T>>
+where
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let flag = Arc::new(AtomicBool::new(true));
+    let waiting = Waiting(Arc::clone(&flag));
+    let called = call(Wanted(flag));
+    Box::pin(async move {
+        let _waiting = waiting;
+        called.await
+    })
 }
 
 /// A handler.
@@ -84,30 +121,53 @@ impl Route for PythonRoute {
         ambient: &Ambient,
     ) -> BoxFuture<'static, Result<std::result::Result<String, String>>> {
         let (handler, ambient) = (Arc::clone(&self.handler), ambient.clone());
-        let situation = json!({
-            "parent_node_id": situation.parent_node_id,
-            "parent_output": situation.parent_output,
-            "variables": situation.variables,
-            "node_outputs": situation.node_outputs,
-            "metadata": situation.metadata,
-        });
-        Box::pin(bridge::call_python(move |py| {
-            let told = json::loads(py, &situation.to_string())?;
-            match ask(handler.bind(py), told, &ambient) {
-                Ok(chosen) => Ok(chosen),
-                Err(raised) if raised.is_instance_of::<PyException>(py) => {
-                    Ok(Err(callback_error(py, raised).message().to_owned()))
+        while_wanted(|wanted| {
+            bridge::call_python(move |py| {
+                let told = told(py, situation)?;
+                match ask(handler.bind(py), told, wanted, &ambient) {
+                    Ok(chosen) => Ok(chosen),
+                    Err(raised) if raised.is_instance_of::<PyException>(py) => {
+                        Ok(Err(callback_error(py, raised).message().to_owned()))
+                    }
+                    // Ctrl-C and the like are not the run's to judge.
+                    Err(raised) => Err(raised),
                 }
-                // Ctrl-C and the like are not the run's to judge.
-                Err(raised) => Err(raised),
-            }
-        }))
+            })
+        })
     }
+}
+
+/// What a handler is told, as a dict. Each output and each record becomes one object, however many names
+/// it has.
+fn told(py: Python<'_>, situation: Situation) -> PyResult<Bound<'_, PyDict>> {
+    let value = |value: &Value| json::loads(py, &value.to_string());
+    let (outputs, variables) = (PyDict::new(py), PyDict::new(py));
+    let metadata = value(&situation.graph)?.cast_into::<PyDict>()?;
+    for node in &situation.finished {
+        let output = value(&node.output)?;
+        let text = PyString::new(py, &node.text());
+        let record = node.metadata.as_ref().map(value).transpose()?;
+        for name in node.names() {
+            outputs.set_item(name, &output)?;
+            variables.set_item(name, &text)?;
+            if let Some(record) = &record {
+                metadata.set_item(format!("node_response_{name}"), record)?;
+            }
+        }
+    }
+    let told = PyDict::new(py);
+    told.set_item("parent_node_id", situation.parent_node_id)?;
+    told.set_item("parent_output", value(&situation.parent_output)?)?;
+    told.set_item("variables", variables)?;
+    told.set_item("node_outputs", outputs)?;
+    told.set_item("metadata", metadata)?;
+    Ok(told)
 }
 
 fn ask(
     handler: &Bound<'_, PyAny>,
-    situation: Bound<'_, PyAny>,
+    situation: Bound<'_, PyDict>,
+    wanted: Wanted,
     ambient: &Ambient,
 ) -> PyResult<std::result::Result<String, String>> {
     static SETTLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -115,7 +175,7 @@ fn ask(
     // Coroutines are awaited inside the context, too.
     let settled = SETTLED.import(py, "graphbit.tools.waiting", "called")?;
     let event_loop = Surroundings::event_loop(ambient, py);
-    let arguments = (handler, situation, event_loop).into_pyobject(py)?;
+    let arguments = (handler, situation, event_loop, wanted).into_pyobject(py)?;
     let answer = Surroundings::call(ambient, settled, arguments)?;
     Ok(match answer.cast::<PyString>() {
         Ok(text) => Ok(text.to_str()?.to_owned()),
