@@ -128,6 +128,8 @@ def test_a_run_that_times_out_or_is_refused_counts_rightly(server: Server) -> No
         run.execute(workflow([agent("a")]))
     with pytest.raises(ValueError):
         run.execute(workflow([agent("a")], ("a", "a")))
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        run.run_async(workflow([agent("a")]))
     stats = run.get_stats()
     assert (stats["total_executions"], stats["failed_executions"]) == (1, 1)
 
@@ -358,7 +360,7 @@ def nap():
 workflow.add_node(Node.agent("first", "ask first"))
 workflow.add_node(Node.agent("a", "ask a", tools=[nap]))
 workflow.connect("first", "a")
-executor = Executor(LlmConfig.openai("sk-0123456789", "m", base_url=url))
+executor = Executor(LlmConfig.openai("sk-0123456789abcdef0123", "m", base_url=url))
 sent = []
 def press():
     time.sleep(1.0)
