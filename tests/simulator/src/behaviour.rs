@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) one_packet: bool,
     /// Scripted answer: text is sent as it is, other JSON is written out.
     pub(crate) body: Option<Value>,
+    /// Scripted conversations, by what is asked and how far they are.
+    pub(crate) replies: Vec<crate::dialect::Reply>,
     /// Extra response headers.
     pub(crate) headers: BTreeMap<String, String>,
     /// Length of embeddings where the request does not say.

@@ -104,7 +104,7 @@ pub(super) fn chat(path: &str, body: &[u8], settings: &Settings) -> Result<Answe
 }
 
 /// The model named in the body, else Azure's deployment.
-fn model_of<'a>(path: &'a str, model: &'a str) -> &'a str {
+pub(super) fn model_of<'a>(path: &'a str, model: &'a str) -> &'a str {
     if !model.is_empty() {
         return model;
     }
