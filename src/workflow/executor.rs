@@ -334,15 +334,15 @@ impl Prepared {
 
     fn run(self, sink: Sink) -> impl Future<Output = Result<WorkflowResult>> + Send + 'static {
         let Self { executor, limits, options, plan, clients, run: progress } = self;
-        let counted = Counted {
-            executor,
-            metrics: limits.metrics,
-            started: Instant::now(),
-            success: false,
-            progress,
-        };
         async move {
-            let mut counted = counted;
+            // Inside: what is dropped before it has begun is no run.
+            let mut counted = Counted {
+                executor,
+                metrics: limits.metrics,
+                started: Instant::now(),
+                success: false,
+                progress,
+            };
             if clients.iter().all(Option::is_none) {
                 let text = "Validation error: workflow - No agents found in workflow";
                 return Err(Error::new(Kind::Workflow, text));

@@ -53,10 +53,14 @@ pub(crate) struct Settings {
     pub(crate) one_packet: bool,
     /// Scripted answer: text is sent as it is, other JSON is written out.
     pub(crate) body: Option<Value>,
+    /// Scripted conversations, by what is asked and how far they are.
+    pub(crate) replies: Vec<crate::dialect::Reply>,
     /// Extra response headers.
     pub(crate) headers: BTreeMap<String, String>,
     /// Length of embeddings where the request does not say.
     pub(crate) dimensions: Option<usize>,
+    /// Rounds in which an OpenAI-style chat that offers tools is answered with calls of them all.
+    pub(crate) tool_rounds: usize,
     /// How often a Replicate prediction is looked at before it is over; with 0 it is over at once.
     pub(crate) polls: u64,
     /// What `/api/tags` and `/v1/models` list; default `llama3.2:latest`.

@@ -141,7 +141,7 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
     connection.count_in(&scope);
     let defaults = connection.scopes.defaults;
     let behaviour = scope.behaviour();
-    let due = Instant::now() + behaviour.latency(defaults.latency_ms);
+    let mut due = Instant::now() + behaviour.latency(defaults.latency_ms);
     let host = head.headers.get(HOST).cloned();
     let entry = defaults.log.then(|| Entry {
         method: head.method.to_string(),
@@ -187,9 +187,14 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
             (Answer::json(broken.to_vec()), Vec::new())
         }
         Decision::Answer | Decision::Fault(Fault::Truncate) => {
-            let answer = match &settings.body {
-                Some(scripted) => dialect::scripted(text_of(scripted)),
-                None => {
+            let reply = dialect::reply(path, &body, settings);
+            let answer = match (&settings.body, reply) {
+                (Some(scripted), _) => dialect::scripted(text_of(scripted)),
+                (None, Some((answer, delay))) => {
+                    due += delay;
+                    answer
+                }
+                (None, None) => {
                     let place = dialect::Place {
                         host: host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default(),
                         prefix: head.uri.path().strip_suffix(path).unwrap_or_default(),

@@ -15,6 +15,8 @@ mod gemini;
 mod ollama;
 mod openai;
 mod replicate;
+mod replies;
+mod tools;
 
 use std::borrow::Cow;
 
@@ -26,6 +28,7 @@ use serde_json::value::RawValue;
 use crate::answer::{Answer, JSON};
 use crate::behaviour::Settings;
 pub(crate) use replicate::Predictions;
+pub(crate) use replies::{Reply, answer as reply};
 
 /// What an answer may have to know beside the request: where the scope is, and what it remembers.
 pub(crate) struct Place<'a> {
