@@ -1,6 +1,6 @@
 """What happens to the process: nesting, forks, Ctrl-C, exit. GraphBit 0.6.8 in the same table.
 
-    python benches/lifecycle.py [--only nesting,fork,interrupt,exit] [--rounds 100] [--exits 200]
+    python benches/lifecycle.py [--only nesting,workflows,fork,interrupt,exit] [--rounds 100] [--exits 200]
 
 Runs the programs of ``tests/python/children`` in child processes on kill timers, this package in the
 interpreter that runs the script, 0.6.8 in the one that ``GRAPHBIT_PEER_PYTHON`` names.
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1] / "tests" / "python"
@@ -23,6 +24,7 @@ sys.path.insert(0, str(TESTS))
 
 from lifecycle_cases import FORKS, NESTING  # noqa: E402
 from simulator import Simulator  # noqa: E402  (the path is set just above)
+from workflow_cases import CALLERS, CALLS, CELLS, DOORS  # noqa: E402
 
 WORKERS = (1, 2, 8)
 # What 0.6.8 cannot express at all: a user's function as a model.
@@ -41,6 +43,8 @@ class Runner:
     def run(self, program: str, *arguments: str, timeout: float) -> tuple[str, str]:
         """(outcome, standard output) of a child; the outcome is one word."""
         scope = self.simulator.new_scope(program)
+        if program.startswith("workflow"):
+            self.simulator.behaviour(scope, tool_rounds=1, dimensions=8)
         environment = os.environ | {
             "GRAPHBIT_SIMULATOR_URL": self.simulator.url(scope),
             "GRAPHBIT_HANGING_URL": self.simulator.url(self.hanging),
@@ -97,6 +101,37 @@ def nesting(ours: Runner, peer: Runner | None, rounds: int) -> None:
         print(f"| {context.replace('_', ' ')} | {' | '.join(cells)} |", flush=True)
 
 
+def workflows(ours: Runner, peer: Runner | None, rounds: int) -> None:
+    print(f"\nCalls inside tools and conditions: {len(CELLS)} cells, {rounds} tries of each")
+    print("| started from | 1 worker | 2 workers | 8 workers |")
+    print("|---|---|---|---|")
+    for caller in CALLERS:
+        cells = []
+        for workers in WORKERS:
+            arguments = (caller, str(workers), str(rounds))
+            outcome, stdout = ours.run("workflow_nesting", *arguments, timeout=60 + 10 * rounds)
+            right = sum(int(tries) for line in stdout.splitlines() for tries in line.split()[1:])
+            tries = f"{right:,} of {len(CELLS) * rounds:,}"
+            cells.append(tries if outcome == "ok" else f"{tries}, {outcome}")
+        print(f"| {caller} | {' | '.join(cells)} |", flush=True)
+    if peer is None:
+        return
+    print("\nThe same calls in 0.6.8, from a plain script, one try in a process of its own")
+    print(f"| call | {' | '.join(f'{p}, {d}' for p in ('tool', 'condition') for d in DOORS)} |")
+    print("|---|" + "---|" * (2 * len(DOORS)))
+
+    def attempt(cell: str) -> str:
+        outcome, _ = peer.run("workflow_nesting", "plain", "2", "1", cell, timeout=5)
+        return "wrong" if outcome.startswith("status") else outcome
+
+    # Most of the time is spent on children that hang.
+    with ThreadPoolExecutor(4) as pool:
+        for call in CALLS:
+            cells = [f"{place}/{call}/{door}" for place in ("tool", "condition") for door in DOORS]
+            outcomes = pool.map(attempt, cells)
+            print(f"| {call.replace('_', ' ')} | {' | '.join(outcomes)} |", flush=True)
+
+
 def fork(ours: Runner, peer: Runner | None) -> None:
     print("\nForks: parent and child both go on working")
     print("| case | graphbit | 0.6.8 |")
@@ -143,7 +178,7 @@ def leave(ours: Runner, peer: Runner | None, exits: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="nesting,fork,interrupt,exit")
+    parser.add_argument("--only", default="nesting,workflows,fork,interrupt,exit")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--exits", type=int, default=200)
     options = parser.parse_args()
@@ -154,6 +189,8 @@ def main() -> None:
         peer = Runner(peer_python, simulator) if peer_python else None
         if "nesting" in wanted:
             nesting(ours, peer, options.rounds)
+        if "workflows" in wanted:
+            workflows(ours, peer, max(1, options.rounds // 10))
         if "fork" in wanted:
             fork(ours, peer)
         if "interrupt" in wanted:

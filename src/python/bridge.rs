@@ -236,9 +236,12 @@ fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
     if known == generation {
         return Ok(main);
     }
-    let threading = py.import("threading")?;
-    let ident: u64 = threading.call_method0("get_ident")?.extract()?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?.extract::<u64>()? == ident;
+    let main = exit::inside(py, || -> PyResult<bool> {
+        let threading = py.import("threading")?;
+        let ident: u64 = threading.call_method0("get_ident")?.extract()?;
+        let main = threading.call_method0("main_thread")?.getattr("ident")?;
+        Ok(main.extract::<u64>()? == ident)
+    })?;
     KNOWN.set((generation, main));
     Ok(main)
 }

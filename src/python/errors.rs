@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
+use super::exit;
 use crate::error::{Error, Kind};
 
 /// The Python exception for an error of the core.
@@ -52,7 +53,7 @@ impl From<Error> for PyErr {
 
 fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     static CLASSES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let classes = CLASSES.import(py, "graphbit.exceptions", "BY_KIND")?;
+    let classes = exit::inside(py, || CLASSES.import(py, "graphbit.exceptions", "BY_KIND"))?;
     let fields = PyDict::new(py);
     fields.set_item("kind", error.kind().as_str())?;
     fields.set_item("provider", error.provider())?;
@@ -62,10 +63,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     fields.set_item("status_code", error.status())?;
     fields.set_item("request_id", error.request_id())?;
     fields.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;
-    let value = classes
-        .get_item(error.kind().as_str())?
-        .call((error.message(),), Some(&fields))
-        .map_err(|cause| {
+    let class = classes.get_item(error.kind().as_str())?;
+    let value =
+        exit::inside(py, || class.call((error.message(),), Some(&fields))).map_err(|cause| {
             let plain = PyRuntimeError::new_err(error.message().to_owned());
             plain.set_cause(py, Some(cause));
             plain

@@ -4,7 +4,7 @@
 //! stack; unwinding through Rust frames aborts the process. So every thread of ours passes this gate
 //! before it attaches. Once the exit hook has closed it, callers that come back late park for good (the
 //! process is about to end under them), threads of our own turn away, and the hook waits for the ones
-//! already past it.
+//! already past it, and for callers on whose thread we run Python code ([`inside`]).
 //!
 //! It refuses to wait for ever: a callback still running after ten seconds is treated like a daemon
 //! thread.
@@ -20,7 +20,7 @@ use crate::runtime;
 static CLOSED: AtomicBool = AtomicBool::new(false);
 /// Threads between the gate and the interpreter lock.
 static PASSING: AtomicUsize = AtomicUsize::new(0);
-/// Threads of our own that run Python code.
+/// Threads that run Python code inside our frames.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -89,6 +89,24 @@ pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     DEPTH.set(DEPTH.get() - 1);
     decrease(&INSIDE);
     Some(value)
+}
+
+/// Runs Python code for a caller from within our frames. The caller may be a daemon thread, which CPython
+/// would end in the middle of that code and our frames with it: the exit hook waits for it, too.
+pub(super) fn inside<T>(py: Python<'_>, work: impl FnOnce() -> T) -> T {
+    if DEPTH.get() > 0 {
+        return work();
+    }
+    if !enter_gate() {
+        py.detach(|| park_for_good());
+    }
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    DEPTH.set(1);
+    decrease(&PASSING);
+    let value = work();
+    DEPTH.set(0);
+    decrease(&INSIDE);
+    value
 }
 
 /// Runs at interpreter exit, before finalisation: closes the gate and lets the late ones through.

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 use serde_json::Value;
 
+use super::exit;
 use crate::error::Error;
 
 /// A Python value as JSON. `field` names it when it cannot be said in JSON.
@@ -17,9 +18,8 @@ pub(super) fn dump(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
         let text = format!("it must be something that JSON can say: {reason}");
         Error::validation(field, None, &text).into()
     };
-    let text = py
-        .import("json")?
-        .call_method("dumps", (value,), Some(&options))
+    let json = py.import("json")?;
+    let text = exit::inside(py, || json.call_method("dumps", (value,), Some(&options)))
         .map_err(|error| refuse(error.value(py).to_string()))?;
     let text = text.cast_into::<PyString>()?;
     serde_json::from_str(text.to_str()?).map_err(|reason| refuse(reason.to_string()))
@@ -27,7 +27,8 @@ pub(super) fn dump(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
 
 /// JSON text as Python values.
 pub(super) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import("json")?.call_method1("loads", (text,))
+    let json = py.import("json")?;
+    exit::inside(py, || json.call_method1("loads", (text,)))
 }
 
 /// Any mapping as a dict; `None` for everything else.

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use serde_json::{Map, Value, json};
 
+use super::exit;
 use super::json::{self, class_of};
 use super::llm_messages::{read_messages, refuse};
 use super::structured::Reader;
@@ -159,7 +160,8 @@ fn read_tools(given: &Bound<'_, PyAny>) -> PyResult<Vec<ToolSpec>> {
 fn read_tool(place: &str, tool: &Bound<'_, PyAny>) -> PyResult<ToolSpec> {
     let mut described = json::mapping(tool)?;
     if described.is_none() && tool.hasattr("to_dict")? {
-        described = json::mapping(&tool.call_method0("to_dict")?)?;
+        let described_by = exit::inside(tool.py(), || tool.call_method0("to_dict"))?;
+        described = json::mapping(&described_by)?;
     }
     if described.is_none() && tool.hasattr("name")? {
         let dict = PyDict::new(tool.py());
@@ -266,7 +268,7 @@ fn read_format(given: &Bound<'_, PyAny>) -> PyResult<(Option<ResponseFormat>, Re
             return Err(wrong_type(FIELD, wanted, given));
         }
         let name = given.getattr_opt("__name__")?.map(|name| name.to_string());
-        let schema = given.call_method0("model_json_schema")?;
+        let schema = exit::inside(given.py(), || given.call_method0("model_json_schema"))?;
         let mut schema = Value::Object(read_object(FIELD, &schema)?);
         close_objects(&mut schema);
         let format = schema_format(&name.unwrap_or_default(), schema);

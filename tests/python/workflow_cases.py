@@ -86,6 +86,8 @@ LEAVING = (
     "with_abandoned_async_stream",
     "with_daemon_thread_waiting",
     "with_daemon_threads_working",
+    "with_daemon_threads_binding_tools",
+    "with_daemon_threads_refused",
     "with_tool_running",
     "with_coroutine_tool_running",
     "with_condition_running",

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 use serde_json::Value;
 
 use super::super::errors::callback_error;
-use super::super::{bridge, json};
+use super::super::{bridge, exit, json};
 use super::surroundings::Surroundings;
 use crate::error::Result;
 use crate::llm::BoxFuture;
@@ -26,6 +26,10 @@ pub(super) struct PythonTool {
 impl PythonTool {
     /// Binds the tools of one node, in their order.
     pub(super) fn bind(tools: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<dyn Tool>>> {
+        exit::inside(tools.py(), || Self::bind_inside(tools))
+    }
+
+    fn bind_inside(tools: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<dyn Tool>>> {
         static BIND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let bind = BIND.import(tools.py(), "graphbit.tools.binding", "bind_tools")?;
         let bound = bind.call1((tools,))?;

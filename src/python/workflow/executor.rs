@@ -8,10 +8,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::super::bridge;
 use super::super::errors::to_py_err;
 use super::super::json::class_of;
 use super::super::llm_config::PyLlmConfig;
+use super::super::{bridge, exit};
 use super::events::PyWorkflowStream;
 use super::graph::PyWorkflow;
 use super::result::PyWorkflowResult;
@@ -207,7 +207,7 @@ impl PyExecutor {
     /// What events there are and what they hold.
     #[staticmethod]
     fn get_stream_event_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        py.import("graphbit.workflows")?.call_method0("stream_event_schema")
+        exit::inside(py, || py.import("graphbit.workflows")?.call_method0("stream_event_schema"))
     }
 }
 

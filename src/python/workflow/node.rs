@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::super::exit;
 use super::super::llm_config::PyLlmConfig;
 use super::callables::{PythonRoute, PythonTool, bound_tools};
 use crate::workflow::{Agent, Node};
@@ -125,10 +126,12 @@ impl PyNode {
         let agent = self.0.as_agent();
         let tools = agent.and_then(|agent| agent.tools.as_deref()).unwrap_or_default();
         let bound = bound_tools(py, tools)?;
-        let function = py.import("graphbit.tools.binding")?.getattr(function)?;
-        match argument {
-            Some(argument) => function.call1((bound, argument)),
-            None => function.call1((bound,)),
-        }
+        exit::inside(py, || {
+            let function = py.import("graphbit.tools.binding")?.getattr(function)?;
+            match argument {
+                Some(argument) => function.call1((bound, argument)),
+                None => function.call1((bound,)),
+            }
+        })
     }
 }

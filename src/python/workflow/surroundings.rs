@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::super::bridge;
+use super::super::{bridge, exit};
 use crate::workflow::Ambient;
 
 /// The surroundings of one run.
@@ -25,7 +25,8 @@ impl Surroundings {
     /// Those of the calling thread; `turning` says whether its event loop, if it runs one, will go on.
     pub(super) fn capture(py: Python<'_>, turning: bool) -> PyResult<Arc<Self>> {
         static COPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let context = COPY.import(py, "contextvars", "copy_context")?.call0()?.unbind();
+        let copy = exit::inside(py, || COPY.import(py, "contextvars", "copy_context"))?;
+        let context = copy.call0()?.unbind();
         let event_loop = bridge::event_loop(py).map(Bound::unbind);
         Ok(Arc::new(Self { context, event_loop, turning: AtomicBool::new(turning) }))
     }

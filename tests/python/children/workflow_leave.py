@@ -182,6 +182,37 @@ def with_daemon_threads_working() -> None:
     time.sleep(0.1)
 
 
+def with_daemon_threads_binding_tools() -> None:
+    """Python code of ours, called by our own extension, on threads that the interpreter ends."""
+
+    def tool(number: int) -> int:
+        """Counts."""
+        return number
+
+    def work() -> None:
+        calls = [{"name": "tool", "parameters": {"number": 1}}]
+        while True:
+            node = graphbit.Node.agent("one", "use the tool", tools=[tool])
+            node.execute_tools(calls)
+
+    for _ in range(4):
+        threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.1)
+
+
+def with_daemon_threads_refused() -> None:
+    def work() -> None:
+        while True:
+            try:
+                graphbit.Node.agent("", "a node has to have a name")
+            except ValueError:
+                pass
+
+    for _ in range(4):
+        threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.1)
+
+
 def with_tool_running() -> None:
     begun = threading.Event()
 
@@ -271,6 +302,8 @@ WAYS = {
         with_abandoned_async_stream,
         with_daemon_thread_waiting,
         with_daemon_threads_working,
+        with_daemon_threads_binding_tools,
+        with_daemon_threads_refused,
         with_tool_running,
         with_coroutine_tool_running,
         with_condition_running,
