@@ -33,6 +33,7 @@ WORKLOADS = ROOT / "benches" / "workloads"
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
 from simulator import Simulator  # noqa: E402  (the path is set just above)
+from workflows import ROWS as WORKFLOWS  # noqa: E402
 
 OURS, PEER, OPENAI, WORDLLAMA = "ours", "0.6.8", "openai", "wordllama"
 BASETEN = "baseten"
@@ -56,6 +57,8 @@ class Row:
     workload: str
     given: dict[str, Any] = field(default_factory=dict)
     latency_ms: float = 0
+    # Further behaviour of the server.
+    settings: dict[str, Any] = field(default_factory=dict)
     # By package, what differs from `given`; the key "workload" names another program.
     packages: dict[str, dict[str, Any]] = field(default_factory=lambda: {OURS: {}, PEER: {}})
     # Which measures to print, in order; see `measures`.
@@ -63,7 +66,10 @@ class Row:
     target: str = ""
 
 
-LESS_IS_BETTER = {"CPU us/call", "worst ms", "p99 ms", "KB/call"}
+LESS_IS_BETTER = {
+    "CPU us/call", "worst ms", "p99 ms", "KB/call", "seconds", "KB/run", "peak MB", "CPU ms/run",
+    "requests/run", "connections/run", "tool calls/run",
+}  # fmt: skip
 FLOORS = {REQWEST: {}, HYPER: {}}
 THREAD_RIVAL = {
     OURS: {},
@@ -219,12 +225,15 @@ ROWS = [
         packages={OURS: {}, WORDLLAMA: {"model": "wordllama package"}},
         show=("texts/s", "CPU us/text"),
     ),
+    *(Row("workflows", **row) for row in WORKFLOWS),
 ]
 
 
 def measures(row: Row, package: str, raw: dict[str, Any]) -> Values:
     """Readable figures out of one child's times."""
     given = row.given | row.packages[package]
+    if "figures" in raw:
+        return raw["figures"]
     if "worst_ms" in raw:
         return {"worst ms": raw["worst_ms"], "p99 ms": raw["p99_ms"]}
     seconds, cpu = raw["seconds"], raw["cpu_seconds"]
@@ -319,7 +328,9 @@ class Bench:
     def row(self, row: Row) -> None:
         """Measures one row in interleaved rounds and prints it."""
         scope = self.simulator.new_scope("bench")
-        settings = {"dimensions": row.given["dimensions"]} if "dimensions" in row.given else {}
+        settings = dict(row.settings)
+        if "dimensions" in row.given:
+            settings["dimensions"] = row.given["dimensions"]
         self.simulator.behaviour(scope, latency_ms=row.latency_ms, **settings)
         names = [name for name in row.packages if self.packages.interpreter(name)]
         collected: dict[str, list[Values]] = {name: [] for name in names}

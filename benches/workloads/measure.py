@@ -12,6 +12,7 @@ import resource
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -24,12 +25,19 @@ def parameters(**defaults: Any) -> SimpleNamespace:
     return SimpleNamespace(**(defaults | json.loads(sys.argv[1])))
 
 
-def chat_client(url: str) -> Any:
-    """A chat client both packages can point at a server of ours: Azure takes an endpoint."""
-    from graphbit import LlmClient, LlmConfig
+def chat_config(url: str) -> Any:
+    """A chat model both packages can point at a server of ours: Azure takes an endpoint."""
+    from graphbit import LlmConfig
 
     # The name matters: 0.6.8 sends deployments called gpt-something to another route.
-    return LlmClient(LlmConfig.azurellm(KEY, "prod-chat", url))
+    return LlmConfig.azurellm(KEY, "prod-chat", url)
+
+
+def chat_client(url: str) -> Any:
+    """A client of that model."""
+    from graphbit import LlmClient
+
+    return LlmClient(chat_config(url))
 
 
 def embedding_client(url: str) -> Any:
@@ -37,6 +45,13 @@ def embedding_client(url: str) -> Any:
     from graphbit import EmbeddingClient, EmbeddingConfig
 
     return EmbeddingClient(EmbeddingConfig.azure(KEY, "prod-embed", url))
+
+
+def served(url: str) -> dict[str, Any]:
+    """What the server has counted in this scope so far: requests, connections and more."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{url}/control/stats", timeout=30) as reply:
+        return json.loads(reply.read())
 
 
 class Stopwatch:

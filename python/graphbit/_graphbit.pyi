@@ -8,7 +8,7 @@ raise `TypeError`.
 """
 
 from asyncio import Future
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
@@ -2468,7 +2468,19 @@ class Citation:
 
 # --- workflows --------------------------------------------------------------------------------------
 
-_Context: TypeAlias = dict[str, Any]
+@type_check_only
+class _ExecutorStats(TypedDict):
+    total_executions: int
+    successful_executions: int
+    failed_executions: int
+    success_rate: float
+    average_duration_ms: float
+    total_duration_ms: int
+    uptime_seconds: int
+    execution_mode: str
+    timeout_seconds: int
+    max_retries: int
+    metrics_enabled: bool
 
 @final
 class Node:
@@ -2496,8 +2508,12 @@ class Node:
 
         The message is `context`, the outputs of the direct parents (the last connected first) and
         `prompt`, with blank lines between them. In `context` and `prompt`, `{{node.<name>}}`,
-        `{{node.<name>.<key>}}` and `{<name>}` stand for outputs of finished nodes; the node waits for
-        those that it names.
+        `{{node.<name>.<key>}}` and `{<name>}` stand for outputs of finished nodes, by name, id or
+        `output_name`; the node waits for those that it names. What cannot be resolved stays as it is
+        written.
+
+        The output is the text of the last answer; of an agent without tools, its JSON value if it is
+        JSON other than a number.
 
         Args:
             name: Not blank; need not be unique.
@@ -2505,27 +2521,40 @@ class Node:
             context: A text in front of everything else.
             agent_id: A UUID, or a text that stands for one; unique in a workflow.
             output_name: A further name of the output.
-            tools: Callables that the model may call; no others. Coroutine functions are awaited.
+            tools: Callables that the model may call; no others. Up to 16 calls of one answer run at a
+                time, each on a thread of its own. Coroutine functions are awaited.
             system_prompt: Sent as it is.
             llm_config: The model, if it is not the executor's.
             temperature: 0.0 to 2.0; unset, it is not sent.
-            max_tokens: At least 1; unset, it is not sent.
-            max_iterations: Rounds of tool calls, 1 to 100; 10 unless set.
+            max_tokens: At least 1, for each answer; unset, it is not sent.
+            max_iterations: Rounds of tool calls, 1 to 100; 10 unless set. After the last round the text
+                of the answer is the output, and the calls in it are not run.
             enable_prompt_caching: For providers that have such a switch.
 
         Raises:
             ValidationError: For values outside these bounds.
             ValueError: If two tools have the same name.
-            TypeError: If a tool cannot be called.
+            TypeError: If a tool cannot be called, or `tools` is no list.
+            OverflowError: If `max_tokens` or `max_iterations` is negative or beyond 32 bits.
         """
 
     @staticmethod
-    def condition(name: str, handler: Callable[[_Context], Any]) -> Node:
-        """Go on with one successor; what is only reachable through the others is skipped.
+    def condition(
+        name: str,
+        handler: Callable[[dict[str, Any]], str] | Callable[[dict[str, Any]], Awaitable[str]],
+    ) -> Node:
+        """Go on with one successor; what is below the others, and not below it, is skipped.
 
-        `handler` gets a dict with `parent_node_id`, `parent_output`, `variables`, `node_outputs` and
-        `metadata`, and returns the name of a direct successor; a coroutine function is awaited. The node
-        needs exactly one parent. It runs on a thread of its own.
+        The node needs exactly one parent. Its output is the name of the successor.
+
+        Args:
+            name: Not blank.
+            handler: Returns the name of a direct successor; blanks around it do not count. A coroutine
+                function is awaited. It runs on a thread of its own and gets a dict: `parent_node_id`;
+                `parent_output`, a string or what its JSON says; `node_outputs`, all outputs so far by id
+                and name; `variables`, the same as text; `metadata`, with `node_response_<id or name>` of
+                each agent so far, `node_dependencies` and `node_id_to_name`. What it raises, and a name
+                that no successor has, fails the node.
 
         Raises:
             ValidationError: For a blank name.
@@ -2536,11 +2565,18 @@ class Node:
     def transform(name: str, transformation: str) -> Node:
         """Change the text of the parents, without a model.
 
-        `transformation` is a row of operations (`"trim | uppercase"`) or a template in which `{input}` is
-        the text of the parents.
+        Args:
+            name: Not blank.
+            transformation: A row of operations (`"trim | uppercase"`), or a template with the placeholders
+                of `agent`, in which `{input}` is the text of the parents: blank lines between several, the
+                last connected first. Operations: `capitalize`, `collapse_whitespace`, `extract_json`,
+                `first_line`, `last_line`, `length`, `lower`, `lowercase`, `reverse`, `sort_lines`,
+                `strip`, `title`, `trim`, `upper`, `uppercase`, `word_count`. `length` and `word_count`
+                give numbers, `extract_json` the first object or array in the text.
 
         Raises:
-            ValidationError: For a blank name or transformation.
+            ValidationError: For a blank name or transformation. An unknown operation is refused by
+                `Workflow.validate`.
         """
 
     def id(self) -> str:
@@ -2552,16 +2588,26 @@ class Node:
 
     def get_tool_names(self) -> list[str]: ...
     def get_config(self) -> str:
-        """What was set, as indented JSON text. Of a key it only shows that there is one."""
+        """What was set, as indented JSON text; `{}` for conditions and transforms.
+
+        Keys: `output_name`, `system_prompt`, `llm_config`, `temperature`, `max_tokens`, `max_iterations`,
+        `enable_prompt_caching`, `tools` (names) and `tool_schemas`. Of a key it only shows that there is
+        one.
+        """
 
     def create_tool_executor(self) -> ToolExecutor:
         """An executor over the tools of this node, with the default configuration."""
 
     def execute_tools(self, tool_calls: list[Any]) -> str:
-        """Run tool calls and list what came of them, a line each below a heading.
+        """Run tool calls one after another and list what came of them, a line each below a heading.
+
+        Args:
+            tool_calls: Dicts with `name`, and perhaps `id` and `parameters`; their JSON texts; or
+                `LlmToolCall` objects.
 
         Raises:
             ValueError: If the node has no tools.
+            TypeError: If `tool_calls` is no list.
         """
 
 @final
@@ -2581,12 +2627,14 @@ class Workflow:
     def connect(self, from_id: str, to_id: str) -> None:
         """Let one node follow another. Each is named by its id, or by its name (the first added of it).
 
+        Cycles are found by `validate`.
+
         Raises:
             ValidationError: If there is no such node.
         """
 
     def validate(self) -> None:
-        """Look for everything that can be wrong before a run.
+        """Look for everything that can be wrong before a run. Executors do so themselves.
 
         Raises:
             WorkflowError: For cycles, unknown text operations, successors of a condition with one name,
@@ -2610,16 +2658,16 @@ class WorkflowResult:
         """Whether a node failed."""
 
     def state(self) -> str:
-        """`Completed`, `Cancelled`, or `Failed { error: "..." }`."""
+        """`Completed`, `Failed { error: "..." }`, or `Cancelled` for a partial result."""
 
     def error(self) -> str | None:
-        """What went wrong first."""
+        """What failed first, with the name of the node; `None` if nothing did."""
 
     def output(self) -> str | None:
-        """The output of the node that finished last."""
+        """The output of the node that finished last, as text; `None` if none did."""
 
     def execution_time_ms(self) -> int:
-        """From begin to end, tools included."""
+        """Milliseconds from begin to end, tools included."""
 
     def get_node_output(self, node_name: str) -> str | None:
         """A node's output by its id, name or `output_name`: a string as it is, other JSON compact.
@@ -2636,22 +2684,37 @@ class WorkflowResult:
     def get_variable(self, key: str) -> str | None:
         """The text of an output under one of its names; `null` is a text here."""
 
-    def get_all_variables(self) -> dict[str, str]: ...
-    def variables(self) -> list[tuple[str, str]]: ...
+    def get_all_variables(self) -> dict[str, str]:
+        """All of them, by id, name and `output_name`, in the order in which the nodes finished."""
+
+    def variables(self) -> list[tuple[str, str]]:
+        """`get_all_variables` as pairs."""
+
     def get_node_response_metadata(self, node_id: str) -> dict[str, Any] | None:
-        """What an agent did: calls, tools, times and tokens, by its id or name.
+        """What an agent did, by its id or name.
+
+        `success` and `error`; `user_input`, its prompt with placeholders filled, and `final_output`;
+        `executions`, each request (`type` `"llm_call"`) and tool call (`"tool_call"`) in its order;
+        `total_usage` in tokens; `total_iterations`, requests but one; `total_tool_calls`, `tools_used`,
+        `total_retries`; `duration_ms` in milliseconds, `start_time` and `end_time` as RFC 3339 text.
 
         `None` for other kinds of nodes and for agents that did not run.
         """
 
     def get_all_node_response_metadata(self) -> dict[str, Any]:
-        """What is told of the whole run, with the metadata of its agents under `nodes`."""
+        """What is told of the whole run, with the metadata of its agents under `nodes`.
+
+        `workflow_state` is `"completed"`, `"failed"` or `"cancelled"`; `total_usage` and
+        `total_tool_calls` are sums; `duration_ms` is in milliseconds.
+        """
 
 @final
 class WorkflowStreamIterator:
     """The events of a run, for `for` and `async for`, each a dict. Dropping or closing it ends the run.
 
-    `Executor.get_stream_event_schema` describes them.
+    `Executor.get_stream_event_schema` describes them. The last one is `workflow_completed` or
+    `workflow_failed`. `KeyboardInterrupt`, `SystemExit` and their like out of a tool or handler are raised
+    in its place. 256 events wait for a slow listener, then the run does.
     """
 
     def __iter__(self) -> Self: ...
@@ -2698,9 +2761,10 @@ class Executor:
         Args:
             config: The model.
             lightweight_mode: Remembered; changes nothing.
-            timeout_seconds: For a whole run, 1 to 3600; 300 unless set.
+            timeout_seconds: For a whole run, 1 to 3600 s; 300 unless set.
             debug: Logs the choice.
-            max_concurrency: Requests of one run that are under way at a time; 64 unless set.
+            max_concurrency: Requests of one run that are under way at a time, at least 1; 64 unless set.
+                An agent whose tools are running is not counted.
 
         Raises:
             ValidationError: For values outside these bounds.
@@ -2720,6 +2784,7 @@ class Executor:
         Args:
             timeout_seconds: As for the constructor.
             max_retries: Further attempts of a request where trying again can help, 1 to 10; 3 unless set.
+                Pauses grow from 1 s to 30 s, or are what the server asks for.
             enable_metrics: Whether runs are counted.
             debug: Logs the limits.
             max_concurrency: As for the constructor.
@@ -2741,13 +2806,15 @@ class Executor:
             workflow: What to run.
             policy: Guard rails are not part of this version.
             checkpoint: A file of finished nodes. A run that is repeated with it, after a kill too, asks
-                only for what is missing or has changed.
+                only for what is missing or has changed. The code of tools and handlers is not part of
+                that. One run at a time has the file.
 
         Raises:
             ValidationError: If the workflow is empty or not valid.
             WorkflowError: If no node is an agent, or the checkpoint cannot be used.
-            RequestTimeoutError: After the time limit. It and `KeyboardInterrupt` carry what had finished
-                as `partial_result`, a `WorkflowResult`.
+            RequestTimeoutError: After the time limit. It, `KeyboardInterrupt` and `SystemExit` carry what
+                had finished as `partial_result`, a `WorkflowResult`.
+            TypeError: If `policy` is not `None`.
         """
 
     def run_async(
@@ -2757,7 +2824,13 @@ class Executor:
         *,
         checkpoint: str | PathLike[str] | None = None,
     ) -> Future[WorkflowResult]:
-        """`execute` as a future; cancelling it ends the run. Coroutine tools run on the caller's loop."""
+        """`execute` as a future; cancelling it ends the run. Coroutine tools run on the caller's loop.
+
+        An empty workflow, too, is a `WorkflowError` of the future; one that is not valid raises at once.
+
+        Raises:
+            RuntimeError: If no event loop is running.
+        """
 
     def execute_streaming(
         self,
@@ -2777,13 +2850,20 @@ class Executor:
             checkpoint: As for `execute`.
 
         Raises:
-            ValidationError: If the workflow is empty or not valid, or the mode unknown.
+            ValidationError: If the workflow is empty or not valid, or the mode unknown. What `execute` raises
+                else, the iterator raises; the time limit is a `workflow_failed` event instead.
         """
 
-    def get_stats(self) -> dict[str, Any]:
-        """The numbers so far, of `execute`, `run_async` and `execute_streaming`."""
+    def get_stats(self) -> _ExecutorStats:
+        """The numbers so far, of `execute`, `run_async` and `execute_streaming`.
 
-    def reset_stats(self) -> None: ...
+        A run in which no node failed is successful; failed, cancelled and late ones are not.
+        `success_rate` is 0.0 to 1.0.
+        """
+
+    def reset_stats(self) -> None:
+        """Sets the numbers and the uptime to zero."""
+
     def get_execution_mode(self) -> str:
         """Always `"Balanced"`."""
 
@@ -2793,4 +2873,9 @@ class Executor:
     def is_lightweight_mode(self) -> bool: ...
     @staticmethod
     def get_stream_event_schema() -> dict[str, Any]:
-        """What events there are and what they hold."""
+        """What events there are and what they hold.
+
+        `events` has a dict for each, with `event`, `description`, `category_value`, `phase_value` and
+        `fields`, dicts with `name`, `type` and `description`; `event_groups` their names by category;
+        `stream_modes` the modes.
+        """

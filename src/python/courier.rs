@@ -8,6 +8,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -146,11 +147,20 @@ impl Resolver {
             }
             match value {
                 Ok(value) => promise.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
+                // As a task does it: set as an exception, it would be reported as never retrieved.
+                Err(error) if error.is_instance(py, cancelled(py)?) => {
+                    promise.call_method0(pyo3::intern!(py, "cancel"))?
+                }
                 Err(error) => promise.call_method1(pyo3::intern!(py, "set_exception"), (error,))?,
             };
         }
         Ok(())
     }
+}
+
+fn cancelled(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CANCELLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CANCELLED.import(py, "asyncio", "CancelledError")
 }
 
 /// Aborts the work when its asyncio future was cancelled.

@@ -6,12 +6,22 @@ run in a child process, so that a page may configure the runtime.
 
 from __future__ import annotations
 
+import builtins
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
 import re
+import typing
+import uuid
 from pathlib import Path
 from typing import Any
 
+import graphbit
 import pytest
 from graphbit.exceptions import BY_KIND
+from graphbit.tools import parameters_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -79,3 +89,74 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([\w./-]+\.md)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+def rows_below(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert table is not None, heading
+    lines = table[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_operation_table_is_what_transforms_know() -> None:
+    listed = [
+        name for cells in rows_below("workflows.md", "## Transforms")
+        for name in re.findall(r"`(\w+)`", cells[0])
+    ]  # fmt: skip
+    workflow = graphbit.Workflow("w")
+    workflow.add_node(graphbit.Node.transform("t", "no such operation"))
+    with pytest.raises(graphbit.exceptions.WorkflowError) as refused:
+        workflow.validate()
+    told = re.search(r"; use (.*) \(several", str(refused.value))
+    assert told is not None
+    assert sorted(listed) == told[1].split(", ")
+
+
+def test_the_event_table_is_the_schema() -> None:
+    schema = graphbit.Executor.get_stream_event_schema()
+    listed = [
+        (event.strip("`"), dimensions, re.findall(r"`(\w+)`", keys))
+        for event, dimensions, keys in rows_below("workflows.md", "## Events")
+    ]
+    assert listed == [
+        (
+            event["event"],
+            f"{event['category_value']}, {event['phase_value']}",
+            [field["name"] for field in event["fields"][4:]],
+        )
+        for event in schema["events"]
+    ]
+
+
+class Color(enum.Enum):
+    RED = "red"
+    GREEN = "green"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+def test_the_hint_table_is_what_models_are_shown() -> None:
+    names = {
+        **vars(typing), **vars(builtins), **vars(datetime), "Color": Color, "Point": Point,
+        "Path": Path, "Decimal": decimal.Decimal, "UUID": uuid.UUID,
+    }  # fmt: skip
+    checked = 0
+    for hints, schema in rows_below("tools.md", "## The schema"):
+        # "`Point`, a dataclass, ..." explains the name that comes first.
+        first = hints.split(", a")[0] if re.search(r", an? ", hints) else hints
+        for hint in re.findall(r"`([^`]+)`", first):
+
+            def function(value): ...  # type: ignore[no-untyped-def]
+
+            function.__annotations__["value"] = eval(hint, names)
+            shown = parameters_schema(function)["properties"]["value"]
+            assert shown.pop("description") == "Parameter value"
+            assert shown == json.loads(schema.strip("`")), hint
+            checked += 1
+    assert checked >= 20

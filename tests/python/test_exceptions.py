@@ -40,6 +40,7 @@ CAUGHT_AS = {
     "cancelled": (RuntimeError,),
     "document": (ValueError, OSError),
     "store": (RuntimeError, ValueError),
+    "workflow": (RuntimeError,),
     "callback": (RuntimeError,),
     "internal": (RuntimeError,),
 }

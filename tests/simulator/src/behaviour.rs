@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) headers: BTreeMap<String, String>,
     /// Length of embeddings where the request does not say.
     pub(crate) dimensions: Option<usize>,
+    /// Rounds in which an OpenAI-style chat that offers tools is answered with calls of them all.
+    pub(crate) tool_rounds: usize,
     /// How often a Replicate prediction is looked at before it is over; with 0 it is over at once.
     pub(crate) polls: u64,
     /// What `/api/tags` and `/v1/models` list; default `llama3.2:latest`.

@@ -16,6 +16,7 @@ mod ollama;
 mod openai;
 mod replicate;
 mod replies;
+mod tools;
 
 use std::borrow::Cow;
 

@@ -17,10 +17,12 @@ use serde_json::{Value, json};
 
 use super::{
     Message, Refusal, content_text, count_words, inputs, parse, pieces, quoted, read_messages,
+    tools,
 };
 use crate::answer::Answer;
 use crate::behaviour::Settings;
 use crate::vectors;
+use tools::Turn;
 
 const SSE: &str = "text/event-stream";
 const CREATED: u32 = 1_700_000_000;
@@ -35,6 +37,8 @@ struct ChatRequest<'a> {
     stream_options: Option<StreamOptions>,
     #[serde(borrow)]
     messages: Vec<Message<'a>>,
+    #[serde(borrow, default)]
+    tools: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +52,14 @@ pub(super) fn chat(path: &str, body: &[u8], settings: &Settings) -> Result<Answe
     if request.messages.is_empty() {
         return Err((StatusCode::BAD_REQUEST, "'messages' must not be empty".into()));
     }
-    let (prompt, content) = read_messages(&request.messages);
+    let (prompt, echo) = read_messages(&request.messages);
+    let (content, calls) = match tools::turn(request.tools, &request.messages, settings.tool_rounds)
+    {
+        None => (echo, String::new()),
+        Some(Turn::Says(text)) => (text, String::new()),
+        Some(Turn::Calls(calls)) => (String::new(), format!(r#","tool_calls":{calls}"#)),
+    };
+    let reason = if calls.is_empty() { "stop" } else { "tool_calls" };
     let completion = count_words(&content);
     let model = quoted(model_of(path, &request.model));
     let usage = format!(
@@ -58,7 +69,7 @@ pub(super) fn chat(path: &str, body: &[u8], settings: &Settings) -> Result<Answe
     if request.stream != Some(true) {
         // Written by hand: this is the hot path of every benchmark.
         let body = format!(
-            r#"{{"id":"chatcmpl-simulated","object":"chat.completion","created":{CREATED},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{}}},"finish_reason":"stop"}}],"usage":{usage}}}"#,
+            r#"{{"id":"chatcmpl-simulated","object":"chat.completion","created":{CREATED},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{}{calls}}},"finish_reason":"{reason}"}}],"usage":{usage}}}"#,
             quoted(&content)
         );
         return Ok(Answer::json(body.into_bytes()));
@@ -71,7 +82,8 @@ pub(super) fn chat(path: &str, body: &[u8], settings: &Settings) -> Result<Answe
     let delta = |delta: &str, finish: &str| {
         format!(r#"[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]"#)
     };
-    let mut frames = vec![frame(delta(r#"{"role":"assistant","content":""}"#, "null"), "null")];
+    let first = format!(r#"{{"role":"assistant","content":""{calls}}}"#);
+    let mut frames = vec![frame(delta(&first, "null"), "null")];
     for (number, piece) in pieces(&content, settings).iter().enumerate() {
         if settings.stream_error_frame && number == 2 {
             break;
@@ -83,7 +95,7 @@ pub(super) fn chat(path: &str, body: &[u8], settings: &Settings) -> Result<Answe
         frames.push(format!("data: {error}\n\n").into());
         return Ok(Answer::stream(SSE, frames));
     }
-    frames.push(frame(delta("{}", r#""stop""#), "null"));
+    frames.push(frame(delta("{}", &quoted(reason)), "null"));
     if request.stream_options.is_some_and(|options| options.include_usage) {
         frames.push(frame("[]".into(), &usage));
     }
