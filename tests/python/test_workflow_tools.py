@@ -513,6 +513,24 @@ def test_what_stops_a_program_ends_the_run(
         assert partial.get_node_output("a") is None and not partial.is_success()
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_what_stops_a_program_waits_for_no_other_tool(door: str, server: Server) -> None:
+    def nap() -> str:
+        time.sleep(1.5)
+        return "rested"
+
+    def stop() -> str:
+        raise KeyboardInterrupt
+
+    server.behaviour(replies=[calls("a", ("1", "nap", {}), ("2", "stop", {}))])
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        through(door, executor(server), workflow([agent("a", tools=[nap, stop])]))
+    assert time.monotonic() - started < 1
+    time.sleep(1.5)
+    assert len(bodies(server)) == 1
+
+
 def test_a_tool_may_be_anything_that_can_be_called(server: Server) -> None:
     class Counter:
         """Counts."""
