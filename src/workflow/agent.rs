@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::callback::{Tool, ToolReply};
@@ -195,15 +195,16 @@ impl Worker<'_> {
         calls: &[ToolCall],
         record: &mut NodeRecord,
     ) -> Result<Vec<ToolReply>> {
-        let mut waiting: Vec<BoxFuture<'_, _>> = Vec::with_capacity(calls.len());
-        for call in calls {
-            waiting.push(Box::pin(self.call_tool(call)));
+        let mut waiting: Vec<BoxFuture<'_, Result<_>>> = Vec::with_capacity(calls.len());
+        for (place, call) in calls.iter().enumerate() {
+            waiting.push(Box::pin(async move { Ok((place, self.call_tool(call).await?)) }));
         }
-        let mut running = stream::iter(waiting).buffered(CONCURRENT_CALLS);
+        // As they end: what ends the run does so at once, whatever runs beside it.
+        let running = stream::iter(waiting).buffer_unordered(CONCURRENT_CALLS);
+        let mut ended: Vec<_> = running.try_collect().await?;
+        ended.sort_by_key(|(place, _)| *place);
         let mut replies = Vec::with_capacity(calls.len());
-        for call in calls {
-            let Some(outcome) = running.next().await else { break };
-            let (entry, reply) = outcome?;
+        for (call, (_, (entry, reply))) in calls.iter().zip(ended) {
             record.called(&call.name, entry);
             replies.push(reply);
         }

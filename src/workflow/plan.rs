@@ -73,10 +73,13 @@ impl Plan {
             }
         }
         for (index, other) in found {
-            if !self.waits_for(other, index)
+            // Parents are named most often, and the way up may be long.
+            let known = self.nodes.get(index).is_none_or(|planned| {
+                planned.parents.contains(&other) || planned.mentions.contains(&other)
+            });
+            if !known
+                && !self.waits_for(other, index)
                 && let Some(planned) = self.nodes.get_mut(index)
-                && !planned.parents.contains(&other)
-                && !planned.mentions.contains(&other)
             {
                 planned.mentions.push(other);
             }

@@ -3,13 +3,14 @@
 //! Each node is a task of its own; dropping the run aborts them all. A failed node fails the run, but
 //! what does not depend on it goes on: finished answers are kept, whatever happens beside them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
 
 use super::agent;
 use super::callback::{Ambient, Situation};
@@ -44,6 +45,8 @@ struct Board {
     nodes: Vec<NodeOutcome>,
     finished: usize,
     error: Option<String>,
+    /// Nodes that ran although something above them had no output, with what was missing.
+    gaps: BTreeMap<usize, Uuid>,
     /// When every node had been settled; unset in a run that is interrupted.
     ended: Option<Timestamp>,
 }
@@ -188,8 +191,8 @@ impl Run {
     async fn execute(&self, index: usize) -> Result<Fate> {
         let node = self.name(index);
         self.sink.tell(|| EventKind::NodeStarted { node }).await;
-        let key = self.checkpoint.as_ref().and_then(|(file, keys)| Some((file, keys.get(index)?)));
-        if let Some((file, key)) = key
+        let key = self.key(index);
+        if let Some((file, key)) = &key
             && let Some(ended) = file.saved(key).and_then(|saved| self.resumed(index, saved))
         {
             return Ok(self.conclude(index, ended).await);
@@ -214,13 +217,33 @@ impl Run {
             && let Ended::Completed { output, metadata, .. } = &ended
         {
             let saved = Saved { output: output.clone(), metadata: metadata.clone() };
-            let (file, key) = (Arc::clone(file), key.clone());
             if let Err(error) = runtime::spawn_blocking(move || file.save(&key, &saved)).await {
                 // The answer is there and paid for; only a repeated run would have to ask again.
                 tracing::warn!(%error, "a finished node could not be saved");
             }
         }
         Ok(self.conclude(index, ended).await)
+    }
+
+    /// What the checkpoint knows a node by: another key when something above it has no output, since its
+    /// texts are then others. Everything above it has been settled.
+    fn key(&self, index: usize) -> Option<(Arc<Checkpoint>, String)> {
+        let (file, keys) = self.checkpoint.as_ref()?;
+        let (key, planned) = (keys.get(index)?, self.plan.nodes.get(index)?);
+        let mut board = self.board();
+        let above = planned.parents.iter().chain(&planned.mentions).enumerate();
+        let gaps: Vec<_> = above
+            .filter_map(|(place, other)| match board.nodes.get(*other)?.state {
+                NodeState::Completed => Some(format!("{place}:{}", board.gaps.get(other)?)),
+                _ => Some(place.to_string()),
+            })
+            .collect();
+        if gaps.is_empty() {
+            return Some((Arc::clone(file), key.clone()));
+        }
+        let gap = Uuid::new_v5(&Uuid::NAMESPACE_OID, gaps.join(" ").as_bytes());
+        board.gaps.insert(index, gap);
+        Some((Arc::clone(file), format!("{key}-{gap}")))
     }
 
     /// A node that an earlier run has finished.

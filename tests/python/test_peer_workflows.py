@@ -1,6 +1,6 @@
 """The same workflows in GraphBit 0.6.8 and here: equal where 0.6.8 is right, and right where it is not.
 
-The programs are in ``children/workflows.py``; both packages run each in a process of its own on a kill
+The programs are ``children/same_workflows.py`` and ``workflow_defects.py``; both packages run each in a process of its own on a kill
 timer, as some of them never end, or abort, in 0.6.8. It is found by ``GRAPHBIT_PEER_PYTHON``.
 """
 
@@ -18,7 +18,7 @@ import pytest
 from simulator import Simulator
 
 PEER = os.environ.get("GRAPHBIT_PEER_PYTHON")
-CHILD = Path(__file__).parent / "children" / "workflows.py"
+CHILDREN = Path(__file__).parent / "children"
 ABORTS, HANGS = -6, None
 
 SAME = [
@@ -100,7 +100,8 @@ class Run(NamedTuple):
 def run(python: str, simulator: Simulator, case: str) -> Run:
     scope = simulator.new_scope("workflows")
     # -I: a PYTHONPATH that leads to our own package must not reach the peer.
-    command = [python, "-I", str(CHILD), simulator.url(scope), case]
+    program = CHILDREN / ("same_workflows.py" if case in SAME else "workflow_defects.py")
+    command = [python, "-I", str(program), simulator.url(scope), case]
     try:
         done = subprocess.run(
             command,

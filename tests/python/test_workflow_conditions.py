@@ -41,7 +41,9 @@ def test_a_handler_is_told_everything(server: Server) -> None:
         seen.append(situation)
         return "end"
 
-    server.behaviour(replies=[says("x", "X"), says("a", '{"k": [1, null, true]}'), says("end", "E")])
+    server.behaviour(
+        replies=[says("x", "X"), says("a", '{"k": [1, null, true]}'), says("end", "E")]
+    )
     x, a, end = agent("x"), agent("a", output_name="published"), agent("end")
     condition = Node.condition("c", handler)
     made = workflow([x, a, condition, end], ("x", "a"), ("a", "c"), ("c", "end"))
@@ -61,7 +63,7 @@ def test_a_handler_is_told_everything(server: Server) -> None:
     assert told["variables"]["a"] == '{"k":[1,null,true]}'
     metadata = told["metadata"]
     assert {*metadata} == {
-        *(f"node_response_{name}" for name in (x.id(), "x", a.id(), "a")),
+        *(f"node_response_{name}" for name in names),
         *("node_dependencies", "node_id_to_name", "workflow_llm_configs_validated"),
     }
     assert metadata["node_response_a"] == result.get_node_response_metadata("a")
@@ -204,12 +206,18 @@ def raising(error: BaseException) -> Callable[[dict[str, Any]], str]:
 @pytest.mark.parametrize(
     ("handler", "pattern"),
     [
-        (always("nowhere"), r"Condition routing: no direct successor named 'nowhere'.*left, right.*"),
+        (
+            always("nowhere"),
+            r"Condition routing: no direct successor named 'nowhere'.*left, right.*",
+        ),
         (always("a"), r"Condition routing: no direct successor named 'a'.*"),
         (always(" \n"), r"Condition routing: .*empty.*"),
         (always(3), rf"{UUID}: TypeError: .*str, not int"),
         (always(None), rf"{UUID}: TypeError: .*str, not NoneType"),
-        (raising(ValueError("not found 500 timeout")), rf"{UUID}: ValueError: not found 500 timeout"),
+        (
+            raising(ValueError("not found 500 timeout")),
+            rf"{UUID}: ValueError: not found 500 timeout",
+        ),
         (raising(KeyError("k")), rf"{UUID}: KeyError: 'k'"),
     ],
 )
@@ -312,7 +320,7 @@ def test_a_sleeping_handler_holds_nobody_up(server: Server) -> None:
 
     nodes = [agent("a"), *(Node.condition(f"c{number}", handler) for number in range(8))]
     nodes.append(agent("end"))
-    edges = [(f"a", f"c{number}") for number in range(8)]
+    edges = [("a", f"c{number}") for number in range(8)]
     edges += [(f"c{number}", "end") for number in range(8)]
     started = time.monotonic()
     assert executor(server).execute(workflow(nodes, *edges)).is_success()

@@ -332,7 +332,11 @@ def test_a_fast_branch_does_not_wait_for_a_slow_one(server: Server) -> None:
     )
     assert executor(server).execute(made).is_success()
     (slow,) = [entry for entry in server.log() if '"ask slow"' in entry["body"]]
-    (child,) = [entry for entry in server.log() if "ask child" in entry["body"] and "join" not in entry["body"]]
+    (child,) = [
+        entry
+        for entry in server.log()
+        if "ask child" in entry["body"] and "join" not in entry["body"]
+    ]
     assert child["started"] < slow["finished"] - 0.3
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -312,3 +314,30 @@ def test_a_run_works_on_the_graph_as_it_was(server: Server) -> None:
     assert sum(event["event"] == "node_completed" for event in events) == 1
     result = executor(server).execute(made)
     assert result.get_all_node_outputs().keys() >= {"a", "b"}
+
+
+# --- the classes
+
+
+def test_none_is_made_copied_subclassed_or_pickled(server: Server) -> None:
+    made = workflow([agent("a")])
+    run = executor(server)
+    results = [run.execute(made), run.execute_streaming(made)]
+    for thing in [agent("n"), made, run, *results]:
+        assert {thing: 1}[thing] == 1 and thing != object()
+        with pytest.raises(TypeError):
+            copy.copy(thing)
+        with pytest.raises(TypeError):
+            pickle.dumps(thing)
+        with pytest.raises(TypeError):
+            type("Special", (type(thing),), {})
+
+
+def test_the_names_are_where_0_6_8_has_them() -> None:
+    import graphbit
+    import graphbit.graphbit as inner
+
+    names = ("Node", "Workflow", "Executor", "WorkflowResult", "WorkflowContext")
+    for name in names:
+        assert getattr(inner, name) is getattr(graphbit, name) and name in graphbit.__all__
+    assert inner.WorkflowStreamIterator is graphbit.WorkflowStreamIterator

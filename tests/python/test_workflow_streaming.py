@@ -210,7 +210,10 @@ def test_result_and_outputs_are_those_of_execute(
     assert outputs.keys() == plain.get_all_node_outputs().keys()
     # What is told of each node is the same, but for times; usage as well (D57).
     for name in ("x", "t", "yes"):
-        one, other = plain.get_node_response_metadata(name), streamed.get_node_response_metadata(name)
+        one, other = (
+            plain.get_node_response_metadata(name),
+            streamed.get_node_response_metadata(name),
+        )
         assert one is not None and other is not None and one.keys() == other.keys()
         changing = {"start_time", "end_time", "duration_ms", "executions"}
         assert {key: one[key] for key in one.keys() - changing} == {
@@ -286,7 +289,12 @@ def test_tool_events_come_when_it_happens(server: Server) -> None:
             seen.append((event["phase"], event["tool_call_id"], duration, time.monotonic()))
     for turn in (seen[:4], seen[4:]):
         assert [one[:2] for one in turn] == [
-            *(("started", "slow"), ("started", "fast"), ("completed", "fast"), ("completed", "slow"))
+            *(
+                ("started", "slow"),
+                ("started", "fast"),
+                ("completed", "fast"),
+                ("completed", "slow"),
+            )
         ]
         assert 100 <= turn[2][2] < 350 and 400 <= turn[3][2] < 700
         assert turn[2][3] < turn[3][3] - 0.2
@@ -403,7 +411,9 @@ def test_letting_go_ends_the_run(mode: str, end: Callable[[Any], Any], server: S
 
 def test_a_dropped_stream_of_tokens_closes_its_connection(server: Server) -> None:
     server.behaviour(slow_stream={"chunks": 100, "delay_ms": 100})
-    for event in executor(server).execute_streaming(chain([agent("a"), agent("b")]), None, "messages"):
+    for event in executor(server).execute_streaming(
+        chain([agent("a"), agent("b")]), None, "messages"
+    ):
         assert event["event"] == "token"
         break
     gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import json
 import threading
 import time
@@ -252,7 +253,10 @@ def test_templates_in_a_tool_s_output_are_inert(door: str, server: Server) -> No
 
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_n_rounds_are_n_and_one_requests(rounds: int, server: Server) -> None:
-    turns = [calls("a", (str(turn), "add", {"one": turn, "other": 1}), turn=turn) for turn in range(rounds)]
+    turns = [
+        calls("a", (str(turn), "add", {"one": turn, "other": 1}), turn=turn)
+        for turn in range(rounds)
+    ]
     server.behaviour(replies=[*turns, says("a", "done")])
     result = executor(server).execute(workflow([agent("a", tools=[add])]))
     assert len(bodies(server)) == rounds + 1 and result.get_node_output("a") == "done"
@@ -294,7 +298,7 @@ def test_a_chain_of_five_asks_ten_times_and_runs_five_tools(door: str, server: S
     result = through(door, executor(server), chain([agent(name, tools=[step]) for name in names]))
     assert result.is_success()
     assert len(bodies(server)) == 10 and ran == names
-    for above, name in zip(names, names[1:], strict=False):
+    for above, name in itertools.pairwise(names):
         for body in asked(server, name):
             assert body["messages"][0]["content"] == f"out {above}\n\nask {name}"
     assert [result.get_node_output(name) for name in names] == [f"out {name}" for name in names]
@@ -384,7 +388,9 @@ def test_context_variables_reach_tools_and_handlers(door: str, server: Server) -
         await asyncio.sleep(0)
         return WHO.get()
 
-    server.behaviour(replies=[calls("a", ("1", "plain", {}), ("2", "deferred", {})), says("a", "x")])
+    server.behaviour(
+        replies=[calls("a", ("1", "plain", {}), ("2", "deferred", {})), says("a", "x")]
+    )
     made = workflow(
         [
             agent("a", tools=[plain, deferred]),
@@ -458,7 +464,9 @@ def test_coroutines_run_on_the_caller_s_loop(door: str, server: Server) -> None:
         assert [one for one, _ in seen] == [asyncio.get_running_loop()] * 2
         assert {thread for _, thread in seen} == {threading.current_thread()}
 
-    server.behaviour(replies=[calls("a", ("1", "deferred", {}), ("2", "deferred", {})), says("a", "x")])
+    server.behaviour(
+        replies=[calls("a", ("1", "deferred", {}), ("2", "deferred", {})), says("a", "x")]
+    )
     asyncio.run(main())
     assert tool_messages(asked(server, "a")[1]) == [("1", "deferred"), ("2", "deferred")]
 
@@ -505,6 +513,24 @@ def test_what_stops_a_program_ends_the_run(
         assert partial.get_node_output("a") is None and not partial.is_success()
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_what_stops_a_program_waits_for_no_other_tool(door: str, server: Server) -> None:
+    def nap() -> str:
+        time.sleep(1.5)
+        return "rested"
+
+    def stop() -> str:
+        raise KeyboardInterrupt
+
+    server.behaviour(replies=[calls("a", ("1", "nap", {}), ("2", "stop", {}))])
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        through(door, executor(server), workflow([agent("a", tools=[nap, stop])]))
+    assert time.monotonic() - started < 1
+    time.sleep(1.5)
+    assert len(bodies(server)) == 1
+
+
 def test_a_tool_may_be_anything_that_can_be_called(server: Server) -> None:
     class Counter:
         """Counts."""
@@ -519,7 +545,11 @@ def test_a_tool_may_be_anything_that_can_be_called(server: Server) -> None:
 
     counter = Counter()
     server.behaviour(
-        replies=[calls("a", ("1", "up", {"by": 2})), calls("a", ("2", "up", {}), turn=1), says("a", "x")]
+        replies=[
+            calls("a", ("1", "up", {"by": 2})),
+            calls("a", ("2", "up", {}), turn=1),
+            says("a", "x"),
+        ]
     )
     executor(server).execute(workflow([agent("a", tools=[counter.up])]))
     assert tool_messages(asked(server, "a")[2]) == [("1", "2"), ("2", "3")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +34,7 @@ def workflow(nodes: Sequence[Node], *edges: tuple[str, str], name: str = "w") ->
 def chain(nodes: Sequence[Node]) -> Workflow:
     """Each node below the one before it."""
     names = [node.name() for node in nodes]
-    return workflow(nodes, *zip(names, names[1:], strict=False))
+    return workflow(nodes, *itertools.pairwise(names))
 
 
 def agent(name: str, **options: Any) -> Node:

@@ -1,9 +1,4 @@
-"""Workflows that either package runs: `workflows.py <scope's URL> <case>...`.
-
-Runs under 0.6.8 and under this package alike, against chat completions in Azure's place, which 0.6.8 lets a
-program choose. Each case returns its verdict; the last line printed is all of them as one JSON object.
-Those named `same_...` are equal in both; the docstrings of the others name the defect.
-"""
+"""Workflows in which 0.6.8 is wrong; see ``flows.py``. The docstrings name the defects."""
 
 import asyncio
 import contextlib
@@ -14,293 +9,35 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 import weakref
+from pathlib import Path
 
 import graphbit
-from graphbit import Executor, LlmConfig, Node, Workflow
-
-URL = sys.argv[1]
-KEY = "sk-0123456789abcdef0123"
-
-
-def control(verb, **settings):
-    body = None if verb in ("log", "stats") else json.dumps(settings).encode()
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(f"{URL}/control/{verb}", body, headers)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as reply:
-        text = reply.read()
-    return json.loads(text) if text else None
-
-
-def script(*replies, **settings):
-    control("behaviour", replies=list(replies), **settings)
-
-
-def says(name, content="", **more):
-    return {"prompt": f"ask {name}", "content": content, **more}
-
-
-def calls(name, *tool_calls, turn=0, **more):
-    return says(name, turn=turn, tool_calls=tool_calls, **more)
-
-
-def config(deployment="prod-chat"):
-    return LlmConfig.azurellm(KEY, deployment, URL)
-
-
-def executor(**options):
-    return Executor(config(), **options)
-
-
-def agent(name, **options):
-    return Node.agent(name, f"ask {name}", **options)
-
-
-def workflow(nodes, *edges):
-    made = Workflow("w")
-    for node in nodes:
-        made.add_node(node)
-    for source, target in edges:
-        made.connect(source, target)
-    return made
-
-
-def chain(nodes):
-    names = [node.name() for node in nodes]
-    return workflow(nodes, *zip(names, names[1:]))
-
-
-def bodies():
-    return [json.loads(entry["body"]) for entry in control("log")]
-
-
-def asked(name):
-    """The requests in which the last user message ends with the node's prompt."""
-    found = []
-    for body in bodies():
-        users = [each["content"] for each in body["messages"] if each["role"] == "user"]
-        if users[-1].endswith(f"ask {name}"):
-            found.append(body)
-    return found
-
-
-def tool_texts(name):
-    last = asked(name)[-1]["messages"]
-    return [message["content"] for message in last if message["role"] == "tool"]
-
-
-def named(outputs):
-    """Without ids, which are random."""
-    return {name: text for name, text in outputs.items() if len(name) < 30}
-
-
-def by_async(made, **options):
-    async def main():
-        return await executor(**options).run_async(made)
-
-    return asyncio.run(main())
-
-
-def raised(work, *arguments, **options):
-    try:
-        work(*arguments, **options)
-    except BaseException as error:
-        kinds = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
-        return [kinds, str(error)]
-    return None
-
-
-def add(one: int, other: int = 2) -> str:
-    """Adds.
-
-    Args:
-        one: The one.
-    """
-    return str(one + other)
-
-
-def explode() -> str:
-    """Fails."""
-    raise ValueError("kaboom")
-
-
-# --- equal in both
-
-
-def same_bodies():
-    script(says("json", '{"b": 1, "a": ["x", {"c": null}], "s": "t"}'), says("plain", "P"))
-    nodes = [
-        agent("bare"),
-        agent("json"),
-        agent("plain", system_prompt="Be brief {plain}.", max_tokens=7, temperature=0.5),
-        agent("full", context="Context {{node.plain}}", tools=[add, explode], max_tokens=9),
-        Node.agent("refs", "{{node.json.a}} {{node.json.s}} {{node.nobody}} {input} ask refs"),
-    ]
-    edges = [("json", "full"), ("plain", "full"), ("json", "full"), ("full", "refs")]
-    result = executor().execute(workflow(nodes, *edges))
-    found = {body["messages"][-1]["content"][-6:]: body for body in bodies()}
-    return [found, result.state(), result.is_success(), named(result.get_all_node_outputs())]
-
-
-def same_routes():
-    seen = []
-
-    def choose(situation):
-        kept = {key for key in situation["metadata"] if len(key) < 30}
-        seen.append([sorted(situation), sorted(kept), situation["parent_output"]])
-        return " left "
-
-    script(says("a", '{"b": [1, true, null]}'))
-    names = ("left", "right", "below", "join", "live")
-    nodes = [agent("a"), Node.condition("c", choose), *(agent(name) for name in names)]
-    edges = [
-        *(("a", "c"), ("c", "left"), ("c", "right"), ("left", "join"), ("right", "join")),
-        *(("right", "below"), ("live", "below")),
-    ]
-    result = executor().execute(workflow(nodes, *edges))
-    messages = sorted(body["messages"][-1]["content"] for body in bodies())
-    return [seen, messages, result.state(), named(result.get_all_node_outputs())]
-
-
-def same_route_failures():
-    failures = []
-    for handler in (lambda situation: "nowhere", lambda situation: 3, lambda situation: ""):
-        nodes = [agent("a"), Node.condition("c", handler), agent("b")]
-        result = executor().execute(workflow(nodes, ("a", "c"), ("c", "b")))
-        outputs = named(result.get_all_node_outputs())
-        failures.append([result.is_failed(), result.is_success(), sorted(outputs)])
-    nodes = [agent("a"), agent("b"), Node.condition("c", lambda situation: "d"), agent("d")]
-    result = executor().execute(workflow(nodes, ("a", "c"), ("b", "c"), ("c", "d")))
-    return [failures, result.state()]
-
-
-def same_refusals():
-    node = agent("a")
-    twice = workflow([node])
-    cyclic = workflow([agent("a"), agent("b")], ("a", "b"), ("b", "a"))
-    unique = workflow([agent("a"), agent("a")])
-    unique.set_graph_metadata("enforce_unique_node_names", True)
-    twins = [agent("a", agent_id="x"), agent("b", agent_id="x")]
-    found = {
-        "name": raised(Node.agent, " ", "p"),
-        "prompt": raised(Node.agent, "n", ""),
-        "temperature": raised(Node.agent, "n", "p", temperature=2.5),
-        "max_tokens": raised(Node.agent, "n", "p", max_tokens=0),
-        "overflow": raised(Node.agent, "n", "p", max_tokens=-1),
-        "max_iterations": raised(Node.agent, "n", "p", max_iterations=101),
-        "transform": raised(Node.transform, "", "x"),
-        "transformation": raised(Node.transform, "t", ""),
-        "condition": raised(Node.condition, "", len),
-        "handler": raised(Node.condition, "c", 3),
-        "source": raised(twice.connect, "x", "a"),
-        "target": raised(twice.connect, "a", "x"),
-        "cycle": raised(cyclic.validate),
-        "run": raised(executor().execute, cyclic),
-        "stream": raised(executor().execute_streaming, cyclic),
-        "empty": raised(executor().execute, Workflow("w")),
-        "timeout": raised(Executor, config(), timeout_seconds=0),
-        "retries": raised(executor().configure, max_retries=11),
-        "tools": raised(agent("n").execute_tools, []),
-    }
-    for made in (unique, workflow(twins), twice):
-        with contextlib.suppress(RuntimeError):
-            made.add_node(node)
-            made.validate()
-    begins = {
-        "twice": raised(twice.add_node, node)[1][:38],
-        "unique": raised(unique.validate)[1][:12],
-        "twins": raised(workflow(twins).validate)[1][:12],
-    }
-    # Classes of ours may be more special; what they are built in as is the same.
-    for name, (kinds, text) in found.items():
-        kept = [kind for kind in kinds if kind not in ("Exception", "BaseException", "object")]
-        found[name] = [kept[:1], text]
-    return [found, begins]
-
-
-def same_shapes():
-    script(calls("a", ["c", "add", {"one": 1}]), says("a", "A"))
-    made = workflow([agent("a", tools=[add], max_iterations=3)])
-    result = executor().execute(made)
-    node, whole = result.get_node_response_metadata("a"), result.get_all_node_response_metadata()
-    called = [each for each in node["executions"] if each["type"] == "tool_call"]
-    shape = json.loads(agent("a", tools=[add], system_prompt="s", max_tokens=3).get_config())
-    return [
-        sorted(node),
-        sorted(whole),
-        [[each["type"], sorted(each)] for each in node["executions"]],
-        [[each["tool_name"], each["parameters"], each["success"], each["error"]] for each in called],
-        sorted(node["total_usage"]),
-        [node["total_iterations"], node["total_tool_calls"], node["tools_used"], node["user_input"]],
-        sorted(executor().get_stats()),
-        shape,
-        [node["final_output"], result.get_node_output("a"), result.get_node_output("nobody")],
-    ]
-
-
-def same_first_follow_up():
-    """Where nothing stands around the prompt, the conversation is the same, call by call."""
-    script(calls("a", ["c1", "add", {"other": 5, "one": 1}], ["c2", "explode", {}]), says("a", "A"))
-    executor().execute(workflow([agent("a", tools=[add, explode], temperature=0.5, max_tokens=5)]))
-    return bodies()
-
-
-def same_limit():
-    script(says("a", "so far", tool_calls=[["c", "add", {"one": 1}]]))
-    result = executor().execute(workflow([agent("a", tools=[add], max_iterations=2)]))
-    return [len(bodies()), result.get_node_output("a")]
-
-
-def same_events():
-    script(calls("a", ["c", "add", {"one": 1}], content="text"), says("a", '{"b":1}'))
-    made = workflow([agent("a", tools=[add])])
-    events = list(executor().execute_streaming(made))
-    keys = {event["event"]: [sorted(event), event["category"], event["phase"]] for event in events}
-    order = [event["event"] for event in events]
-    outputs = [event["output"] for event in events if "output" in event]
-    return [keys, order[:3], order[-2:], sorted(order), sorted(outputs)]
-
-
-def same_schema():
-    schema = Executor.get_stream_event_schema()
-    events = [
-        [
-            event["event"],
-            event["category_value"],
-            event["phase_value"],
-            [[field["name"], field["type"]] for field in event["fields"]],
-        ]
-        for event in schema["events"]
-    ]
-    keys = [sorted(schema), sorted(schema["generic_dimensions"]), sorted(schema["stream_modes"])]
-    return [events, keys, schema["event_groups"], schema["version"]]
-
-
-def same_texts_of_timeouts():
-    control("behaviour", hang=True)
-    made = workflow([agent("a")])
-    run = executor(timeout_seconds=1)
-    last = list(run.execute_streaming(made))[-1]
-    texts = [raised(run.execute, made)[1], raised(by_async, made, timeout_seconds=1)[1]]
-    return [texts, last["event"], last["error"], last["error_type"]]
-
-
-def same_context():
-    context = graphbit.WorkflowContext()
-    for key, value in (("s", "t"), ("i", 3), ("b", True), ("f", 1.5), ("l", [1]), ("n", None)):
-        context.set_variable(key, value)
-    context.set_variable("nan", float("nan"))
-    return [
-        context.to_dict(),
-        [context.get_state(), context.is_completed(), context.is_failed()],
-        [context.get_all_node_outputs(), context.get_node_output("x")],
-        [context.get_nested_output("node.x.y"), len(context.get_workflow_id())],
-    ]
-
-
-# --- defects of 0.6.8
+from graphbit import LlmConfig, Node
+
+# An isolated interpreter does not look beside the program.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from flows import (
+    KEY,
+    URL,
+    add,
+    agent,
+    asked,
+    bodies,
+    by_async,
+    calls,
+    chain,
+    config,
+    control,
+    executor,
+    main,
+    raised,
+    says,
+    script,
+    tool_texts,
+    workflow,
+)
 
 
 def nested_embedding():
@@ -689,8 +426,8 @@ def fast_branch():
     made = workflow([agent("slow"), agent("fast"), agent("child")], ("fast", "child"))
     executor().execute(made)
     log = control("log")
-    slow = [entry for entry in log if '"ask slow"' in entry["body"]][0]
-    child = [entry for entry in log if "ask child" in entry["body"]][0]
+    slow = next(entry for entry in log if '"ask slow"' in entry["body"])
+    child = next(entry for entry in log if "ask child" in entry["body"])
     return child["started"] < slow["finished"] - 0.2
 
 
@@ -738,7 +475,9 @@ def durations_of_tools():
 
     script(calls("a", ["c", "nap", {}]), says("a", "A"))
     events = list(executor().execute_streaming(workflow([agent("a", tools=[nap])])))
-    return [event["duration_ms"] >= 200 for event in events if event["event"] == "tool_call_completed"]
+    return [
+        event["duration_ms"] >= 200 for event in events if event["event"] == "tool_call_completed"
+    ]
 
 
 def metadata():
@@ -756,8 +495,4 @@ def metadata():
 
 
 if __name__ == "__main__":
-    found = {}
-    for case in sys.argv[2:]:
-        control("reset")
-        found[case] = globals()[case]()
-    print(json.dumps(found))
+    main(globals())
