@@ -112,10 +112,10 @@ impl Reply {
     }
 
     fn document(&self, model: &str, words: usize) -> Answer {
-        let mut message = json!({"role": "assistant", "content": self.content});
-        if !self.tool_calls.is_empty() {
-            message["tool_calls"] = self.calls().into();
-        }
+        let message = match self.calls() {
+            calls if calls.is_empty() => json!({"role": "assistant", "content": self.content}),
+            calls => json!({"role": "assistant", "content": self.content, "tool_calls": calls}),
+        };
         let choice = json!({"index": 0, "message": message, "finish_reason": self.finish_reason()});
         let body = json!({"id": "chatcmpl-scripted", "object": "chat.completion", "model": model,
             "choices": [choice], "usage": self.usage(words)});
