@@ -2,7 +2,7 @@
 //! strings, and is there anyway.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyMapping, PyString};
 use serde_json::Value;
 
 use super::exit;
@@ -29,6 +29,34 @@ pub(super) fn dump(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
 pub(super) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     let json = py.import("json")?;
     exit::inside(py, || json.call_method1("loads", (text,)))
+}
+
+/// A JSON value as a Python value, without the way over its text.
+pub(super) fn into_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => number.into_pyobject(py)?.into_any(),
+            (None, Some(number)) => number.into_pyobject(py)?.into_any(),
+            (None, None) => PyFloat::new(py, number.as_f64().unwrap_or(f64::NAN)).into_any(),
+        },
+        Value::Array(items) => {
+            let list = PyList::empty(py);
+            for item in items {
+                list.append(into_python(py, item)?)?;
+            }
+            list.into_any()
+        }
+        Value::Object(fields) => {
+            let dict = PyDict::new(py);
+            for (name, field) in fields {
+                dict.set_item(name, into_python(py, field)?)?;
+            }
+            dict.into_any()
+        }
+    })
 }
 
 /// Any mapping as a dict; `None` for everything else.

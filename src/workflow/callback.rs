@@ -73,5 +73,5 @@ pub struct Situation {
     pub finished: Vec<NodeOutcome>,
     /// `node_dependencies` ({id: [ids of parents]}), `node_id_to_name` and, always true,
     /// `workflow_llm_configs_validated`.
-    pub graph: Value,
+    pub graph: Arc<Value>,
 }

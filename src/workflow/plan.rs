@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value, json};
+
 use super::graph::Workflow;
 use super::node::{Node, NodeKind};
 use super::template;
@@ -115,6 +117,23 @@ impl Plan {
             }
         }
         seen
+    }
+
+    /// The graph as handlers are told it.
+    pub(super) fn described(&self) -> Value {
+        let (mut dependencies, mut names) = (Map::new(), Map::new());
+        for planned in &self.nodes {
+            let id = planned.node.id().to_owned();
+            let parents = planned.parents.iter().filter_map(|parent| self.nodes.get(*parent));
+            let parents = parents.map(|parent| Value::from(parent.node.id())).collect();
+            dependencies.insert(id.clone(), parents);
+            names.insert(id, planned.node.name().into());
+        }
+        json!({
+            "node_dependencies": dependencies,
+            "node_id_to_name": names,
+            "workflow_llm_configs_validated": true,
+        })
     }
 
     /// What does not run once the condition `condition` has gone on with `chosen`.

@@ -4,11 +4,11 @@
 //! what does not depend on it goes on: finished answers are kept, whatever happens beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
@@ -37,6 +37,8 @@ pub(super) struct Run {
     checkpoint: Option<(Arc<Checkpoint>, Vec<String>)>,
     started: Timestamp,
     board: Mutex<Board>,
+    /// What handlers are told of the plan; made for the first of them.
+    graph: OnceLock<Arc<Value>>,
 }
 
 /// What has become of the nodes so far.
@@ -109,6 +111,7 @@ impl Run {
             checkpoint,
             started: Timestamp::now(),
             board: Mutex::new(Board { nodes, ..Board::default() }),
+            graph: OnceLock::new(),
         }
     }
 
@@ -391,19 +394,7 @@ impl Run {
     }
 
     fn situation(&self, parent: usize) -> Situation {
-        let (mut dependencies, mut names) = (Map::new(), Map::new());
-        for planned in &self.plan.nodes {
-            let id = planned.node.id().to_owned();
-            let parents = planned.parents.iter().filter_map(|parent| self.plan.nodes.get(*parent));
-            let parents = parents.map(|parent| Value::from(parent.node.id())).collect();
-            dependencies.insert(id.clone(), parents);
-            names.insert(id, planned.node.name().into());
-        }
-        let graph = json!({
-            "node_dependencies": dependencies,
-            "node_id_to_name": names,
-            "workflow_llm_configs_validated": true,
-        });
+        let graph = Arc::clone(self.graph.get_or_init(|| Arc::new(self.plan.described())));
         let board = self.board();
         let outcome = board.nodes.get(parent);
         Situation {

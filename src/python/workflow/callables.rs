@@ -144,7 +144,7 @@ impl Route for PythonRoute {
 /// What a handler is told, as a dict. Each output and each record becomes one object, however many names
 /// it has.
 fn told(py: Python<'_>, situation: Situation) -> PyResult<Bound<'_, PyDict>> {
-    let value = |value: &Value| json::loads(py, &value.to_string());
+    let value = |value: &Value| json::into_python(py, value);
     let (outputs, variables) = (PyDict::new(py), PyDict::new(py));
     let metadata = value(&situation.graph)?.cast_into::<PyDict>()?;
     for node in &situation.finished {

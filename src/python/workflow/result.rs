@@ -85,12 +85,12 @@ impl PyWorkflowResult {
         py: Python<'py>,
         node_id: &str,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0.node_metadata(node_id).map(|told| json::loads(py, &told.to_string())).transpose()
+        self.0.node_metadata(node_id).map(|told| json::into_python(py, told)).transpose()
     }
 
     /// What is told of the whole run.
     fn get_all_node_response_metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        json::loads(py, &self.0.metadata().to_string())
+        json::into_python(py, &self.0.metadata())
     }
 
     fn __repr__(&self) -> String {
