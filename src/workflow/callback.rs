@@ -50,7 +50,7 @@ impl ToolReply {
 }
 
 /// The handler of a condition node.
-pub trait Route: Send + Sync {
+pub trait Route: Any + Send + Sync {
     /// The name of the successor to go on with, or in words why there is none.
     ///
     /// # Errors

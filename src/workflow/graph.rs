@@ -44,6 +44,12 @@ impl Workflow {
         &self.name
     }
 
+    /// Its nodes, in the order in which they were added.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// How many nodes it has.
     #[must_use]
     pub fn node_count(&self) -> usize {

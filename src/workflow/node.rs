@@ -178,6 +178,21 @@ impl Node {
         }
     }
 
+    /// Whether others hold this node, too: another clone, a workflow, a run.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
+    /// The handler of a condition; `None` for other kinds.
+    #[must_use]
+    pub fn route(&self) -> Option<&Arc<dyn Route>> {
+        match &self.inner.kind {
+            NodeKind::Condition(condition) => Some(&condition.route),
+            _ => None,
+        }
+    }
+
     pub(super) fn kind(&self) -> &NodeKind {
         &self.inner.kind
     }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from graphbit import Node, Workflow
+from graphbit import Node, Workflow, clear_tools
 from simulator import Server
 from test_workflow_tools import DOORS, through
 from workflow_setup import agent, asked, bodies, calls, executor, message, says, workflow
@@ -329,8 +331,6 @@ def test_a_sleeping_handler_holds_nobody_up(server: Server) -> None:
 
 def test_a_handler_goes_when_its_node_goes(server: Server) -> None:
     """D44."""
-    import gc
-    import weakref
 
     class Handler:
         def __call__(self, situation: dict[str, Any]) -> str:
@@ -346,3 +346,29 @@ def test_a_handler_goes_when_its_node_goes(server: Server) -> None:
         gc.collect()
         time.sleep(0.01)
     assert gone() is None
+
+
+def test_a_program_whose_handler_or_tool_holds_its_own_workflow_is_collected() -> None:
+    class Program:
+        def __init__(self) -> None:
+            self.workflow = Workflow("circle")
+            self.workflow.add_node(Node.agent("a", "x", tools=[self.look_up]))
+            self.workflow.add_node(Node.condition("c", self.route))
+            self.node = Node.condition("alone", self.route)
+
+        def route(self, situation: dict[str, Any]) -> str:
+            return str(situation)
+
+        def look_up(self) -> str:
+            return "found"
+
+    gone = [weakref.ref(Program()) for _ in range(3)]
+    # The registry shows the last tool of a name.
+    clear_tools()
+    gc.collect()
+    assert [reference() for reference in gone] == [None] * 3
+    kept = Program()
+    gc.collect()
+    assert kept.workflow.node_count() == 2
+    assert kept.node.name() == "alone"
+    clear_tools()

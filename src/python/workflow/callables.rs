@@ -1,9 +1,11 @@
 //! Python functions as tools and as handlers of condition nodes.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -15,7 +17,7 @@ use super::surroundings::Surroundings;
 use crate::error::Result;
 use crate::llm::BoxFuture;
 use crate::types::ToolSpec;
-use crate::workflow::{Ambient, Route, Situation, Tool, ToolReply};
+use crate::workflow::{Ambient, Node, Route, Situation, Tool, ToolReply};
 
 /// A `graphbit.tools.binding.BoundTool`.
 pub(super) struct PythonTool {
@@ -48,7 +50,7 @@ impl PythonTool {
 
     /// The bound tool, when `tool` is one.
     pub(super) fn bound(tool: &Arc<dyn Tool>) -> Option<&Py<PyAny>> {
-        let tool: &dyn std::any::Any = tool.as_ref();
+        let tool: &dyn Any = tool.as_ref();
         Some(tool.downcast_ref::<Self>()?.bound.as_ref())
     }
 }
@@ -188,6 +190,31 @@ fn ask(
             json::class_of(&answer)
         )),
     })
+}
+
+/// Shows the collector what a node holds, so that a program whose functions hold their own node can be
+/// collected. Only a sole owner may do so: the reference is counted once, however many share it. While a
+/// run shares it, the node is in use and nothing is shown.
+pub(super) fn traverse(
+    node: &Node,
+    visit: &PyVisit<'_>,
+) -> std::result::Result<(), PyTraverseError> {
+    if node.is_shared() {
+        return Ok(());
+    }
+    let tools = node.as_agent().and_then(|agent| agent.tools.as_deref()).unwrap_or_default();
+    let bound = tools.iter().filter_map(|tool| {
+        let tool: &dyn Any = tool.as_ref();
+        Some(&tool.downcast_ref::<PythonTool>()?.bound)
+    });
+    let handler = node.route().and_then(|route| {
+        let route: &dyn Any = route.as_ref();
+        Some(&route.downcast_ref::<PythonRoute>()?.handler)
+    });
+    for held in bound.chain(handler).filter(|held| Arc::strong_count(held) == 1) {
+        visit.call(held.as_ref())?;
+    }
+    Ok(())
 }
 
 /// The bound tools themselves, for functions of `graphbit.tools.binding`.

@@ -2,8 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::callables::traverse;
 use super::node::PyNode;
 use crate::workflow::Workflow;
 
@@ -59,6 +61,12 @@ impl PyWorkflow {
         if key == "enforce_unique_node_names" {
             self.graph().require_unique_names(value);
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Whoever holds the lock is using the graph.
+        let Ok(graph) = self.0.try_lock() else { return Ok(()) };
+        graph.nodes().iter().try_for_each(|node| traverse(node, &visit))
     }
 
     fn __repr__(&self) -> String {

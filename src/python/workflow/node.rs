@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::super::exit;
 use super::super::llm_config::PyLlmConfig;
-use super::callables::{PythonRoute, PythonTool, bound_tools};
+use super::callables::{PythonRoute, PythonTool, bound_tools, traverse};
 use crate::workflow::{Agent, Node};
 
 /// One box of a workflow. Made by its static methods only.
@@ -113,6 +114,11 @@ impl PyNode {
 
     fn __repr__(&self) -> String {
         format!("{:?}", self.0)
+    }
+
+    // Nothing is cleared here: a circle also passes through the program's own objects, which are.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        traverse(&self.0, &visit)
     }
 }
 
