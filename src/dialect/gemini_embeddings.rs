@@ -202,12 +202,10 @@ mod tests {
         assert_eq!(refusal(r#"{"embeddings":[]}"#, 1), "No embeddings returned");
         let one =
             |values: &str| refusal(&format!(r#"{{"embeddings":[{{"values":{values}}}]}}"#), 1);
-        for values in ["[1,null]", "[1,\"2\"]", "[true]", "{}", "null", "[1e999]"] {
+        for values in ["[1,null]", "[1,\"2\"]", "[true]", "{}", "null", "[1e999]", "[1e39]"] {
             assert!(one(values).starts_with("Failed to parse Gemini response"), "{values}");
         }
-        for values in ["[]", "[1e39]"] {
-            assert!(one(values).starts_with("Invalid embedding format: embedding 0"), "{values}");
-        }
+        assert!(one("[]").starts_with("Invalid embedding format: embedding 0"));
         assert!(refusal(r#"{"embeddings":[{}]}"#, 1).contains("embedding 0 is empty"));
         let two = r#"{"embeddings":[{"values":[1,2]},{"values":[1]}]}"#;
         assert!(refusal(two, 2).contains("embedding 1 has 1 values, the first has 2"));

@@ -60,11 +60,11 @@ fn what_cannot_be_trusted_is_refused() {
     assert!(error.starts_with("Invalid response format from OpenAI") && error.contains("model"));
     assert_eq!(refusal(r#"{"data":[]}"#, 1), "No embeddings returned");
     let one = |vector: &str| refusal(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#), 1);
-    for vector in ["[1,null]", "[1,\"2\"]", "[true]", "{}", "7", "null", "[1e999]"] {
+    for vector in ["[1,null]", "[1,\"2\"]", "[true]", "{}", "7", "null", "[1e999]", "[1e39]"] {
         assert!(one(vector).starts_with("Failed to parse OpenAI response"), "{vector}");
     }
     let nan = format!("\"{}\"", base64(&[1.0, f32::NAN]));
-    for vector in ["[]", "\"\"", "\"****\"", "\"AAA=\"", "[1e39]", &nan] {
+    for vector in ["[]", "\"\"", "\"****\"", "\"AAA=\"", &nan] {
         assert!(one(vector).starts_with("Invalid embedding format: embedding 0"), "{vector}");
     }
     let whole = base64(&[1.0, 2.0, 3.0]);
