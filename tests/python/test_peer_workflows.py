@@ -116,7 +116,8 @@ def run(python: str, simulator: Simulator, case: str) -> Run:
     finally:
         simulator.forget(scope)
     lines = done.stdout.splitlines()
-    verdict = json.loads(lines[-1])[case] if done.returncode == 0 else None
+    told = bool(lines) and lines[-1].startswith(f'{{"{case}"')
+    verdict = json.loads(lines[-1])[case] if told else None
     return Run(done.returncode, verdict, done.stdout + done.stderr)
 
 
@@ -138,7 +139,12 @@ def ours(simulator: Simulator) -> dict[str, Run]:
 def theirs(simulator: Simulator) -> dict[str, Run]:
     if not PEER:
         pytest.skip("GRAPHBIT_PEER_PYTHON names no interpreter with 0.6.8")
-    return all_of(PEER, simulator)
+    found = all_of(PEER, simulator)
+    # It hangs now and then where it need not; a case that does so twice is told as it is.
+    for case, outcome in found.items():
+        if outcome.returncode is None and case not in FATAL:
+            found[case] = run(PEER, simulator, case)
+    return found
 
 
 @pytest.mark.parametrize("case", [*VERDICTS, *FATAL])
@@ -153,9 +159,8 @@ def test_we_are_right(case: str, ours: dict[str, Run]) -> None:
 @pytest.mark.parametrize("case", VERDICTS)
 def test_graphbit_is_wrong(case: str, theirs: dict[str, Run]) -> None:
     """The defects are there, so the cases do show them."""
-    # It may crash on its way out, after the verdict.
-    assert theirs[case].returncode == 0, theirs[case].output
-    assert theirs[case].verdict == VERDICTS[case][1]
+    # However it ends after the verdict: crashing on its way out is another of its defects.
+    assert theirs[case].verdict == VERDICTS[case][1], theirs[case].output
 
 
 @pytest.mark.peer
@@ -170,6 +175,6 @@ def test_graphbit_does_not_survive(case: str, theirs: dict[str, Run]) -> None:
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("case", SAME)
 def test_the_outcome_is_0_6_8_s(case: str, ours: dict[str, Run], theirs: dict[str, Run]) -> None:
-    for found in (ours, theirs):
-        assert found[case].returncode == 0, found[case].output
-    assert ours[case].verdict == theirs[case].verdict
+    assert ours[case].returncode == 0, ours[case].output
+    assert ours[case].verdict is not None
+    assert ours[case].verdict == theirs[case].verdict, theirs[case].output

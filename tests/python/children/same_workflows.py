@@ -50,7 +50,8 @@ def same_routes():
     seen = []
 
     def choose(situation):
-        kept = {key for key in situation["metadata"] if len(key) < 30}
+        # "live" stands beside the condition: 0.6.8 waits for it here, we for the parent only.
+        kept = {key for key in situation["metadata"] if len(key) < 30 and "live" not in key}
         seen.append([sorted(situation), sorted(kept), situation["parent_output"]])
         return " left "
 
