@@ -67,7 +67,7 @@ fn executor(limits: Limits) -> (Arc<Echo>, Executor) {
     (model, executor)
 }
 
-fn run(executor: &Executor, workflow: &Workflow) -> WorkflowResult {
+fn run(executor: &Executor, workflow: &Workflow) -> Arc<WorkflowResult> {
     let prepared = executor.prepare(workflow, RunOptions::default()).unwrap();
     runtime::block_on(prepared.finish()).unwrap()
 }

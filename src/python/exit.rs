@@ -48,6 +48,25 @@ fn enter_gate() -> bool {
     open
 }
 
+/// A thread in Python code within our frames, until it is dropped: a panic must not leave it counted, or
+/// the exit hook would wait for it in vain.
+struct Inside;
+
+impl Inside {
+    fn new() -> Self {
+        INSIDE.fetch_add(1, Ordering::SeqCst);
+        DEPTH.set(DEPTH.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+        decrease(&INSIDE);
+    }
+}
+
 /// The process is about to end under this thread.
 fn park_for_good() -> ! {
     if DEPTH.get() > 0 {
@@ -80,15 +99,11 @@ pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     if !enter_gate() {
         return None;
     }
-    INSIDE.fetch_add(1, Ordering::SeqCst);
-    DEPTH.set(DEPTH.get() + 1);
-    let value = Python::attach(|py| {
+    let _inside = Inside::new();
+    Some(Python::attach(|py| {
         decrease(&PASSING);
         work(py)
-    });
-    DEPTH.set(DEPTH.get() - 1);
-    decrease(&INSIDE);
-    Some(value)
+    }))
 }
 
 /// Runs Python code for a caller from within our frames. The caller may be a daemon thread, which CPython
@@ -100,13 +115,9 @@ pub(super) fn inside<T>(py: Python<'_>, work: impl FnOnce() -> T) -> T {
     if !enter_gate() {
         py.detach(|| park_for_good());
     }
-    INSIDE.fetch_add(1, Ordering::SeqCst);
-    DEPTH.set(1);
+    let _inside = Inside::new();
     decrease(&PASSING);
-    let value = work();
-    DEPTH.set(0);
-    decrease(&INSIDE);
-    value
+    work()
 }
 
 /// Runs at interpreter exit, before finalisation: closes the gate and lets the late ones through.

@@ -250,29 +250,30 @@ enum Stage {
     Waiting,
     Running(Arc<Run>),
     /// Lets go of the run, and with it of its checkpoint and its listener.
-    Ended(WorkflowResult),
+    Ended(Arc<WorkflowResult>),
 }
 
 impl Progress {
     /// What has become of the nodes so far; `None` before the run has begun.
     #[must_use]
-    pub fn result(&self) -> Option<WorkflowResult> {
+    pub fn result(&self) -> Option<Arc<WorkflowResult>> {
         let run = match &*locked(&self.0) {
             Stage::Waiting => return None,
             Stage::Running(run) => Arc::clone(run),
-            Stage::Ended(result) => return Some(result.clone()),
+            Stage::Ended(result) => return Some(Arc::clone(result)),
         };
-        Some(run.result())
+        Some(Arc::new(run.result()))
     }
 
     fn begin(&self, run: &Arc<Run>) {
         *locked(&self.0) = Stage::Running(Arc::clone(run));
     }
 
-    fn end(&self) {
-        if let Some(result) = self.result() {
-            *locked(&self.0) = Stage::Ended(result);
-        }
+    /// Keeps what has become of the nodes; `None` if the run had not begun.
+    fn end(&self) -> Option<Arc<WorkflowResult>> {
+        let result = self.result()?;
+        *locked(&self.0) = Stage::Ended(Arc::clone(&result));
+        Some(result)
     }
 }
 
@@ -288,7 +289,7 @@ impl Prepared {
     /// # Errors
     /// [`Kind::Workflow`] when there is no agent, or the checkpoint cannot be used; [`Kind::Timeout`];
     /// what a callback ends the run with. A failed node is no error: the result tells it.
-    pub fn finish(self) -> impl Future<Output = Result<WorkflowResult>> + Send + 'static {
+    pub fn finish(self) -> impl Future<Output = Result<Arc<WorkflowResult>>> + Send + 'static {
         self.run(Sink::default())
     }
 
@@ -303,7 +304,6 @@ impl Prepared {
             match work.await {
                 Ok(result) if result.is_success() => {
                     let outputs = result.outputs_json();
-                    let result = Arc::new(result);
                     sink.tell(|| EventKind::WorkflowCompleted { result, outputs }).await;
                 }
                 Ok(result) => {
@@ -332,7 +332,7 @@ impl Prepared {
         Events { inner: Arc::new(inner) }
     }
 
-    fn run(self, sink: Sink) -> impl Future<Output = Result<WorkflowResult>> + Send + 'static {
+    fn run(self, sink: Sink) -> impl Future<Output = Result<Arc<WorkflowResult>>> + Send + 'static {
         let Self { executor, limits, options, plan, clients, run: progress } = self;
         async move {
             // Inside: what is dropped before it has begun is no run.
@@ -364,7 +364,8 @@ impl Prepared {
                 Ok(driven) => driven?,
                 Err(_) => return Err(timed_out(limits.timeout, options.asynchronous)),
             }
-            let result = run.result();
+            let unknown = || Error::new(Kind::Internal, "Internal error: a run has no outcome");
+            let result = counted.progress.end().ok_or_else(unknown)?;
             counted.success = result.is_success();
             Ok(result)
         }
@@ -449,7 +450,7 @@ impl Events {
 
     /// What has become of the nodes so far; `None` before the run has begun.
     #[must_use]
-    pub fn result(&self) -> Option<WorkflowResult> {
+    pub fn result(&self) -> Option<Arc<WorkflowResult>> {
         self.inner.progress.result()
     }
 

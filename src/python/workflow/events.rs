@@ -61,7 +61,7 @@ impl PyWorkflowStream {
     /// What has become of the nodes so far, however the run ended; `None` before it has begun.
     #[getter]
     fn result(&self) -> Option<PyWorkflowResult> {
-        self.events.result().map(|result| PyWorkflowResult(Arc::new(result)))
+        self.events.result().map(PyWorkflowResult)
     }
 
     /// Ends the run; its requests are cancelled.

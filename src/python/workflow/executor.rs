@@ -1,7 +1,6 @@
 //! `Executor`: the three doors of a run.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
@@ -117,7 +116,7 @@ impl PyExecutor {
         let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         bridge::block_on(py, prepared.finish())
-            .map(|result| PyWorkflowResult(Arc::new(result)))
+            .map(PyWorkflowResult)
             .map_err(|raised| with_partial_result(py, raised, &progress))
     }
 
@@ -137,7 +136,7 @@ impl PyExecutor {
         let finished = prepared.finish();
         let work = async move { Ok(finished.await) };
         bridge::future_into_py(py, work, move |py, finished| match finished {
-            Ok(result) => Ok(Py::new(py, PyWorkflowResult(Arc::new(result)))?.into_any()),
+            Ok(result) => Ok(Py::new(py, PyWorkflowResult(result))?.into_any()),
             Err(error) => Err(with_partial_result(py, to_py_err(error), &progress)),
         })
     }
@@ -218,7 +217,7 @@ impl PyExecutor {
 /// What had finished goes out on the exception that ended the run.
 fn with_partial_result(py: Python<'_>, raised: PyErr, progress: &Progress) -> PyErr {
     if let Some(result) = progress.result() {
-        let result = PyWorkflowResult(Arc::new(result));
+        let result = PyWorkflowResult(result);
         // An exception class with slots has no room for it.
         raised.value(py).setattr("partial_result", result).ok();
     }
