@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime
 import decimal
-import enum
 import json
 import pathlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union
+from typing import Annotated, Any, Literal, Optional, TypedDict, Union
 
 import pytest
 from graphbit.tools import ArgumentError, bind_tools
@@ -21,43 +19,12 @@ from graphbit.tools.arguments import fitted, parameters_of
 from graphbit.tools.conversion import UnfitError, converted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-
-class Color(enum.Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-    HIGH = 2
-
-
-@dataclasses.dataclass
-class Place:
-    name: str
-    height: float = 0.0
-    tags: list[str] = dataclasses.field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.name == "Atlantis":
-            raise ValueError("it is gone")
-
-
-@dataclasses.dataclass
-class Tree:
-    value: int
-    children: list[Tree] = dataclasses.field(default_factory=list)
+from tool_setup import Color, Level, Pair, Place, Tree
 
 
 class Address(TypedDict, total=False):
     street: str
     number: int
-
-
-class Pair(NamedTuple):
-    one: int
-    other: str = "z"
 
 
 class Name(str):

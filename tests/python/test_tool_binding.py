@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import decimal
 import doctest
-import enum
 import functools
 import importlib
 import json
@@ -32,10 +31,7 @@ from graphbit.tools import (
     get_tool_registry,
     tool,
 )
-
-
-class Color(enum.Enum):
-    RED = "red"
+from tool_setup import Color, on_another_thread, on_threads
 
 
 @dataclasses.dataclass
@@ -420,11 +416,7 @@ def test_eight_threads_run_one_tool_side_by_side() -> None:
         answers[number] = each.run(json.dumps({"number": number}))
 
     began = time.monotonic()
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(8, call)
     assert answers == {number: (True, str(number)) for number in range(8)}
     assert time.monotonic() - began < 1.0
 
@@ -502,14 +494,8 @@ def test_the_executor_of_a_node_finds_its_tools_only_and_on_every_thread() -> No
 
     executor = executor_for(bind_tools([mine]))
     bind_tools([other])
-    found: list[Any] = []
-    thread = threading.Thread(
-        target=lambda: found.extend(
-            executor.execute_tools([{"name": "mine", "parameters": {"x": "4"}}, {"name": "other"}])
-        )
-    )
-    thread.start()
-    thread.join()
+    calls: list[Any] = [{"name": "mine", "parameters": {"x": "4"}}, {"name": "other"}]
+    found = on_another_thread(lambda: executor.execute_tools(calls))
     assert [(each.output, each.error) for each in found] == [
         ("4", None),
         ("", "Tool 'other' not found"),

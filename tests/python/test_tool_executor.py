@@ -5,23 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import threading
 import time
 import uuid
 from typing import Any
 
 import pytest
-from graphbit import ExecutorConfig, LlmToolCall, ToolExecutor, ToolRegistry
+from graphbit import ExecutorConfig, LlmToolCall, ToolExecutor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tool_setup import on_threads, registry_of
 
 
 def executor(config: ExecutorConfig | None = None, **functions: Any) -> ToolExecutor:
-    registry = ToolRegistry()
     functions = {"echo": lambda **given: given, "bad": lambda: 1 / 0} | functions
-    for name, function in functions.items():
-        registry.register_tool(name, "d", function, {}, None)
-    return ToolExecutor(registry, config)
+    return ToolExecutor(registry_of(**functions), config)
 
 
 # Configuration
@@ -102,8 +99,7 @@ def test_limits_of_zero_are_refused(config: ExecutorConfig, text: str) -> None:
 
 
 def test_the_registry_is_shared() -> None:
-    registry = ToolRegistry()
-    registry.register_tool("a", "d", lambda: 1, {}, None)
+    registry = registry_of(a=lambda: 1)
     ToolExecutor(registry).execute_tools([{"name": "a"}])
     assert len(registry.get_execution_history()) == 1
 
@@ -300,11 +296,7 @@ def test_eight_threads_share_an_executor() -> None:
         made.get_execution_stats()
 
     began = time.monotonic()
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(8, work)
     assert answers == {number: [str(number)] * 2 for number in range(8)}
     assert time.monotonic() - began < 1.0
 

@@ -1,4 +1,4 @@
-"""What a model is shown of a tool: names, descriptions, and the JSON Schema of the parameters."""
+"""The JSON Schema of a tool's parameters: of every sort of hint, and of what else a signature says."""
 
 # ruff: noqa: B006, B008, E741, N806, PIE796, UP006, UP007, UP045 - hints of every spelling
 
@@ -8,7 +8,6 @@ import dataclasses
 import datetime
 import decimal
 import enum
-import functools
 import json
 import pathlib
 import sys
@@ -19,32 +18,19 @@ from typing import (
     Annotated,
     Any,
     Literal,
-    NamedTuple,
     Optional,
     TypedDict,
     Union,
 )
 
 import pytest
-from graphbit.tools import bind_tools, parameters_schema, tool
-from graphbit.tools.docstrings import parameter_descriptions
+from graphbit.tools import parameters_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tool_setup import Color, Described, Level, Pair, Place, Tree
 
 if typing.TYPE_CHECKING:
     from nowhere import Absent
-
-DESCRIBED = {"description": "Parameter value"}
-
-
-class Color(enum.Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-    HIGH = 2
 
 
 class Opaque(enum.Enum):
@@ -56,37 +42,9 @@ class Point:
     """Its name has "int" in it."""
 
 
-@dataclasses.dataclass
-class Place:
-    """Somewhere.
-
-    Attributes:
-        name: not read
-    """
-
-    name: str
-    height: float = 0.0
-    tags: list[str] = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass
-class Tree:
-    value: int
-    children: list[Tree] = dataclasses.field(default_factory=list)
-
-
 class Address(TypedDict, total=False):
     street: str
     place: Place
-
-
-class Pair(NamedTuple):
-    one: int
-    other: str = "z"
-
-
-class Described:
-    description = "From an object."
 
 
 def of(hint: Any) -> dict[str, Any]:
@@ -106,7 +64,7 @@ PLAIN = [
     (int, "integer"), (float, "number"), (bool, "boolean"), (str, "string"), (list, "array"),
     (dict, "object"), (Optional[int], "integer"), (Optional[float], "number"),
     (Optional[bool], "boolean"), (Optional[str], "string"), (Optional[list], "array"),
-    (Optional[dict], "object"), (int | None, "integer"), (list, "array"), (dict, "object"),
+    (Optional[dict], "object"), (int | None, "integer"), (float | None, "number"), (list | None, "array"),
     (None, "string"), (typing.List, "array"), (typing.Dict, "object"),
 ]  # fmt: skip
 
@@ -132,9 +90,9 @@ REAL = [
     (typing.Tuple, {"type": "array"}),
     (typing.Tuple[()], {"type": "array", "minItems": 0, "maxItems": 0}),
     (typing.Dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
-    (typing.List[str], {"type": "array", "items": {"type": "string"}}),
-    (typing.Tuple, {"type": "array"}),
-    (typing.Dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+    (typing.Set[int], {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}),
+    (frozenset, {"type": "array", "uniqueItems": True}),
+    (typing.Mapping[str, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}),
     (list[float], {"type": "array", "items": {"type": "number"}}),
     (Sequence[bool], {"type": "array", "items": {"type": "boolean"}}),
     (Iterable[int], {"type": "array", "items": {"type": "integer"}}),
@@ -375,205 +333,6 @@ EMPTY = {"type": "object", "properties": {}, "required": []}
 def test_what_tells_no_parameters_has_an_empty_schema(thing: Any, capfd: Any) -> None:
     assert parameters_schema(thing) == EMPTY
     assert capfd.readouterr() == ("", "")
-
-
-def test_descriptions_of_annotated_win() -> None:
-    def function(a: Annotated[int, "From a string."], b: Annotated[str, Described()], c: int):
-        """D.
-
-        Args:
-            a: From the docstring.
-            c: Of c.
-        """
-
-    properties = parameters_schema(function)["properties"]
-    assert [each["description"] for each in properties.values()] == [
-        "From a string.",
-        "From an object.",
-        "Of c.",
-    ]
-
-
-GOOGLE = """Do it.
-
-    Args:
-        a: the a
-        b (float): the b
-        c : of c: with a colon
-        d (Dict[str, int]): goes on
-            in the next line,
-
-            and after a blank one.
-        e:
-            all below
-        *args: the rest
-        f, g: of both
-
-    Returns:
-        nothing: at all
-    """
-NUMPY = """Do it.
-
-    Parameters
-    ----------
-    a : int, optional
-        The a,
-        in two lines.
-    b
-        The b.
-    c : str
-    d, e : float
-        Of both.
-
-    Returns
-    -------
-    int
-        z : not this
-    """
-SPHINX = """Do it.
-
-    :param a: the a
-    :param int b: the b,
-        longer
-    :type c: str
-    :parameter c: the c
-    :returns: nothing
-        at : all
-    """
-
-
-def test_google_docstrings() -> None:
-    assert parameter_descriptions(GOOGLE) == {
-        "a": "the a", "b": "the b", "c": "of c: with a colon",
-        "d": "goes on in the next line, and after a blank one.", "e": "all below",
-        "args": "the rest", "f": "of both", "g": "of both",
-    }  # fmt: skip
-    for heading in ("Arguments:", "Parameters:"):
-        assert parameter_descriptions(f"D.\n\n{heading}\n    a: x\n") == {"a": "x"}
-    assert parameter_descriptions("D.\nArgs:\na: x\nb: y\nReturns:\nc: z") == {"a": "x", "b": "y"}
-
-
-def test_numpy_docstrings() -> None:
-    assert parameter_descriptions(NUMPY) == {
-        "a": "The a, in two lines.", "b": "The b.", "c": "str", "d": "Of both.", "e": "Of both.",
-    }  # fmt: skip
-
-
-def test_sphinx_docstrings() -> None:
-    assert parameter_descriptions(SPHINX) == {"a": "the a", "b": "the b, longer", "c": "the c"}
-
-
-@given(st.text(alphabet="ab:() -\n\t*Args:Parameters—", max_size=200))
-@settings(deadline=None)
-def test_no_docstring_is_too_odd(text: str) -> None:
-    found = parameter_descriptions(text)
-    assert all(name and description for name, description in found.items())
-
-
-def test_the_description_is_the_docstring_as_it_is() -> None:
-    def function():
-        """One.
-
-        Two.
-        """
-
-    assert bind_tools([function])[0].description == function.__doc__
-
-
-def test_what_the_decorator_says_wins() -> None:
-    @tool("Said.")
-    def one():
-        """Documented."""
-
-    @tool(description="Named.", name="second", return_type="int")
-    def two(): ...
-
-    @tool
-    def three():
-        """Documented."""
-
-    @tool()
-    def four(): ...
-
-    @tool(_description="By its old name.")
-    def five(): ...
-
-    def six():
-        """ """
-
-    bound = bind_tools([one, two, three, four, five, six])
-    assert [(each.name, each.description) for each in bound] == [
-        ("one", "Said."), ("second", "Named."), ("three", "Documented."),
-        ("four", "Tool function"), ("five", "By its old name."), ("six", "Tool function"),
-    ]  # fmt: skip
-
-
-def test_the_decorator_changes_nothing() -> None:
-    def function(x):
-        return x
-
-    before = dict(vars(function))
-    assert tool("text")(function) is function
-    assert tool(function) is function
-    assert vars(function) == before
-    with pytest.raises(TypeError):
-        tool(3)
-    with pytest.raises(TypeError):
-        tool("text")(3)
-
-
-def test_the_decorator_works_on_every_sort_of_callable() -> None:
-    class Service:
-        @tool(description="A method.", name="method")
-        def one(self, x: int):
-            return x
-
-        @tool(description="A static one.")
-        @staticmethod
-        def two(x: int):
-            return x
-
-        @tool(description="A class's.")
-        @classmethod
-        def three(cls, x: int):
-            return x
-
-    class Equal:
-        """All of these are equal."""
-
-        __hash__ = None
-
-        def __eq__(self, other):
-            return True
-
-        def __call__(self, x: int):
-            return x
-
-    first, second = tool("First.", name="first")(Equal()), tool("Second.", name="second")(Equal())
-    service = Service()
-    bound = bind_tools([service.one, service.two, service.three, first, second])
-    assert [(each.name, each.description) for each in bound] == [
-        ("method", "A method."), ("two", "A static one."), ("three", "A class's."),
-        ("first", "First."), ("second", "Second."),
-    ]  # fmt: skip
-    assert [each.run('{"x": 4}') for each in bound] == [(True, "4")] * 5
-
-    @functools.wraps(service.one)
-    def wrapper(*args, **kwargs):
-        return service.one(*args, **kwargs)
-
-    [wrapped] = bind_tools([wrapper])
-    assert (wrapped.name, list(wrapped.parameters["properties"])) == ("method", ["x"])
-
-
-def test_what_was_said_goes_with_the_tool() -> None:
-    from graphbit.tools import decorator
-
-    before = len(decorator._remembered)
-    made = [tool(f"Number {number}.")(lambda: None) for number in range(10)]
-    assert len(decorator._remembered) == before + 10
-    del made
-    assert len(decorator._remembered) == before
 
 
 HINTS = st.recursive(

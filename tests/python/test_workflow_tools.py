@@ -391,16 +391,6 @@ def test_context_variables_reach_tools_and_handlers(door: str, server: Server) -
     server.behaviour(
         replies=[calls("a", ("1", "plain", {}), ("2", "deferred", {})), says("a", "x")]
     )
-    made = workflow(
-        [
-            agent("a", tools=[plain, deferred]),
-            Node.condition("c", choose),
-            Node.condition("d", choose_later),
-            agent("somebody"),
-            agent("other"),
-        ],
-        *(("a", "c"), ("a", "d"), ("c", "somebody"), ("d", "other")),
-    )
     # One handler names the one, and the other the other, when the variable says so.
     made = workflow(
         [

@@ -276,7 +276,7 @@ def _docstring(function: Any) -> str | None:
     inner = _inner(function)
     text = getattr(inner, "__doc__", None)
     if not isinstance(text, str) and not hasattr(inner, "__name__"):
-        text = getattr(getattr(type(inner), "__call__", None), "__doc__", None)  # noqa: B004
+        text = getattr(getattr(type(inner), "__call__", None), "__doc__", None)  # noqa: B004 - the method is wanted
     return text if isinstance(text, str) and text.strip() else None
 
 

@@ -125,7 +125,7 @@ class ExecutorConfig:
         return self._values() == other._values()
 
     # Its attributes may change.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # checkers know only the method
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ExecutorConfig, self._values()

@@ -222,7 +222,7 @@ class ToolResult:
         return self.to_json() == other.to_json()
 
     # Its metadata may change.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # checkers know only the method
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ToolResult.from_json, (self.to_json(),)
@@ -317,7 +317,7 @@ class ToolResultCollection:
         return self.get_all() == other.get_all()
 
     # It grows.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # checkers know only the method
 
     def __copy__(self) -> ToolResultCollection:
         return _collection(self.get_all())
