@@ -172,7 +172,8 @@ ROWS = [
         "32 texts x 1536, embed_array against embed_many",
         "embed_batch",
         {"calls": 300, "texts": 32},
-        packages={OURS: {"method": "embed_array"}, PEER: {"method": "embed_many"}},
+        # Ten times the calls, so that both are measured for about a second.
+        packages={OURS: {"method": "embed_array", "calls": 3000}, PEER: {"method": "embed_many"}},
         target="calls/s >= 15x 0.6.8",
     ),
     Row(
