@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use super::logging;
 use crate::runtime;
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
@@ -106,6 +107,11 @@ pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     }))
 }
 
+/// Whether the interpreter is about to end, so that a thread of ours should stop what it does in it.
+pub(super) fn closed() -> bool {
+    CLOSED.load(Ordering::SeqCst)
+}
+
 /// Runs Python code for a caller from within our frames. The caller may be a daemon thread, which CPython
 /// would end in the middle of that code and our frames with it: the exit hook waits for it, too.
 pub(super) fn inside<T>(py: Python<'_>, work: impl FnOnce() -> T) -> T {
@@ -123,6 +129,7 @@ pub(super) fn inside<T>(py: Python<'_>, work: impl FnOnce() -> T) -> T {
 /// Runs at interpreter exit, before finalisation: closes the gate and lets the late ones through.
 #[pyfunction]
 fn close_gate(py: Python<'_>) {
+    py.detach(logging::settle);
     FINALISING.set(true);
     CLOSED.store(true, Ordering::SeqCst);
     let deadline = Instant::now() + GRACE;

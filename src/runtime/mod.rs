@@ -24,6 +24,7 @@
 mod callback;
 mod extensions;
 mod farewell;
+mod per_process;
 mod settings;
 mod slot;
 mod task;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 pub use farewell::{Farewell, say_farewells};
+pub use per_process::PerProcess;
 pub use settings::Settings;
 pub use slot::{generation, is_started};
 pub use task::Task;

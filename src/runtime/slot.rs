@@ -109,8 +109,9 @@ fn build() -> Result<&'static Instance> {
     Ok(instance)
 }
 
+/// Registered by everything that tells processes apart by their generation, the first time.
 #[cfg(unix)]
-fn register_fork_hook() {
+pub(super) fn register_fork_hook() {
     // Async-signal-safe: three stores, no allocation, no lock.
     extern "C" fn forget_parent() {
         CURRENT.store(std::ptr::null_mut(), Ordering::Release);
@@ -128,7 +129,7 @@ fn register_fork_hook() {
 }
 
 #[cfg(not(unix))]
-fn register_fork_hook() {
+pub(super) fn register_fork_hook() {
     FORK_HOOK.call_once(|| {});
 }
 
