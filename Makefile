@@ -1,5 +1,6 @@
-# Needs rustup's cargo and a python3 (3.10 or newer); everything else is installed below target/
-# and .venv*/. The first `make demo` compiles for a few minutes, later ones start at once.
+# Needs rustup's cargo and a python3 (3.10 or newer), and for the tests a redis-server, which root gets
+# from Debian by itself; everything else is installed below target/ and .venv*/. The first `make demo`
+# compiles for a few minutes, later ones start at once.
 #
 #   make demo                          answers with citations, offline, and a table of timings
 #   make demo QUESTION="..." DOCS="a.md folder/"
@@ -26,7 +27,7 @@ export PYO3_PYTHON := $(CURDIR)/$(PY)
 
 # The steps share two target profiles; side by side they would only wait for cargo's lock.
 .NOTPARALLEL:
-.PHONY: demo test bench bench-split wheel lint core deny types docs python clean
+.PHONY: demo test bench bench-split wheel lint core deny types docs python redis clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.wheel $(SIMULATOR)
@@ -59,7 +60,7 @@ lint: $(VENV)/.dev
 	cargo clippy --locked --workspace --all-targets --features graphbit/python -- -D warnings
 
 # The core alone, without Python, in the dev profile: overflow checks and debug assertions are on.
-core: $(TOOLS)/.nextest $(SIMULATOR)
+core: $(TOOLS)/.nextest $(SIMULATOR) redis
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' cargo nextest run --locked --workspace --no-default-features
 	cargo test --locked --doc --package graphbit --no-default-features --quiet
 
@@ -73,7 +74,7 @@ types: $(VENV)/.wheel $(VENV)/.dev
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir '$(CARGO_TARGET_DIR)/site'
 
-python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
+python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed redis
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest $(PYTEST)
 
 # --- what the steps stand on ----------------------------------------------------------------------
@@ -124,6 +125,13 @@ $(TOOLS)/.deny:
 	cargo deny --version >/dev/null 2>&1 || \
 	  env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root '$(TOOLS)' cargo-deny@0.20.2
 	mkdir -p '$(TOOLS)' && touch $@
+
+# For the tests of rate limits that processes share. They start a server of their own on a port of its own;
+# one that the package may have started is left alone.
+redis:
+	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server >/dev/null; } || \
+	  { echo 'redis-server is missing: install it (Debian: apt-get install redis-server)' >&2; exit 1; }
 
 clean:
 	rm -rf '$(CARGO_TARGET_DIR)' $(VENV) $(PEER) $(RIVALS)

@@ -133,8 +133,9 @@ fn from_parts(endpoint: &Inner, status: StatusCode, headers: &HeaderMap, body: &
         .with_provider(endpoint.provider)
         .with_status(status.as_u16())
         .with_request_id(request_id(headers).map(|id| endpoint.secrets.redact(id)));
-    // 409 is a lock that another request holds for a moment.
-    if matches!(error.advice(), Advice::Retry { .. }) || status == StatusCode::CONFLICT {
+    // 409 is a lock that another request holds for a moment, 425 a connection too young for a request.
+    let passes = matches!(status, StatusCode::CONFLICT | StatusCode::TOO_EARLY);
+    if matches!(error.advice(), Advice::Retry { .. }) || passes {
         return error.with_advice(Advice::Retry { after: retry_after(headers) });
     }
     error

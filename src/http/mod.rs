@@ -1,4 +1,4 @@
-//! The one transport: prepared endpoints over pooled `reqwest` clients, and stream frame decoders.
+//! The one transport: prepared endpoints over pooled connections, and stream frame decoders.
 //!
 //! An [`Endpoint`] is a URL, its headers and its limits, parsed and checked once; a request then only
 //! clones reference-counted parts. Connections live in a pool that belongs to one process: a forked
@@ -29,6 +29,7 @@ mod endpoint;
 mod failure;
 mod lines;
 pub mod ndjson;
+mod pace;
 mod pool;
 pub mod sse;
 mod stream;
@@ -40,6 +41,7 @@ use bytes::Bytes;
 pub use endpoint::{Endpoint, shown_address};
 pub use failure::{LONGEST_WAIT, Secrets, names_credential};
 pub use http::HeaderMap;
+pub use pace::pace;
 use serde::de::Deserialize;
 pub use stream::ByteStream;
 

@@ -8,6 +8,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+use super::Pace;
 use crate::error::{Error, Kind, Result};
 
 /// `rows` x `dimensions` 32-bit floats in one allocation.
@@ -134,4 +135,6 @@ pub struct Embeddings {
     pub vectors: Matrix,
     /// Tokens used.
     pub usage: EmbeddingUsage,
+    /// What the provider said of its rate limits, of an answer to one request.
+    pub pace: Option<Box<Pace>>,
 }
