@@ -312,6 +312,25 @@ impl Error {
         self
     }
 
+    /// The same error for somebody else who waited for it; the source, which cannot be copied, stays here.
+    pub(crate) fn duplicate(&self) -> Self {
+        let inner = &self.inner;
+        Self {
+            inner: Box::new(Inner {
+                kind: inner.kind,
+                advice: inner.advice,
+                message: inner.message.clone(),
+                provider: inner.provider.clone(),
+                model: inner.model.clone(),
+                operation: inner.operation,
+                attempts: inner.attempts,
+                status: inner.status,
+                request_id: inner.request_id.clone(),
+                source: None,
+            }),
+        }
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -444,6 +463,22 @@ mod tests {
             );
             assert_eq!(retried, heals, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_duplicate_says_all_that_can_be_said_twice() {
+        let error = Error::new(Kind::RateLimited, "slow down")
+            .with_advice(Advice::Retry { after: Some(Duration::from_secs(7)) })
+            .with_provider("openai")
+            .with_model("m")
+            .with_operation("complete")
+            .with_attempts(3)
+            .with_status(429)
+            .with_request_id(Some("r".to_owned()))
+            .with_source("why");
+        let copy = error.duplicate();
+        assert_eq!(format!("{copy:?}"), format!("{error:?}"));
+        assert!(error.source().is_some() && copy.source().is_none());
     }
 
     #[test]

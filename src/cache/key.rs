@@ -1,0 +1,98 @@
+//! Names of cached answers: a hash of everything that could change the answer.
+
+use std::fmt;
+
+/// The name of one answer: 32 bytes of BLAKE3. Equal keys promise equal answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The hash itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    /// The first eight bytes, enough to tell keys apart in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(")?;
+        for byte in self.0.iter().take(8) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str("..)")
+    }
+}
+
+/// Builds a [`Key`] part by part. It refuses to hash what must not matter: leave the API key out.
+///
+/// ```
+/// use graphbit::cache::KeyBuilder;
+///
+/// let mut one = KeyBuilder::new("embedding 1");
+/// one.part(b"model").part(b"text");
+/// let mut other = KeyBuilder::new("embedding 1");
+/// other.part(b"modeltext");
+/// assert_ne!(one.finish(), other.finish());
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyBuilder(blake3::Hasher);
+
+impl KeyBuilder {
+    /// Keys of different domains never meet. Name what is hashed and the version of its encoding, so that
+    /// a new encoding does not read the old one's values.
+    #[must_use]
+    pub fn new(domain: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key(domain))
+    }
+
+    /// Adds one part. Its length goes first, so that neighbours cannot run together.
+    pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// The key of the parts so far.
+    #[must_use]
+    pub fn finish(&self) -> Key {
+        Key(self.0.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(domain: &str, parts: &[Vec<u8>]) -> Key {
+        let mut builder = KeyBuilder::new(domain);
+        for part in parts {
+            builder.part(part);
+        }
+        builder.finish()
+    }
+
+    proptest! {
+        #[test]
+        fn other_parts_or_another_cut_make_another_key(
+            one in prop::collection::vec(prop::collection::vec(0_u8..3, 0..4), 0..4),
+            other in prop::collection::vec(prop::collection::vec(0_u8..3, 0..4), 0..4),
+        ) {
+            prop_assert_eq!(key("a", &one) == key("a", &other), one == other);
+        }
+    }
+
+    #[test]
+    fn domains_are_apart_and_a_prefix_is_no_key_of_its_whole() {
+        let part = [b"text".to_vec()];
+        let keys = [key("a", &part), key("b", &part), key("a", &[]), key("atext", &[])];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 4);
+        assert_eq!(key("a", &part), key("a", &part));
+        assert_eq!(format!("{:?}", keys[0]).len(), "Key(0123456789abcdef..)".len());
+    }
+}
