@@ -20,21 +20,28 @@ const QUEUE: usize = 4096;
 /// Bounds how long one batch keeps the interpreter and the loop busy.
 const BATCH: usize = 256;
 
-type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+pub(super) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 /// A result on its way to an asyncio future.
 pub(super) struct Delivery {
     event_loop: Py<PyAny>,
     promise: Py<PyAny>,
     outcome: Option<Outcome>,
+    /// Whether a cancelled future is to have the results of its work.
+    keeps: bool,
 }
 
 impl Delivery {
-    pub(super) fn new(event_loop: &Bound<'_, PyAny>, promise: &Bound<'_, PyAny>) -> Self {
+    pub(super) fn new(
+        event_loop: &Bound<'_, PyAny>,
+        promise: &Bound<'_, PyAny>,
+        keeps: bool,
+    ) -> Self {
         Self {
             event_loop: event_loop.clone().unbind(),
             promise: promise.clone().unbind(),
             outcome: None,
+            keeps,
         }
     }
 
@@ -119,14 +126,25 @@ fn deliver(py: Python<'_>, batch: Vec<Delivery>) {
 }
 
 /// An asyncio future and what it will hold.
-type Settled = (Py<PyAny>, PyResult<Py<PyAny>>);
+struct Settled {
+    promise: Py<PyAny>,
+    value: PyResult<Py<PyAny>>,
+    keeps: bool,
+}
 
 fn settle(py: Python<'_>, delivery: Delivery) -> Settled {
-    let value = match delivery.outcome {
+    let Delivery { promise, outcome, keeps, .. } = delivery;
+    // Cancelled meanwhile: what it has done is left for the watcher, which comes next.
+    let outcome = outcome.filter(|_| !keeps || !is_cancelled(promise.bind(py)).unwrap_or(false));
+    let value = match outcome {
         Some(outcome) => outcome(py),
         None => Ok(py.None()),
     };
-    (delivery.promise, value)
+    Settled { promise, value, keeps }
+}
+
+fn is_cancelled(promise: &Bound<'_, PyAny>) -> PyResult<bool> {
+    promise.call_method0(pyo3::intern!(promise.py(), "cancelled"))?.is_truthy()
 }
 
 /// Runs on the loop's thread and settles a batch of futures there.
@@ -140,9 +158,16 @@ impl Resolver {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let taken =
             std::mem::take(&mut *self.settled.lock().unwrap_or_else(PoisonError::into_inner));
-        for (promise, value) in taken {
+        for Settled { promise, value, keeps } in taken {
             let promise = promise.bind(py);
             if promise.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+                // Cancelled on the last stretch: all of it is finished, and nobody else has it.
+                if let Ok(value) = value
+                    && keeps
+                    && !value.is_none(py)
+                {
+                    let _ = promise.setattr(pyo3::intern!(py, "results"), value);
+                }
                 continue;
             }
             match value {
@@ -163,23 +188,34 @@ fn cancelled(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     CANCELLED.import(py, "asyncio", "CancelledError")
 }
 
-/// Aborts the work when its asyncio future was cancelled.
+/// Aborts the work when its asyncio future was cancelled, and leaves there what it has done.
 #[pyclass(frozen, module = "graphbit._graphbit")]
 pub(super) struct CancelWatcher {
     abort: AbortHandle,
+    finished: Mutex<Option<Outcome>>,
 }
 
 impl CancelWatcher {
-    pub(super) fn new(abort: AbortHandle) -> Self {
-        Self { abort }
+    pub(super) fn new(abort: AbortHandle, finished: Option<Outcome>) -> Self {
+        Self { abort, finished: Mutex::new(finished) }
     }
 }
 
 #[pymethods]
 impl CancelWatcher {
     fn __call__(&self, promise: &Bound<'_, PyAny>) -> PyResult<()> {
-        if promise.call_method0(pyo3::intern!(promise.py(), "cancelled"))?.is_truthy()? {
-            self.abort.abort();
+        let py = promise.py();
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if !is_cancelled(promise)? {
+            return Ok(());
+        }
+        self.abort.abort();
+        let name = pyo3::intern!(py, "results");
+        if let Some(finished) = finished
+            && promise.getattr_opt(name)?.is_none()
+        {
+            // A loop's own kind of future may refuse attributes; then it goes without.
+            let _ = promise.setattr(name, finished(py)?);
         }
         Ok(())
     }

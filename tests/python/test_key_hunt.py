@@ -79,6 +79,8 @@ def test_no_key_is_told_at_any_log_level(run_child: Any) -> None:
             zip(LEVELS, pool.map(lambda level: hunt(run_child, level, "raw"), LEVELS), strict=True)
         )
     assert children["off"].stderr == "" != children["trace"].stderr
+    for level in ("debug", "trace"):
+        assert "python: new client" in children[level].stderr, level
     for level, child in children.items():
         assert leaks(child) == [], level
     # The hunt was one: clients were made, sent their keys, and failed.

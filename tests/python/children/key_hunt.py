@@ -4,7 +4,8 @@
 is (``raw``), or as it looks in URLs, in JSON and in basic authorization (``encoded``). ``headers`` asks
 the bridges only, and passes them a second key in a header. Each output line is JSON, ``{"label",
 "text"}``, of the first and the last level (what is raised does not depend on it); the log goes to
-standard error. Constructors are found by looking, their
+standard error twice, printed by the core and, behind "python:", through Python's logging with all
+that its records carry. Constructors are found by looking, their
 arguments made from their signatures, so that a new provider is hunted in without a word here.
 """
 
@@ -15,6 +16,7 @@ import base64
 import inspect
 import itertools
 import json
+import logging
 import pickle
 import sys
 import traceback
@@ -244,6 +246,13 @@ def ways_of(how: str, key: str, bridge: bool, odd: str) -> list[tuple[str, dict[
     return [(way, ways[way]) for way in ("400 json", "wrong type")] if odd else [*ways.items()]
 
 
+class Open(logging.StreamHandler[Any]):
+    """Prints everything that a record has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"python: {record.getMessage()} {vars(record)!r}"
+
+
 def case(
     simulator: Simulator, name: str, make: Any, way: str, settings: dict[str, Any], key: str
 ) -> list[tuple[str, Any]]:
@@ -265,6 +274,9 @@ def case(
 def main(level: str, how: str) -> None:
     if level != "off":
         init(log_level=level, enable_tracing=True)
+        logger = logging.getLogger("graphbit")
+        logger.setLevel({"trace": 5, "warn": 30}.get(level) or level.upper())
+        logger.addHandler(Open())
     install_libraries(how)
     makers = constructors().items()
     cases = [
