@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,8 +12,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
+use super::cached;
 use super::client::EmbeddingClient;
-use super::plan::{Part, Plan, parts};
+use super::plan::{Part, Plan, Sought, parts};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::runtime;
 use crate::types::{EmbeddingUsage, Embeddings, Matrix};
@@ -48,6 +49,12 @@ pub struct EmbedOptions {
 }
 
 impl EmbedOptions {
+    /// As many texts in a request as the model takes.
+    #[must_use]
+    pub fn fewest_requests() -> Self {
+        Self { batch_size: Some(usize::MAX), ..Self::default() }
+    }
+
     /// Checks what can be checked before any work.
     ///
     /// # Errors
@@ -86,39 +93,130 @@ fn positive(field: &str, value: usize) -> Result<usize> {
     Ok(value)
 }
 
-pub(super) async fn embed_all(
-    client: &EmbeddingClient,
+/// Many texts about to be embedded, from [`EmbeddingClient::embed_rows`].
+///
+/// Rows stay in reach when the work is given up or fails: see [`GatheredRows`].
+#[must_use = "nothing is asked until it works"]
+pub struct EmbedRows {
+    client: EmbeddingClient,
     texts: Vec<String>,
     options: EmbedOptions,
-) -> Result<Embeddings> {
-    options.check()?;
-    let size = options.batch_size.unwrap_or(DEFAULT_BATCH);
-    let at_once = options.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
-    let stop = options.on_error == OnError::Raise;
-    let total = texts.len();
-    let texts = Arc::new(texts);
-    let mut plan = Plan::new(&texts, client.model().as_ref(), size).peekable();
-    let mut rows = Rows::new(total);
-    if plan.peek().is_some_and(|range| range.len() == total) {
-        // Nothing runs beside a single request, so it needs no task of its own.
-        rows.take(parts(client, &texts, 0..total, stop).await, stop)?;
-        tell(options.on_progress.as_ref(), total, total).await?;
-        return rows.finish();
+    rows: Arc<Mutex<Rows>>,
+}
+
+/// Where the rows of an [`EmbedRows`] gather.
+#[derive(Clone)]
+pub struct GatheredRows(Arc<Mutex<Rows>>);
+
+/// The rows that a call had when it was given up.
+#[derive(Debug)]
+pub struct SomeRows {
+    /// One row for each text; NaN where there is none. Of no dimensions when there is none at all.
+    pub vectors: Matrix,
+    /// The texts that have theirs, as ranges in order.
+    pub finished: Vec<Range<usize>>,
+}
+
+impl GatheredRows {
+    /// All rows, once the work has ended well.
+    ///
+    /// # Errors
+    /// The failure, when no request at all succeeded.
+    pub fn finish(&self) -> Result<Embeddings> {
+        self.take_rows().finish()
     }
-    let mut answers = stream::iter(plan)
-        .map(|range| {
-            let (client, texts, count) = (client.clone(), Arc::clone(&texts), range.len());
-            let task = runtime::spawn(async move { Ok(parts(&client, &texts, range, stop).await) });
-            async move { (count, task.await) }
-        })
-        .buffer_unordered(at_once);
-    let mut done = 0_usize;
-    while let Some((count, parts)) = answers.next().await {
-        rows.take(parts?, stop)?;
-        done = done.saturating_add(count);
-        tell(options.on_progress.as_ref(), done, total).await?;
+
+    /// The rows so far. This ends the gathering: a second call finds none.
+    #[must_use]
+    pub fn take(&self) -> SomeRows {
+        self.take_rows().into_some()
     }
-    rows.finish()
+
+    fn take_rows(&self) -> Rows {
+        let mut rows = lock(&self.0);
+        let nothing = Rows::new(rows.total);
+        std::mem::replace(&mut *rows, nothing)
+    }
+}
+
+impl EmbedRows {
+    pub(super) fn new(client: EmbeddingClient, texts: Vec<String>, options: EmbedOptions) -> Self {
+        let rows = Arc::new(Mutex::new(Rows::new(texts.len())));
+        Self { client, texts, options, rows }
+    }
+
+    /// Where the rows gather; to be asked for before the work begins.
+    #[must_use]
+    pub fn gathered(&self) -> GatheredRows {
+        GatheredRows(Arc::clone(&self.rows))
+    }
+
+    /// Embeds the texts and leaves their rows with [`EmbedRows::gathered`]. Dropping the future cancels
+    /// what is under way.
+    ///
+    /// # Errors
+    /// As [`EmbeddingClient::embed_all`].
+    pub async fn work(self) -> Result<()> {
+        let Self { client, texts, options, rows } = self;
+        options.check()?;
+        let size = options.batch_size.unwrap_or(DEFAULT_BATCH);
+        let at_once = options.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let stop = options.on_error == OnError::Raise;
+        let total = texts.len();
+        let sought = match client.shelf() {
+            Some(shelf) => {
+                let (sought, known) = cached::seek(shelf, texts).await;
+                lock(&rows).take_known(known)?;
+                sought
+            }
+            None => Sought::all(texts),
+        };
+        let known = total.saturating_sub(sought.rows());
+        let (sought, mut done) = (Arc::new(sought), known);
+        if sought.texts.is_empty() {
+            let told = options.on_progress.as_ref().filter(|_| total > 0);
+            return tell(told, total, total).await;
+        }
+        let mut plan = Plan::new(&sought.texts, client.model().as_ref(), size).peekable();
+        let all = 0..sought.texts.len();
+        if plan.peek().is_some_and(|range| *range == all) {
+            // Nothing runs beside a single request, so it needs no task of its own.
+            let parts = parts(&client, &sought, all, stop).await;
+            lock(&rows).take(parts, &sought, stop)?;
+            return tell(options.on_progress.as_ref(), total, total).await;
+        }
+        let mut answers = stream::iter(plan)
+            .map(|range| {
+                let (client, sought, count) =
+                    (client.clone(), Arc::clone(&sought), sought.rows_of(&range));
+                let task =
+                    runtime::spawn(async move { Ok(parts(&client, &sought, range, stop).await) });
+                async move { (count, task.await) }
+            })
+            .buffer_unordered(at_once);
+        while let Some((count, parts)) = answers.next().await {
+            lock(&rows).take(parts?, &sought, stop)?;
+            done = done.saturating_add(count);
+            tell(options.on_progress.as_ref(), done, total).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EmbedRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbedRows").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GatheredRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatheredRows").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn tell(on_progress: Option<&OnProgress>, done: usize, total: usize) -> Result<()> {
@@ -134,8 +232,9 @@ struct Rows {
     dimensions: Option<usize>,
     data: Vec<f32>,
     usage: EmbeddingUsage,
-    /// Texts without a vector, and why the first of them has none.
-    missing: Vec<Range<usize>>,
+    /// Texts that have their vectors, in the order in which these came.
+    placed: Vec<Range<usize>>,
+    /// Why the first of the others has none.
     failure: Option<Error>,
 }
 
@@ -146,19 +245,18 @@ impl Rows {
             dimensions: None,
             data: Vec::new(),
             usage: EmbeddingUsage::default(),
-            missing: Vec::new(),
+            placed: Vec::new(),
             failure: None,
         }
     }
 
     /// Takes the parts of one request; with `stop` a failure among them is the call's.
-    fn take(&mut self, parts: Vec<Part>, stop: bool) -> Result<()> {
+    fn take(&mut self, parts: Vec<Part>, sought: &Sought, stop: bool) -> Result<()> {
         for Part { texts, answer } in parts {
-            match answer.and_then(|answer| self.place(&texts, answer)) {
+            match answer.and_then(|answer| self.place(texts, answer, sought)) {
                 Ok(()) => {}
                 Err(error) if stop => return Err(error),
                 Err(error) => {
-                    self.missing.push(texts);
                     self.failure.get_or_insert(error);
                 }
             }
@@ -166,31 +264,68 @@ impl Rows {
         Ok(())
     }
 
-    fn place(&mut self, texts: &Range<usize>, answer: Embeddings) -> Result<()> {
-        let width = answer.vectors.dimensions();
+    /// Takes rows that need not be asked for.
+    fn take_known(&mut self, known: Vec<(usize, Vec<f32>)>) -> Result<()> {
+        for (position, row) in known {
+            self.put(position..position.saturating_add(1), &row, row.len())?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, texts: Range<usize>, answer: Embeddings, sought: &Sought) -> Result<()> {
+        let EmbeddingUsage { prompt_tokens, total_tokens } = answer.usage;
+        self.usage.prompt_tokens = self.usage.prompt_tokens.saturating_add(prompt_tokens);
+        self.usage.total_tokens = self.usage.total_tokens.saturating_add(total_tokens);
+        let dimensions = answer.vectors.dimensions();
+        if !sought.is_all() {
+            for (number, row) in texts.zip(answer.vectors.iter()) {
+                for position in
+                    std::iter::once(sought.position(number)).chain(sought.repeats(number))
+                {
+                    self.put(position..position.saturating_add(1), row, dimensions)?;
+                }
+            }
+            return Ok(());
+        }
+        if texts.len() == self.total && self.dimensions.is_none() {
+            self.dimensions = Some(dimensions);
+            self.data = answer.vectors.into_vec();
+            self.placed.push(texts);
+            return Ok(());
+        }
+        self.put(texts, answer.vectors.as_slice(), dimensions)
+    }
+
+    fn put(&mut self, texts: Range<usize>, values_of: &[f32], width: usize) -> Result<()> {
         let dimensions = *self.dimensions.get_or_insert(width);
         if dimensions != width {
             let text =
                 format!("LLM error: vectors of {dimensions} and {width} dimensions in one call");
             return Err(Error::new(Kind::Decode, text));
         }
-        self.usage.prompt_tokens =
-            self.usage.prompt_tokens.saturating_add(answer.usage.prompt_tokens);
-        self.usage.total_tokens = self.usage.total_tokens.saturating_add(answer.usage.total_tokens);
-        if texts.len() == self.total {
-            self.data = answer.vectors.into_vec();
-            return Ok(());
-        }
         if self.data.is_empty() {
             // Zeros, because the system has them ready: a page is touched once, by its rows.
             self.data = vec![0.0; self.total.saturating_mul(dimensions)];
         }
-        match self.data.get_mut(values(texts, dimensions)) {
-            Some(place) if place.len() == answer.vectors.as_slice().len() => {
-                place.copy_from_slice(answer.vectors.as_slice());
+        match self.data.get_mut(values(&texts, dimensions)) {
+            Some(place) if place.len() == values_of.len() => {
+                place.copy_from_slice(values_of);
+                self.placed.push(texts);
                 Ok(())
             }
             _ => Err(Error::new(Kind::Internal, "a batch does not fit its place")),
+        }
+    }
+
+    /// Makes the rows of all other texts NaN.
+    fn blank(&mut self, dimensions: usize) {
+        self.placed.sort_unstable_by_key(|texts| texts.start);
+        let mut next = 0;
+        let end = self.total..self.total;
+        for texts in self.placed.iter().chain([&end]) {
+            let missing = values(&(next..texts.start), dimensions);
+            self.data.get_mut(missing).unwrap_or_default().fill(f32::NAN);
+            next = texts.end;
         }
     }
 
@@ -198,11 +333,19 @@ impl Rows {
         let Some(dimensions) = self.dimensions else {
             return self.failure.map_or_else(|| Ok(Embeddings::default()), Err);
         };
-        for texts in &self.missing {
-            self.data.get_mut(values(texts, dimensions)).unwrap_or_default().fill(f32::NAN);
-        }
+        self.blank(dimensions);
         let vectors = Matrix::new(self.data, self.total, dimensions)?;
-        Ok(Embeddings { vectors, usage: self.usage })
+        Ok(Embeddings { vectors, usage: self.usage, pace: None })
+    }
+
+    fn into_some(mut self) -> SomeRows {
+        let dimensions = self.dimensions.unwrap_or_default();
+        self.blank(dimensions);
+        match Matrix::new(self.data, self.total, dimensions) {
+            Ok(vectors) => SomeRows { vectors, finished: self.placed },
+            // The only answer was refused, so that its width is all there is of it.
+            Err(_) => SomeRows { vectors: Matrix::default(), finished: Vec::new() },
+        }
     }
 }
 
@@ -211,48 +354,109 @@ fn values(texts: &Range<usize>, dimensions: usize) -> Range<usize> {
     texts.start.saturating_mul(dimensions)..texts.end.saturating_mul(dimensions)
 }
 
-pub(super) async fn embed_groups(
-    client: &EmbeddingClient,
+/// Groups about to be embedded, from [`EmbeddingClient::each_group`].
+#[must_use = "nothing is asked until it works"]
+pub struct EachGroup {
+    client: EmbeddingClient,
     groups: Vec<Vec<String>>,
-    max_concurrency: usize,
+    at_once: usize,
     timeout: Option<Duration>,
-) -> Result<GroupsOutcome> {
-    if groups.is_empty() {
-        return Err(Error::new(Kind::Validation, "Batch cannot be empty"));
+    outcomes: Outcomes,
+}
+
+type Outcomes = Arc<Mutex<Vec<Option<Result<Embeddings>>>>>;
+
+/// Where the outcomes of an [`EachGroup`] gather.
+#[derive(Clone)]
+pub struct GatheredGroups(Outcomes);
+
+impl GatheredGroups {
+    /// The outcomes of work that took `duration`; what has none by now was out of time.
+    #[must_use]
+    pub fn finish(&self, duration: Duration) -> GroupsOutcome {
+        let ended = |outcome: Option<_>| outcome.unwrap_or_else(|| Err(timed_out()));
+        GroupsOutcome { groups: self.take().into_iter().map(ended).collect(), duration }
     }
-    let at_once = positive("max_concurrency", max_concurrency)?;
-    let started = Instant::now();
-    let deadline = timeout.and_then(|limit| started.checked_add(limit));
-    let mut outcome: Vec<Result<Embeddings>> = groups.iter().map(|_| Err(timed_out())).collect();
-    let mut finished = 0_usize;
-    let mut answers = stream::iter(groups.into_iter().enumerate())
-        .map(|(number, texts)| {
-            let client = client.clone();
-            let task = runtime::spawn(async move {
-                if texts.is_empty() {
-                    return Ok(Embeddings::default());
-                }
-                client.embed_many(texts).await
-            });
-            async move { (number, task.await) }
-        })
-        .buffer_unordered(at_once);
-    loop {
-        let next = match deadline {
-            None => answers.next().await,
-            Some(at) => match timeout_at(at, answers.next()).await {
-                Ok(next) => next,
-                Err(_) if finished == 0 => return Err(timed_out()),
-                Err(_) => break,
-            },
-        };
-        let Some((number, answer)) = next else { break };
-        finished = finished.saturating_add(1);
-        if let Some(place) = outcome.get_mut(number) {
-            *place = answer;
+
+    /// The outcomes so far, one place for each group, `None` where there is none. A second call finds none.
+    #[must_use]
+    pub fn take(&self) -> Vec<Option<Result<Embeddings>>> {
+        lock(&self.0).iter_mut().map(Option::take).collect()
+    }
+}
+
+impl EachGroup {
+    pub(super) fn new(
+        client: EmbeddingClient,
+        groups: Vec<Vec<String>>,
+        at_once: usize,
+        timeout: Option<Duration>,
+    ) -> Self {
+        let outcomes = Arc::new(Mutex::new(groups.iter().map(|_| None).collect()));
+        Self { client, groups, at_once, timeout, outcomes }
+    }
+
+    /// Where the outcomes gather; to be asked for before the work begins.
+    #[must_use]
+    pub fn gathered(&self) -> GatheredGroups {
+        GatheredGroups(Arc::clone(&self.outcomes))
+    }
+
+    /// Embeds the groups and leaves their outcomes with [`EachGroup::gathered`]. Returns how long it took.
+    /// Dropping the future cancels what is under way.
+    ///
+    /// # Errors
+    /// As [`EmbeddingClient::embed_groups`].
+    pub async fn work(self) -> Result<Duration> {
+        let Self { client, groups, at_once, timeout, outcomes } = self;
+        if groups.is_empty() {
+            return Err(Error::new(Kind::Validation, "Batch cannot be empty"));
         }
+        let at_once = positive("max_concurrency", at_once)?;
+        let started = Instant::now();
+        let deadline = timeout.and_then(|limit| started.checked_add(limit));
+        let mut finished = 0_usize;
+        let mut answers = stream::iter(groups.into_iter().enumerate())
+            .map(|(number, texts)| {
+                let client = client.clone();
+                let task = runtime::spawn(async move {
+                    if texts.is_empty() {
+                        return Ok(Embeddings::default());
+                    }
+                    client.embed_many(texts).await
+                });
+                async move { (number, task.await) }
+            })
+            .buffer_unordered(at_once);
+        loop {
+            let next = match deadline {
+                None => answers.next().await,
+                Some(at) => match timeout_at(at, answers.next()).await {
+                    Ok(next) => next,
+                    Err(_) if finished == 0 => return Err(timed_out()),
+                    Err(_) => break,
+                },
+            };
+            let Some((number, answer)) = next else { break };
+            finished = finished.saturating_add(1);
+            if let Some(place) = lock(&outcomes).get_mut(number) {
+                *place = Some(answer);
+            }
+        }
+        Ok(started.elapsed())
     }
-    Ok(GroupsOutcome { groups: outcome, duration: started.elapsed() })
+}
+
+impl fmt::Debug for EachGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EachGroup").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GatheredGroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatheredGroups").finish_non_exhaustive()
+    }
 }
 
 fn timed_out() -> Error {

@@ -11,6 +11,71 @@ use super::model::{EmbeddingModel, Excess};
 use crate::error::{Error, Result};
 use crate::types::Embeddings;
 
+/// Texts to be sent, and where among the caller's their rows belong.
+pub(super) struct Sought {
+    pub(super) texts: Vec<String>,
+    /// `None` when they are all of the caller's, in their order.
+    spread: Option<Spread>,
+}
+
+struct Spread {
+    /// Of each text, where it occurs first.
+    firsts: Vec<usize>,
+    /// Text and further position, sorted.
+    repeats: Vec<(usize, usize)>,
+}
+
+impl Sought {
+    /// All of the caller's.
+    pub(super) fn all(texts: Vec<String>) -> Self {
+        Self { texts, spread: None }
+    }
+
+    /// Some of them, each once. `repeats` holds a text's number here and where else it occurs.
+    pub(super) fn some(
+        texts: Vec<String>,
+        firsts: Vec<usize>,
+        mut repeats: Vec<(usize, usize)>,
+    ) -> Self {
+        repeats.sort_unstable();
+        Self { texts, spread: Some(Spread { firsts, repeats }) }
+    }
+
+    /// Whether rows and texts have the same numbers.
+    pub(super) fn is_all(&self) -> bool {
+        self.spread.is_none()
+    }
+
+    /// Where the text of this number occurs first.
+    pub(super) fn position(&self, number: usize) -> usize {
+        let first = self.spread.as_ref().and_then(|spread| spread.firsts.get(number));
+        first.copied().unwrap_or(number)
+    }
+
+    /// How many of the caller's texts have their rows here.
+    pub(super) fn rows(&self) -> usize {
+        let repeats = self.spread.as_ref().map_or(0, |spread| spread.repeats.len());
+        self.texts.len().saturating_add(repeats)
+    }
+
+    /// The same for some of the texts here.
+    pub(super) fn rows_of(&self, numbers: &Range<usize>) -> usize {
+        let repeats: usize = match &self.spread {
+            Some(_) => numbers.clone().map(|number| self.repeats(number).count()).sum(),
+            None => 0,
+        };
+        numbers.len().saturating_add(repeats)
+    }
+
+    /// Everywhere else it occurs.
+    pub(super) fn repeats(&self, number: usize) -> impl Iterator<Item = usize> {
+        let all = self.spread.as_ref().map_or(&[][..], |spread| &spread.repeats);
+        let start = all.partition_point(|(text, _)| *text < number);
+        let here = all.get(start..).unwrap_or_default().iter();
+        here.take_while(move |(text, _)| *text == number).map(|(_, position)| *position)
+    }
+}
+
 /// The texts of each request, as ranges in order.
 pub(super) struct Plan<'a> {
     texts: &'a [String],
@@ -60,14 +125,14 @@ pub(super) struct Part {
 /// part; without, every text is in some part.
 pub(super) async fn parts(
     client: &EmbeddingClient,
-    texts: &[String],
+    sought: &Sought,
     range: Range<usize>,
     stop: bool,
 ) -> Vec<Part> {
     let mut parts = Vec::with_capacity(1);
     let mut pending = vec![range];
     while let Some(range) = pending.pop() {
-        let batch = texts.get(range.clone()).unwrap_or_default();
+        let batch = sought.texts.get(range.clone()).unwrap_or_default();
         let error = match client.request(batch, false).await {
             Ok(answer) => {
                 parts.push(Part { texts: range, answer: Ok(answer) });
@@ -87,11 +152,11 @@ pub(super) async fn parts(
                 let after = at.saturating_add(1);
                 let others = [after..range.end, range.start..at];
                 pending.extend(others.into_iter().filter(|others| !others.is_empty()));
-                (at..after, named(error, at))
+                (at..after, named(error, sought.position(at)))
             }
             Some(_) if count == 1 => {
                 let at = range.start;
-                (range, named(error, at))
+                (range, named(error, sought.position(at)))
             }
             _ => (range, error),
         };

@@ -77,21 +77,71 @@ pub struct Ended {
     pub error: Error,
 }
 
-struct Shared<I, T> {
-    work: Mutex<Work<I, T>>,
-    done: AtomicUsize,
+/// Many requests about to be made, from [`LlmClient::each`].
+///
+/// What is finished stays in reach when the work itself is given up, by a signal for instance: whoever
+/// gives it up takes it from the [`Gathered`] side.
+#[must_use = "nothing is asked until it works"]
+pub struct Each<T> {
+    client: LlmClient,
+    shared: Arc<Shared<T>>,
+    options: ManyOptions,
+    keep: fn(ChatResponse) -> T,
 }
 
-struct Work<I, T> {
-    requests: I,
+/// Where the outcomes of an [`Each`] gather.
+pub struct Gathered<T>(Arc<Shared<T>>);
+
+impl<T> Gathered<T> {
+    /// The outcomes so far, one place for each request in their order, `None` where there is none yet.
+    /// This ends the work: no request is made after it, and a second call finds nothing.
+    #[must_use]
+    pub fn take(&self) -> Vec<Option<Result<T>>> {
+        let (requests, mut outcomes) = {
+            let mut work = self.0.lock();
+            (work.requests.take(), std::mem::take(&mut work.outcomes))
+        };
+        drop(requests);
+        outcomes.resize_with(self.0.total, || None);
+        outcomes
+    }
+}
+
+impl<T> Clone for Gathered<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Gathered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathered").field("total", &self.0.total).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Each<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Each").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+struct Shared<T> {
+    work: Mutex<Work<T>>,
+    done: AtomicUsize,
+    total: usize,
+}
+
+struct Work<T> {
+    /// `None` once the outcomes have been taken.
+    requests: Option<Box<dyn Iterator<Item = Result<ChatRequest>> + Send>>,
     /// Grows with the requests handed out, which happens in their order.
     outcomes: Vec<Option<Result<T>>>,
 }
 
 type Finished<T> = Option<(usize, Result<T>)>;
 
-impl<I: Iterator<Item = Result<ChatRequest>>, T> Shared<I, T> {
-    fn lock(&self) -> MutexGuard<'_, Work<I, T>> {
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Work<T>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,26 +152,28 @@ impl<I: Iterator<Item = Result<ChatRequest>>, T> Shared<I, T> {
         finished: Finished<T>,
         on_error: OnError,
     ) -> Result<Option<(usize, ChatRequest)>, Ended> {
-        let mut work = self.lock();
+        let mut guard = self.lock();
+        let Work { requests, outcomes } = &mut *guard;
+        let Some(requests) = requests else { return Ok(None) };
         if let Some((index, outcome)) = finished
-            && let Some(place) = work.outcomes.get_mut(index)
+            && let Some(place) = outcomes.get_mut(index)
         {
             *place = Some(outcome);
             self.done.fetch_add(1, Ordering::Relaxed);
         }
         loop {
-            let index = work.outcomes.len();
-            match work.requests.next() {
+            let index = outcomes.len();
+            match requests.next() {
                 None => return Ok(None),
                 Some(Ok(request)) => {
-                    work.outcomes.push(None);
+                    outcomes.push(None);
                     return Ok(Some((index, request)));
                 }
                 Some(Err(error)) if on_error == OnError::Stop => {
                     return Err(Ended { index: Some(index), error });
                 }
                 Some(Err(error)) => {
-                    work.outcomes.push(Some(Err(error)));
+                    outcomes.push(Some(Err(error)));
                     self.done.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -154,30 +206,42 @@ impl<I: Iterator<Item = Result<ChatRequest>>, T> Shared<I, T> {
     }
 }
 
-pub(super) async fn complete_each<I, T>(
-    client: &LlmClient,
-    requests: I,
-    options: ManyOptions,
-    keep: fn(ChatResponse) -> T,
-) -> Many<T>
-where
-    I: ExactSizeIterator<Item = Result<ChatRequest>> + Send + 'static,
-    T: Send + 'static,
-{
-    let ManyOptions { max_concurrency, on_error, on_progress } = options;
-    let total = requests.len();
-    let lanes = max_concurrency.unwrap_or(DEFAULT_CONCURRENCY).max(1).min(total);
-    let work = Mutex::new(Work { requests, outcomes: Vec::new() });
-    let shared = Arc::new(Shared { work, done: AtomicUsize::new(0) });
-    let finished = Notify::new();
+impl<T: Send + 'static> Each<T> {
+    pub(super) fn new<I>(
+        client: LlmClient,
+        requests: I,
+        options: ManyOptions,
+        keep: fn(ChatResponse) -> T,
+    ) -> Self
+    where
+        I: ExactSizeIterator<Item = Result<ChatRequest>> + Send + 'static,
+    {
+        let total = requests.len();
+        let work = Work { requests: Some(Box::new(requests)), outcomes: Vec::new() };
+        let shared = Shared { work: Mutex::new(work), done: AtomicUsize::new(0), total };
+        Self { client, shared: Arc::new(shared), options, keep }
+    }
 
-    let lanes: FuturesUnordered<Task<Result<(), Ended>>> = (0..lanes)
-        .map(|_| {
-            let lane = Arc::clone(&shared).lane(client.clone(), on_error, keep);
-            runtime::spawn(async move { Ok(lane.await) })
-        })
-        .collect();
-    let ended = {
+    /// Where the outcomes gather; to be asked for before the work begins.
+    #[must_use]
+    pub fn gathered(&self) -> Gathered<T> {
+        Gathered(Arc::clone(&self.shared))
+    }
+
+    /// Makes the requests and leaves their outcomes with [`Each::gathered`]. Dropping the future cancels
+    /// what is under way. Returns why it ended early, if it did.
+    pub async fn work(self) -> Option<Ended> {
+        let Self { client, shared, options, keep } = self;
+        let ManyOptions { max_concurrency, on_error, on_progress } = options;
+        let total = shared.total;
+        let lanes = max_concurrency.unwrap_or(DEFAULT_CONCURRENCY).max(1).min(total);
+        let finished = Notify::new();
+        let lanes: FuturesUnordered<Task<Result<(), Ended>>> = (0..lanes)
+            .map(|_| {
+                let lane = Arc::clone(&shared).lane(client.clone(), on_error, keep);
+                runtime::spawn(async move { Ok(lane.await) })
+            })
+            .collect();
         let answers = async {
             let ended = drain(lanes).await;
             finished.notify_one();
@@ -194,10 +258,14 @@ where
                 ended => ended,
             },
         }
-    };
-    let mut outcomes = std::mem::take(&mut shared.lock().outcomes);
-    outcomes.resize_with(total, || None);
-    Many { outcomes, ended }
+    }
+
+    /// As [`Each::work`], with the outcomes.
+    pub(super) async fn run(self) -> Many<T> {
+        let gathered = self.gathered();
+        let ended = self.work().await;
+        Many { outcomes: gathered.take(), ended }
+    }
 }
 
 /// Waits for the lanes; dropping those that are left cancels them.
@@ -237,6 +305,8 @@ async fn report(
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "what #[tokio::test] expands to")]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::error::Kind;
     use crate::llm::ChatModel;
@@ -393,6 +463,42 @@ mod tests {
         // The last report counts as well.
         let (_, options) = reporting(Some(1));
         assert!(run(&["x"], options).1.ended.is_some());
+    }
+
+    #[test]
+    fn what_is_finished_outlives_work_that_is_given_up() {
+        let model = Arc::new(Echo::default());
+        let client = LlmClient::new(model.clone(), RetryPolicy::default());
+        let prompts = ["1", "bad", "60000", "x", "60000"];
+        let requests = prompts.map(|prompt| Ok(ChatRequest::from_prompt(prompt))).into_iter();
+        let options =
+            ManyOptions { max_concurrency: Some(2), on_error: OnError::Keep, on_progress: None };
+        let each = client.each(requests, options, |answer| answer.content);
+        let gathered = each.gathered();
+        let work = runtime::spawn(async move { Ok(each.work().await) });
+        while model.asked.load(Ordering::SeqCst) < 5 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(work);
+        let many = Many { outcomes: gathered.take(), ended: None };
+        assert_eq!(texts(&many), ["1", "bad_request", "-", "x", "-"]);
+        let again = Many { outcomes: gathered.take(), ended: None };
+        assert_eq!(texts(&again), ["-"; 5], "taken once");
+    }
+
+    #[test]
+    fn taking_ends_the_work() {
+        let model = Arc::new(Echo::default());
+        let client = LlmClient::new(model.clone(), RetryPolicy::default());
+        let requests = Endless((0..).map(|_| Ok(ChatRequest::from_prompt("x"))));
+        let each = client.each(requests, ManyOptions::default(), drop);
+        let gathered = each.gathered();
+        let work = runtime::spawn(async move { Ok(each.work().await) });
+        while model.asked.load(Ordering::SeqCst) < 100 {
+            std::thread::yield_now();
+        }
+        drop(gathered.take());
+        assert!(runtime::wait(work, None, || ControlFlow::Continue(())).unwrap().is_none());
     }
 
     #[tokio::test]

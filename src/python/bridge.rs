@@ -130,10 +130,42 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
+    start(py, future, convert, None)
+}
+
+/// As [`future_into_py`], for work that may be half done: when the asyncio future is cancelled, `finished`
+/// makes its attribute `results`, before the code that awaits it goes on. asyncio makes the
+/// `CancelledError` by itself and gives nobody the chance to put something on that.
+pub(super) fn future_with_results<'py, T, F, C, S>(
+    py: Python<'py>,
+    future: F,
+    convert: C,
+    finished: S,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    S: FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    start(py, future, convert, Some(Box::new(finished)))
+}
+
+fn start<'py, T, F, C>(
+    py: Python<'py>,
+    future: F,
+    convert: C,
+    finished: Option<courier::Outcome>,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
     let event_loop = running_loop(py)?;
     let promise = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
     let courier = courier::current().map_err(to_py_err)?;
-    let mut delivery = Delivery::new(&event_loop, &promise);
+    let mut delivery = Delivery::new(&event_loop, &promise, finished.is_some());
     let task = runtime::spawn(async move {
         let result = AssertUnwindSafe(future)
             .catch_unwind()
@@ -144,7 +176,7 @@ where
         Ok(())
     });
     if let Some(abort) = task.abort_handle() {
-        let watcher = Bound::new(py, courier::CancelWatcher::new(abort))?;
+        let watcher = Bound::new(py, courier::CancelWatcher::new(abort, finished))?;
         promise.call_method1(pyo3::intern!(py, "add_done_callback"), (watcher,))?;
     }
     task.detach();

@@ -11,11 +11,12 @@ use pyo3::types::{PyBytes, PyList, PyString};
 use super::bridge::{self, Slices};
 use super::chat_response::PyLlmResponse;
 use super::errors::to_py_err;
+use super::finished::{Conversion, with_results};
 use super::json::class_of;
 use super::llm_request::{Limits, check_prompt, options};
 use crate::error::{Error, Kind, Result};
-use crate::llm::many::{OnError, OnProgress};
-use crate::llm::{LlmClient, Many, ManyOptions};
+use crate::llm::many::{Ended, OnError, OnProgress};
+use crate::llm::{Each, Gathered, LlmClient, ManyOptions};
 use crate::types::{ChatRequest, ChatResponse, Message, Role};
 
 /// Prompts in one `complete_batch`.
@@ -95,13 +96,13 @@ impl Batch {
         Ok(Self { prompts, request, options })
     }
 
-    /// Asks for all of them. `field` names a prompt in the complaint about an empty one.
-    pub(super) fn run<T: Send + 'static>(
+    /// Will ask for all of them. `field` names a prompt in the complaint about an empty one.
+    fn each<T: Send + 'static>(
         self,
-        client: LlmClient,
+        client: &LlmClient,
         field: fn(usize) -> String,
         keep: fn(ChatResponse) -> T,
-    ) -> impl Future<Output = Result<Many<T>>> + Send + 'static {
+    ) -> Each<T> {
         let Self { prompts, request, options } = self;
         let requests = prompts.into_iter().enumerate().map(move |(index, prompt)| {
             if prompt.is_empty() {
@@ -110,8 +111,92 @@ impl Batch {
             let messages = vec![Message::new(Role::User, prompt)];
             Ok(ChatRequest { messages, ..request.clone() })
         });
-        async move { Ok(client.complete_each(requests, options, keep).await) }
+        client.each(requests, options, keep)
     }
+
+    /// `complete_many`: texts, and exceptions where they are asked for.
+    pub(super) fn texts(self, client: &LlmClient) -> Asked<String> {
+        Asked::new(self.each(client, place, |answer| answer.content), text_or_exception)
+    }
+
+    /// `complete_many(full=True)`.
+    pub(super) fn responses(self, client: &LlmClient) -> Asked<ChatResponse> {
+        Asked::new(self.each(client, place, |answer| answer), |py, index, outcome| match outcome {
+            Ok(answer) => response_into_py(py, PyLlmResponse::answered(answer)),
+            Err(error) => exception(py, index, error),
+        })
+    }
+
+    /// `complete_batch`: texts only, errors among them.
+    pub(super) fn entries(self, client: &LlmClient) -> Asked<String> {
+        let each = self.each(client, |_| "prompt".to_owned(), |answer| answer.content);
+        Asked::new(each, |py, _, outcome| {
+            text_into_py(py, outcome.unwrap_or_else(|error| failed_entry(&error)))
+        })
+    }
+}
+
+type Entry<T> = Arc<dyn Fn(Python<'_>, usize, Result<T>) -> PyResult<Py<PyAny>> + Send + Sync>;
+
+/// Many requests with the way their outcomes look in Python; two doors.
+pub(super) struct Asked<T> {
+    each: Each<T>,
+    entry: Entry<T>,
+}
+
+impl<T: Send + 'static> Asked<T> {
+    fn new(
+        each: Each<T>,
+        entry: impl Fn(Python<'_>, usize, Result<T>) -> PyResult<Py<PyAny>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { each, entry: Arc::new(entry) }
+    }
+
+    /// The list of outcomes; what ends the call early carries those that were finished.
+    pub(super) fn block(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let Self { each, entry } = self;
+        let gathered = each.gathered();
+        let ended = bridge::block_on(py, async move { Ok(each.work().await) });
+        deliver(py, &gathered, ended, &entry)
+    }
+
+    /// The same as an `asyncio.Future`.
+    pub(super) fn start(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        let Self { each, entry } = self;
+        let gathered = each.gathered();
+        let (so_far, entry_so_far) = (gathered.clone(), Arc::clone(&entry));
+        bridge::future_with_results(
+            py,
+            async move { Ok(each.work().await) },
+            move |py, ended| deliver(py, &gathered, Ok(ended), &entry),
+            move |py| deliver(py, &so_far, Ok(None), &entry_so_far),
+        )
+    }
+}
+
+fn deliver<T>(
+    py: Python<'_>,
+    gathered: &Gathered<T>,
+    ended: PyResult<Option<Ended>>,
+    entry: &Entry<T>,
+) -> PyResult<Py<PyAny>> {
+    let raised = match ended {
+        Ok(None) => None,
+        Ok(Some(ended)) => {
+            let raised = to_py_err(ended.error);
+            set_index(py, &raised, ended.index);
+            Some(raised)
+        }
+        Err(raised) => Some(raised),
+    };
+    let mut conversion = Conversion::new(raised);
+    let outcomes = gathered.take().into_iter().enumerate();
+    let list = conversion.list(py, outcomes, |(index, outcome)| match outcome {
+        Some(outcome) => entry(py, index, outcome),
+        None => Ok(py.None()),
+    })?;
+    conversion.end(&list)?;
+    Ok(list.into_any().unbind())
 }
 
 /// How `complete_many` names a prompt.
@@ -162,59 +247,34 @@ fn told(function: &Bound<'_, PyAny>) -> PyResult<OnProgress> {
     }))
 }
 
-/// The list of outcomes, exceptions among them; or what ended the batch, carrying what was finished.
-pub(super) fn deliver<T>(
-    py: Python<'_>,
-    many: Many<T>,
-    make: impl Fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
-) -> PyResult<Py<PyAny>> {
-    let list = PyList::empty(py);
-    let mut slices = Slices::new();
-    for (index, outcome) in many.outcomes.into_iter().enumerate() {
-        match (outcome, &many.ended) {
-            (Some(Ok(answer)), _) => list.append(make(py, answer)?)?,
-            (Some(Err(error)), None) => {
-                let error = to_py_err(error);
-                annotate(py, &error, Some(index), None);
-                list.append(error.into_value(py))?;
-            }
-            (Some(Err(_)) | None, _) => list.append(py.None())?,
-        }
-        slices.breathe(py)?;
+fn text_or_exception(py: Python<'_>, index: usize, outcome: Result<String>) -> PyResult<Py<PyAny>> {
+    match outcome {
+        Ok(text) => text_into_py(py, text),
+        Err(error) => exception(py, index, error),
     }
-    match many.ended {
-        None => Ok(list.into_any().unbind()),
-        Some(ended) => {
-            let error = to_py_err(ended.error);
-            annotate(py, &error, ended.index, Some(&list));
-            Err(error)
-        }
-    }
+}
+
+/// A failure that stands in its prompt's place.
+fn exception(py: Python<'_>, index: usize, error: Error) -> PyResult<Py<PyAny>> {
+    let error = to_py_err(error);
+    set_index(py, &error, Some(index));
+    Ok(error.into_value(py).into_any())
 }
 
 /// An error of the checks, with the attributes that one of a batch has.
 fn refused(py: Python<'_>, error: Error, index: usize, total: usize) -> PyErr {
     let error = to_py_err(error);
+    set_index(py, &error, Some(index));
     match PyList::new(py, (0..total).map(|_| py.None())) {
-        Ok(results) => annotate(py, &error, Some(index), Some(&results)),
-        Err(failed) => return failed,
+        Ok(results) => with_results(error, &results),
+        Err(failed) => failed,
     }
-    error
 }
 
-/// Says which prompt an error belongs to and what else there is. An exception of a user's own may refuse
-/// attributes; then it goes without.
-fn annotate(
-    py: Python<'_>,
-    error: &PyErr,
-    index: Option<usize>,
-    results: Option<&Bound<'_, PyList>>,
-) {
-    let value = error.value(py);
-    let _ = value.setattr("index", index);
-    if let Some(results) = results {
-        let _ = value.setattr("results", results);
-    }
+/// Says which prompt an error belongs to. An exception of a user's own may refuse attributes; then it goes
+/// without.
+fn set_index(py: Python<'_>, error: &PyErr, index: Option<usize>) {
+    let _ = error.value(py).setattr("index", index);
 }
 
 pub(super) fn text_into_py(py: Python<'_>, text: String) -> PyResult<Py<PyAny>> {

@@ -4,7 +4,8 @@ use crate::resilience::RetryPolicy;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Embeds a number as itself. Later texts answer sooner; text "fail" fails its batch.
+/// Embeds a number as itself. Later texts answer sooner; text "fail" fails its batch, and a
+/// batch that begins with "hang" is never answered.
 #[derive(Default)]
 struct Numbers {
     now: AtomicUsize,
@@ -30,6 +31,9 @@ impl EmbeddingModel for Numbers {
             self.batches.lock().unwrap().push(texts.len());
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
+            if texts[0] == "hang" {
+                std::future::pending::<()>().await;
+            }
             let first: u64 = texts[0].parse().unwrap_or_default();
             tokio::time::sleep(Duration::from_millis(40_u64.saturating_sub(first))).await;
             self.now.fetch_sub(1, Ordering::SeqCst);
@@ -38,7 +42,7 @@ impl EmbeddingModel for Numbers {
             }
             let rows: Vec<_> = texts.iter().map(|text| vec![text.parse().unwrap()]).collect();
             let usage = EmbeddingUsage { prompt_tokens: 1, total_tokens: 2 };
-            Ok(Embeddings { vectors: Matrix::from_rows(&rows)?, usage })
+            Ok(Embeddings { vectors: Matrix::from_rows(&rows)?, usage, pace: None })
         })
     }
 }
@@ -166,6 +170,72 @@ fn a_timeout_keeps_what_was_finished() {
     assert_eq!(none.unwrap_err().message(), "LLM error: Batch request timed out");
 }
 
+#[test]
+fn finished_rows_outlive_a_failure() {
+    let (client, _) = client();
+    let mut texts = texts(6);
+    texts[5] = "fail".to_owned();
+    let options =
+        EmbedOptions { batch_size: Some(2), max_concurrency: Some(1), ..EmbedOptions::default() };
+    let rows = client.embed_rows(texts, options);
+    let gathered = rows.gathered();
+    assert_eq!(run(rows.work()).unwrap_err().kind(), Kind::BadRequest);
+    let some = gathered.take();
+    assert_eq!(some.finished, [0..2, 2..4]);
+    assert_eq!(some.vectors.as_slice()[..4], [0.0, 1.0, 2.0, 3.0]);
+    assert!(some.vectors.as_slice()[4..].iter().all(|value| value.is_nan()));
+    assert!(gathered.take().finished.is_empty());
+}
+
+#[test]
+fn finished_rows_outlive_work_that_is_given_up() {
+    let (client, _) = client();
+    let mut texts = texts(6);
+    texts[2] = "hang".to_owned();
+    let done = Arc::new(AtomicUsize::new(0));
+    let sink = Arc::clone(&done);
+    let on_progress: OnProgress = Arc::new(move |done, _| {
+        sink.store(done, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    });
+    let options = EmbedOptions {
+        batch_size: Some(2),
+        on_progress: Some(on_progress),
+        ..EmbedOptions::default()
+    };
+    let rows = client.embed_rows(texts, options);
+    let gathered = rows.gathered();
+    let work = runtime::spawn(rows.work());
+    while done.load(Ordering::SeqCst) < 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(work);
+    let some = gathered.take();
+    assert_eq!(some.finished, [0..2, 4..6]);
+    let shown: Vec<_> = some.vectors.as_slice().iter().map(f32::to_string).collect();
+    assert_eq!(shown, ["0", "1", "NaN", "NaN", "4", "5"]);
+    let nothing = client.embed_rows(vec!["1".into()], EmbedOptions::default()).gathered().take();
+    assert_eq!((nothing.vectors.dimensions(), nothing.finished), (0, vec![]));
+}
+
+#[test]
+fn finished_groups_outlive_work_that_is_given_up() {
+    let (client, _) = client();
+    let groups = client.each_group(vec![vec!["hang".into()], vec!["39".into()]], 2, None);
+    let gathered = groups.gathered();
+    let work = runtime::spawn(groups.work());
+    let mut found = [None, None];
+    while found[1].is_none() {
+        for (place, outcome) in found.iter_mut().zip(gathered.take()) {
+            *place = outcome.map(Result::unwrap).or(place.take());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(work);
+    assert!(found[0].is_none());
+    assert_eq!(found[1].as_ref().unwrap().vectors.as_slice(), [39.0]);
+}
+
 /// Embeds a text as its length. Refuses more than `most` texts a request, and "too long" ever.
 #[derive(Default)]
 struct Picky {
@@ -215,7 +285,7 @@ impl EmbeddingModel for Picky {
                     .map(|text| vec![text.len().to_string().parse().unwrap()])
                     .collect();
                 let usage = EmbeddingUsage { prompt_tokens: 1, total_tokens: 1 };
-                Matrix::from_rows(&rows).map(|vectors| Embeddings { vectors, usage })
+                Matrix::from_rows(&rows).map(|vectors| Embeddings { vectors, usage, pace: None })
             }
         };
         Box::pin(async move { answer })
