@@ -146,6 +146,14 @@ pub fn of(provider: Option<&str>, answer: &ChatResponse) -> Option<f64> {
     price.times(&answer.usage, beside)
 }
 
+/// What a million tokens in and a million out cost, to compare models by; `None` without a price.
+#[must_use]
+pub fn of_a_million(provider: &str, model: &str) -> Option<f64> {
+    let usage = Usage::new(1_000_000, 1_000_000);
+    let answer = ChatResponse { model: model.to_owned(), usage, ..ChatResponse::default() };
+    of(Some(provider), &answer)
+}
+
 fn find(table: &PriceTable, provider: Option<&str>, name: &str) -> Option<Price> {
     let qualified = provider.and_then(|provider| table.get(&format!("{provider}:{name}")));
     qualified.or_else(|| table.get(name)).copied()

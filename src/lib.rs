@@ -6,11 +6,11 @@
 //!
 //! | row | modules | job |
 //! |---|---|---|
-//! | 1 | [`error`], [`secret`], [`types`], [`cost`], [`logging`], `lanes` | what everything speaks: one error, one secret, plain data and its price, bytes by the vector |
+//! | 1 | [`error`], [`secret`], [`types`], [`cost`], `lanes` | what everything speaks: one error, one secret, plain data and its price, bytes by the vector |
 //! | 2 | [`runtime`] | the shared Tokio runtime, the blocking doorway, callback threads, fork |
-//! | 3 | [`http`], [`tokens`] | the one transport; OpenAI's byte-pair tokens |
+//! | 3 | [`http`], [`tokens`], [`logging`] | the one transport; OpenAI's byte-pair tokens; who hears what happens |
 //! | 4 | [`dialect`], [`split`] | pure bytes in, bytes out: wire formats and text splitting |
-//! | 5 | [`resilience`] | retry, breaker, stats: generic over an attempt, names no provider |
+//! | 5 | [`resilience`], [`cache`] | what stands between a call and a provider's weather, naming none; answers kept, as bytes by key |
 //! | 6 | [`llm`], [`embeddings`], [`load`], [`store`] | clients, document loading and the vector store |
 //! | 7 | [`providers`], [`local`] | who answers: one file a provider, and the models that need no network |
 //! | 8 | [`rag`], [`workflow`] | [`rag::ParallelRag`], load, split, embed, store, ask; agents in a graph |
@@ -27,6 +27,7 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+pub mod cache;
 pub mod cost;
 pub mod dialect;
 pub mod embeddings;

@@ -53,6 +53,7 @@ impl EmbeddingModel for Letters {
             Ok(Embeddings {
                 vectors: Matrix::from_rows(&rows)?,
                 usage: EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens },
+                pace: None,
             })
         }
         .boxed()

@@ -61,6 +61,14 @@ from graphbit._graphbit import (
 from graphbit.exceptions import GraphbitError
 
 if TYPE_CHECKING:
+    from graphbit.resilience import (
+        AdaptiveConcurrency,
+        Cache,
+        CircuitBreaker,
+        Hedging,
+        RateLimit,
+        RetryPolicy,
+    )
     from graphbit.tools import (
         ExecutorConfig,
         ToolDecorator,
@@ -88,8 +96,11 @@ __author__ = "The graphbit contributors"
 __description__ = "LLM, embedding, splitting and retrieval clients over one shared Rust runtime"
 
 __all__ = [
+    "AdaptiveConcurrency",
     "Answer",
+    "Cache",
     "CharacterSplitter",
+    "CircuitBreaker",
     "Citation",
     "DocumentOutcome",
     "EmbeddingClient",
@@ -98,6 +109,7 @@ __all__ = [
     "ExecutorConfig",
     "FinishReason",
     "GraphbitError",
+    "Hedging",
     "IngestProgress",
     "IngestReport",
     "LlmClient",
@@ -107,7 +119,9 @@ __all__ = [
     "LlmUsage",
     "Node",
     "ParallelRAG",
+    "RateLimit",
     "RecursiveSplitter",
+    "RetryPolicy",
     "SearchHit",
     "SentenceSplitter",
     "StreamEvent",

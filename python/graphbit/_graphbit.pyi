@@ -28,6 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import NotRequired, Self
 
+from graphbit.resilience import (
+    AdaptiveConcurrency,
+    Cache,
+    CircuitBreaker,
+    Hedging,
+    RateLimit,
+    RetryPolicy,
+)
 from graphbit.tools import ToolExecutor
 
 __all__ = [
@@ -48,6 +56,7 @@ __all__ = [
     "LlmUsage",
     "Node",
     "ParallelRAG",
+    "PreparedSettings",
     "RecursiveSplitter",
     "SearchHit",
     "SentenceSplitter",
@@ -69,6 +78,7 @@ __all__ = [
     "get_system_info",
     "health_check",
     "init",
+    "prepare_settings",
     "set_prices",
     "shutdown",
     "truncate_tokens",
@@ -90,6 +100,29 @@ class _Price(TypedDict):
     cached_input: NotRequired[float]
     cache_write: NotRequired[float]
 
+class _RouteStats(TypedDict):
+    provider: str
+    model: str
+    calls: int
+    attempts: int
+    hedged: int
+    circuit_breaker_state: str
+    in_flight: int | None
+    concurrency_limit: int | None
+
+class _Resilience(TypedDict):
+    routes: list[_RouteStats]
+    cache: _CacheStats | None
+
+class _CacheStats(TypedDict):
+    hits: int
+    disk_hits: int
+    misses: int
+    shared: int
+    hit_ratio: float
+    entries: int
+    bytes: int
+
 class _Stats(TypedDict):
     total_requests: int
     successful_requests: int
@@ -99,6 +132,16 @@ class _Stats(TypedDict):
     circuit_breaker_state: str
     uptime_seconds: int
 
+@final
+class PreparedSettings:
+    """What the core made of an object of `graphbit.resilience`."""
+
+    def snapshot(self) -> dict[str, Any]: ...
+    def clear(self) -> None: ...
+
+def prepare_settings(settings: object, kind: str) -> PreparedSettings:
+    """Checks an object of `graphbit.resilience`; `kind` is what its class calls itself."""
+
 # --- module functions -----------------------------------------------------------------------------
 
 def init(
@@ -107,6 +150,8 @@ def init(
     debug: bool | None = None,
 ) -> None:
     """Starts the runtime and, when asked, logging to standard error. Optional; the first call wins.
+
+    Python's `logging` hears the same without it, under the names `graphbit.*`.
 
     Args:
         log_level: `trace`, `debug`, `info`, `warn` (the default and what unknown words mean) or `error`.
@@ -621,14 +666,18 @@ class LlmConfig:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+_Llm: TypeAlias = LlmConfig | LlmClient
+
 @final
 class LlmClient:
     """A client for one configuration. Share it between threads, event loops and forked children.
 
-    It pickles as its configuration; the copy has a circuit breaker and statistics of its own.
+    It pickles as its configuration and settings; the copy has a circuit breaker and statistics of its
+    own.
 
-    Failures that can heal are tried again: four attempts, pauses of 100, 200 and 400 ms or what the
-    server asks for. Five failed calls in a row open the circuit breaker for 60 s.
+    Failures that can heal are tried again: four attempts, pauses from 100, 200 and 400 ms on or what the
+    server asks for. When half of the last calls failed, five at least, the circuit breaker opens for 60 s.
+    After a refusal with 429 fewer requests are under way at once. `graphbit.resilience` has the settings.
 
     Args of the calls:
         prompt: Not empty.
@@ -637,12 +686,37 @@ class LlmClient:
         enable_prompt_caching: Kept for providers that have such a switch.
     """
 
-    def __new__(cls, config: LlmConfig, debug: bool | None = None) -> Self:
+    def __new__(
+        cls,
+        config: _Llm | Sequence[_Llm],
+        debug: bool | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        circuit_breaker: CircuitBreaker | Literal[False] | None = None,
+        rate_limit: RateLimit | None = None,
+        concurrency: AdaptiveConcurrency | Literal[False] | None = None,
+        hedging: Hedging | None = None,
+        cache: Cache | None = None,
+        fallbacks: _Llm | Sequence[_Llm] | None = None,
+        order: Literal["ordered", "weighted", "cheapest"] = "ordered",
+        weights: Sequence[float] | None = None,
+    ) -> Self:
         """Connects to nothing yet.
 
         Args:
-            config: The model.
+            config: The model, or several: the next is asked when one has no answer.
             debug: Adds log lines.
+            retry: How often, how fast and how long to try.
+            circuit_breaker: When to stop asking a server that does not answer; `False` is never.
+            rate_limit: Requests and tokens a minute, of the first model.
+            concurrency: Requests under way at once, of the first model; `False` is no limit.
+            hedging: Send a second copy when an answer is late.
+            cache: Keep answers. They are those of the first model, whoever gave them.
+            fallbacks: Models to ask after those of `config`. One that is given as a client brings its own
+                settings; one that is given as a configuration has retry, breaker and hedging of its
+                own with these settings, and no rate limit.
+            order: As they are listed, drawn by `weights`, or the cheapest first by `get_prices`.
+            weights: For `order="weighted"`, one for each model.
         """
 
     def complete(
@@ -690,6 +764,8 @@ class LlmClient:
     ) -> Future[list[str]]:
         """One entry for each prompt, in their order; a failed one reads `Error: <Type>: <message>`.
 
+        A future that was cancelled has the attribute `results`, with `None` for what was not finished.
+
         Args:
             prompts: 1 to 1000. An empty one is answered by an error in its place, without traffic.
             max_tokens: As above.
@@ -731,6 +807,7 @@ class LlmClient:
         Raises:
             GraphbitError: The first failure. Its `index` is that of the prompt, and its `results`
                 hold what was finished by then, `None` in the other places.
+            KeyboardInterrupt: Ctrl-C. It, and whatever a signal's handler raises, has `results` as well.
         """
 
     @overload
@@ -798,7 +875,11 @@ class LlmClient:
         enable_prompt_caching: bool = False,
         full: Literal[False] = False,
     ) -> Future[list[str]]:
-        """`complete_many` without blocking. Cancelling the future cancels every request."""
+        """`complete_many` without blocking.
+
+        Cancelling the future cancels every request and gives it the attribute `results`: the list, with
+        `None` for what was not finished.
+        """
 
     @overload
     def complete_many_async(
@@ -982,12 +1063,15 @@ class LlmClient:
         """Sends one small request, once, so that the first real one finds a connection."""
 
     def get_stats(self) -> _Stats:
-        """Numbers of this client's calls, and its circuit breaker's state."""
+        """Numbers of this client's calls, and its circuit breaker's state (the first model's)."""
+
+    def get_resilience(self) -> _Resilience:
+        """What the layers before each model were doing, and the cache, if there is one."""
 
     def reset_stats(self) -> None:
         """Sets the counters to zero; circuit breaker and uptime go on."""
 
-    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
 @final
 class StreamIterator:
@@ -1210,6 +1294,10 @@ class LlmResponse:
     @property
     def content(self) -> str:
         """Empty where the model said nothing, as with tool calls."""
+
+    @property
+    def provider(self) -> str | None:
+        """Who answered; `None` for an answer made by a program."""
 
     @property
     def model(self) -> str:
@@ -1610,6 +1698,8 @@ class EmbeddingConfig:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+_Embedding: TypeAlias = EmbeddingConfig | EmbeddingClient
+
 @final
 class EmbeddingClient:
     """Embeds texts, with retries. Share it between threads, event loops and forked children.
@@ -1617,10 +1707,29 @@ class EmbeddingClient:
     No request holds more texts or tokens than its provider takes; one that is refused as too large is
     divided. A text that is too long by itself is a `BadRequestError` that names its position. Errors are told
     apart by status: `AuthenticationError`, `NotFoundError`, `RateLimitError`, `ServerError`, ...
-    A client pickles as its configuration.
+    A client pickles as its configuration and settings.
     """
 
-    def __new__(cls, config: EmbeddingConfig) -> Self: ...
+    def __new__(
+        cls,
+        config: _Embedding | Sequence[_Embedding],
+        *,
+        retry: RetryPolicy | None = None,
+        circuit_breaker: CircuitBreaker | Literal[False] | None = None,
+        rate_limit: RateLimit | None = None,
+        concurrency: AdaptiveConcurrency | Literal[False] | None = None,
+        hedging: Hedging | None = None,
+        cache: Cache | None = None,
+        fallbacks: _Embedding | Sequence[_Embedding] | None = None,
+        order: Literal["ordered", "weighted"] = "ordered",
+        weights: Sequence[float] | None = None,
+    ) -> Self:
+        """As `LlmClient`, but without a circuit breaker unless one is given.
+
+        `fallbacks` are other servers of the same model with the same dimensions; any other model is a
+        `ValueError`. With a `cache` each text is sent once, however often it occurs.
+        """
+
     def embed(self, text: str) -> list[float]:
         """The vector of one text. An empty text is a `ValueError`."""
 
@@ -1630,11 +1739,12 @@ class EmbeddingClient:
     def embed_many(self, texts: Sequence[str]) -> list[list[float]]:
         """The vectors of many texts, in order, in as few requests as the provider allows.
 
-        No texts at all are a `ValueError`, one string in place of a list a `TypeError`.
+        No texts at all are a `ValueError`, one string in place of a list a `TypeError`. What ends the
+        call early, a failure or Ctrl-C, has `results`: the vectors there are, `None` for the others.
         """
 
     def embed_many_async(self, texts: Sequence[str]) -> Future[list[list[float]]]:
-        """`embed_many` without blocking."""
+        """`embed_many` without blocking. A future that was cancelled has the attribute `results`."""
 
     def embed_batch_parallel(
         self,
@@ -1656,6 +1766,8 @@ class EmbeddingClient:
         Raises:
             ValueError: No inner lists, or a `max_concurrency` of 0.
             TimeoutError: Nothing at all was finished in time.
+            KeyboardInterrupt: Ctrl-C. It, and whatever a signal's handler raises, has `results`: for
+                each inner list its vectors, the exception it failed with, or `None`.
         """
 
     def embed_batch_parallel_async(
@@ -1664,7 +1776,7 @@ class EmbeddingClient:
         max_concurrency: int | None = None,
         timeout_ms: int | None = None,
     ) -> Future[_Groups]:
-        """`embed_batch_parallel` without blocking."""
+        """`embed_batch_parallel` without blocking. A future that was cancelled has `results`."""
 
     def embed_array(
         self,
@@ -1685,6 +1797,11 @@ class EmbeddingClient:
                 the rows of failed texts and raises only when every request failed.
             on_progress: Called as `on_progress(done, total)` after each request, on another thread;
                 what it raises ends the call.
+
+        Raises:
+            GraphbitError: The first failure. Its `results` is the array as far as it was finished, NaN
+                in the other rows; `None` when no request was.
+            KeyboardInterrupt: Ctrl-C. It, and whatever a signal's handler raises, has `results` as well.
         """
 
     def embed_array_async(
@@ -1696,7 +1813,7 @@ class EmbeddingClient:
         on_error: Literal["raise", "nan"] = "raise",
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Future[NDArray[np.float32]]:
-        """`embed_array` without blocking."""
+        """`embed_array` without blocking. A future that was cancelled has the attribute `results`."""
 
     @staticmethod
     def similarity(a: _Vector, b: _Vector) -> float:
@@ -1723,10 +1840,13 @@ class EmbeddingClient:
     def get_stats(self) -> _EmbeddingStats:
         """Numbers of this client's requests."""
 
+    def get_resilience(self) -> _Resilience:
+        """As `LlmClient.get_resilience`."""
+
     def reset_stats(self) -> None:
         """Sets the counters to zero; the uptime goes on."""
 
-    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
 # --- splitters ------------------------------------------------------------------------------------
 

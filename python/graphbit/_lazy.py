@@ -34,6 +34,12 @@ NAMES: dict[str, str] = dict.fromkeys(
     "graphbit.tools",
 )
 NAMES["WorkflowContext"] = "graphbit.workflows"
+NAMES.update(
+    dict.fromkeys(
+        ("AdaptiveConcurrency", "Cache", "CircuitBreaker", "Hedging", "RateLimit", "RetryPolicy"),
+        "graphbit.resilience",
+    )
+)
 
 
 def resolver(module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -59,7 +59,8 @@ class GraphbitError(Exception):
         request_id: The provider's own id for the request, when it sent one.
         retry_after: Seconds the server asked us to wait, when it did.
         index: Which prompt of `complete_many` failed.
-        results: What `complete_many` had finished before it raised, `None` in the other places.
+        results: What a call for many things had finished before it raised, `None` in the other places;
+            of `embed_array` an array, NaN in the other rows.
     """
 
     kind: str | None = None
@@ -71,7 +72,7 @@ class GraphbitError(Exception):
     request_id: str | None
     retry_after: float | None
     index: int | None = None
-    results: list[Any] | None = None
+    results: Any = None
 
     def __init__(
         self,

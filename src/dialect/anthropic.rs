@@ -270,6 +270,8 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
         finish_reason,
         metadata,
         raw: None,
+        pace: None,
+        provider: None,
     })
 }
 

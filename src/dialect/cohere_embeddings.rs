@@ -59,7 +59,7 @@ pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
     let billed = answer.meta.and_then(|meta| meta.billed_units);
     let tokens = count(billed.and_then(|billed| billed.input_tokens));
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
-    Ok(Embeddings { vectors, usage })
+    Ok(Embeddings { vectors, usage, pace: None })
 }
 
 #[cfg(test)]

@@ -131,7 +131,8 @@ pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
     let total = count(tokens.total_tokens);
     // Voyage and Jina may give the total alone; all of it is the prompt's.
     let prompt = tokens.prompt_tokens.map_or(total, |tokens| tokens.0);
-    Ok(Embeddings { vectors, usage: EmbeddingUsage { prompt_tokens: prompt, total_tokens: total } })
+    let usage = EmbeddingUsage { prompt_tokens: prompt, total_tokens: total };
+    Ok(Embeddings { vectors, usage, pace: None })
 }
 
 /// The body in the shape of a dialect.

@@ -154,6 +154,7 @@ pub fn decode(body: &[u8], texts: usize) -> Result<Embeddings> {
     Ok(Embeddings {
         vectors: Matrix::new(data, texts, dimensions)?,
         usage: EmbeddingUsage { prompt_tokens, total_tokens },
+        pace: None,
     })
 }
 

@@ -94,12 +94,14 @@ pub struct StreamDecoder<R: FrameReader> {
     frames: R::Frames,
     reader: R,
     progress: Progress,
+    /// Whether any frame was understood.
+    heard: bool,
 }
 
 impl<R: FrameReader> StreamDecoder<R> {
     /// A decoder for one stream.
     pub(crate) fn new(reader: R) -> Self {
-        Self { frames: R::Frames::default(), reader, progress: Progress::default() }
+        Self { frames: R::Frames::default(), reader, progress: Progress::default(), heard: false }
     }
 
     /// Takes bytes as the network cut them.
@@ -114,10 +116,15 @@ impl<R: FrameReader> StreamDecoder<R> {
         }
     }
 
-    /// Takes the end of the body; the terminal event follows, if it has not come yet.
+    /// Takes the end of the body; the terminal event follows, if it has not come yet. A body without one
+    /// frame that could be read is [`Kind::Decode`]: a web page, say, must not pass for an empty answer.
     pub fn end(&mut self, events: &mut Events) {
         self.frames.finish();
         self.drain(events);
+        if !self.heard {
+            let text = "Failed to parse response: the body is no stream of events";
+            self.progress.fail(Error::new(Kind::Decode, text), events);
+        }
         self.progress.finish(events);
     }
 
@@ -131,6 +138,7 @@ impl<R: FrameReader> StreamDecoder<R> {
         while !self.progress.closed {
             let Some(frame) = self.frames.next_frame() else { break };
             self.reader.read(&frame, &mut self.progress, events);
+            self.heard |= self.progress.corrupt == 0;
         }
     }
 }
@@ -300,6 +308,25 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_stream_is_not_an_empty_answer() {
+        fn end_of<R: FrameReader>(decoder: StreamDecoder<R>, body: &[u8]) -> Result<ChatEvent> {
+            testing::events(decoder, body, 7).pop().unwrap()
+        }
+        for body in ["", "<html>\n<body>", "{\"choices\": [", "\0\u{1}{{{", ": a comment\n\n"] {
+            let openai = openai_chat::stream_decoder(openai_chat::Wire::OPENAI);
+            for end in [
+                end_of(openai, body.as_bytes()),
+                end_of(ollama::stream_decoder(), body.as_bytes()),
+                end_of(anthropic::stream_decoder(), body.as_bytes()),
+            ] {
+                assert_eq!(end.unwrap_err().kind(), Kind::Decode, "{body}");
+            }
+        }
+        let openai = openai_chat::stream_decoder(openai_chat::Wire::OPENAI);
+        assert!(end_of(openai, b"data: [DONE]\n\n").is_ok(), "a model may say nothing");
+    }
 
     #[test]
     fn a_random_id_is_a_version_4_uuid() {

@@ -263,6 +263,8 @@ pub fn decode(model: &str, body: &[u8]) -> Result<ChatResponse> {
         finish_reason,
         metadata,
         raw: None,
+        pace: None,
+        provider: None,
     })
 }
 

@@ -34,7 +34,7 @@ pub fn decode(body: &[u8], texts: usize, label: &str) -> Result<Embeddings> {
     let vectors = assemble(rows, &lifted, texts, label)?;
     let tokens = count(answer.prompt_eval_count);
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
-    Ok(Embeddings { vectors, usage })
+    Ok(Embeddings { vectors, usage, pace: None })
 }
 
 #[cfg(test)]

@@ -286,6 +286,8 @@ fn read(wire: &Wire, model: &str, mut answer: Answer, mut choice: Choice) -> Cha
         finish_reason,
         metadata,
         raw: None,
+        pace: None,
+        provider: None,
     }
 }
 

@@ -235,6 +235,8 @@ impl Prediction {
             finish_reason,
             metadata,
             raw: None,
+            pace: None,
+            provider: None,
         })
     }
 

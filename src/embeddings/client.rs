@@ -1,34 +1,95 @@
-//! [`EmbeddingClient`]: retry and statistics around a model.
+//! [`EmbeddingClient`]: the layers around a model and its fallbacks.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use super::batch::{self, EmbedOptions, GroupsOutcome};
+use super::batch::{EachGroup, EmbedOptions, EmbedRows, GroupsOutcome};
+use super::cached::{self, Shelf};
 use super::model::EmbeddingModel;
+use crate::cache::Cache;
 use crate::error::{Error, Kind, Result};
-use crate::resilience::{RetryPolicy, Stack, StatsSnapshot};
-use crate::types::Embeddings;
+use crate::resilience::{
+    Answer, CallStats, Failover, Order, Protection, RetryPolicy, Route, Stack, StatsSnapshot,
+};
+use crate::types::{Embeddings, Matrix, Pace};
+use tokio::time::Instant;
 
-/// A client for one model. Cloning shares the model and the statistics.
+/// A client for one model, which several servers may offer. Cloning shares the layers and the statistics.
 ///
-/// There is no circuit breaker: a long ingest should see each failure, and its own retries already
-/// slow it down.
+/// Unless it is given one there is no circuit breaker: a long ingest should see each failure, and its own
+/// retries already slow it down.
 #[derive(Clone)]
 pub struct EmbeddingClient {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    model: Arc<dyn EmbeddingModel>,
-    stack: Stack,
+    /// The first of `routes`, for what all have in common.
+    first: Arc<Model>,
+    routes: Vec<Route<Model>>,
+    failover: Failover,
+    cache: Option<Shelf>,
+    stats: CallStats,
+}
+
+type Model = dyn EmbeddingModel;
+
+impl Answer for Embeddings {
+    fn tokens(&self) -> Option<u64> {
+        Some(self.usage.total_tokens).filter(|tokens| *tokens > 0)
+    }
+
+    fn pace(&self) -> Option<&Pace> {
+        self.pace.as_deref()
+    }
+}
+
+fn route(model: Arc<Model>, protection: Protection) -> Route<Model> {
+    let name = format!("{}/{}", model.provider(), model.model());
+    Route { model, stack: Arc::new(Stack::new(&name, protection)) }
+}
+
+/// One request through the layers of one route. Its row count is checked here once more, because a row too
+/// few would shift every later one.
+async fn request(route: &Route<Model>, texts: &[String], single: bool) -> Result<Embeddings> {
+    let Route { model, stack } = route;
+    let tokens = || {
+        let count = |text: &String| u64::try_from(model.tokens(text)).unwrap_or(u64::MAX);
+        texts.iter().map(count).fold(0, u64::saturating_add)
+    };
+    let attempts = AtomicU32::new(0);
+    let attempt = || {
+        attempts.fetch_add(1, Ordering::Relaxed);
+        model.embed(texts, single)
+    };
+    let placed = |mut error: Error| {
+        if error.provider().is_none() {
+            error = error.with_provider(model.provider().to_owned());
+        }
+        let operation = if single { "embed" } else { "embed_many" };
+        error.with_operation(operation).with_model(model.model())
+    };
+    let answer = stack.call(tokens, attempt).await.map_err(placed)?;
+    if answer.vectors.rows() == texts.len() {
+        return Ok(answer);
+    }
+    let text = format!(
+        "LLM error: {} embeddings for {} texts from {}",
+        answer.vectors.rows(),
+        texts.len(),
+        model.provider()
+    );
+    let attempts = attempts.load(Ordering::Relaxed);
+    Err(placed(Error::new(Kind::Decode, text).with_attempts(attempts)))
 }
 
 impl EmbeddingClient {
-    /// A client around `model`. Nothing is sent.
+    /// A client around `model` without a breaker. Nothing is sent.
     #[must_use]
     pub fn new(model: Arc<dyn EmbeddingModel>, policy: RetryPolicy) -> Self {
-        let stack = Stack::without_breaker(policy);
-        Self { inner: Arc::new(Inner { model, stack }) }
+        let protection = Protection { retry: policy, breaker: None, ..Protection::default() };
+        Self::single(model, protection)
     }
 
     /// A client with the default policy: four attempts, and a deadline that fits the model's limits.
@@ -38,10 +99,83 @@ impl EmbeddingClient {
         Self::new(model, policy)
     }
 
-    /// The model behind it.
+    /// A client with these layers. A policy without a deadline gets the default one.
+    #[must_use]
+    pub fn protected(model: Arc<dyn EmbeddingModel>, mut protection: Protection) -> Self {
+        protection.retry = protection.retry.within(model.attempt_limit());
+        Self::single(model, protection)
+    }
+
+    /// A client that asks the servers of `clients` in `order` until one answers. It shares their layers
+    /// with them, and has statistics of its own; a cache of theirs is left aside.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] for no clients, weights that do not fit them, or models that differ: vectors
+    /// of two models must never meet in one store.
+    pub fn any_of(clients: &[Self], order: Order) -> Result<Self> {
+        let routes: Vec<Route<Model>> =
+            clients.iter().flat_map(|client| client.inner.routes.iter().cloned()).collect();
+        let Some(first) = routes.first().cloned() else {
+            return Err(Error::validation("config", None, "config must name at least one model"));
+        };
+        let described = |route: &Route<Model>| {
+            let model = &route.model;
+            let dimensions = model.dimensions();
+            let dimensions = dimensions.map_or_else(String::new, |number| format!(" ({number})"));
+            format!("{}{dimensions}", model.model())
+        };
+        let same = |route: &&Route<Model>| described(route) != described(&first);
+        if let Some(odd) = routes.iter().find(same) {
+            let text = format!(
+                "fallbacks must be the same model with the same dimensions as the first, {}",
+                described(&first)
+            );
+            return Err(Error::validation("fallbacks", Some(&described(odd)), &text));
+        }
+        let failover = Failover::new(routes.len(), order)?;
+        Ok(Self::of(first.model, routes, failover, None))
+    }
+
+    /// The same client with a cache before it. `identity` tells its entries from those of other models:
+    /// everything but the text that changes a vector.
+    #[must_use]
+    pub fn with_cache(&self, cache: Cache, identity: &str) -> Self {
+        let Inner { first, routes, failover, .. } = &*self.inner;
+        let shelf = Shelf::new(cache, identity);
+        Self::of(Arc::clone(first), routes.clone(), failover.clone(), Some(shelf))
+    }
+
+    fn single(model: Arc<Model>, protection: Protection) -> Self {
+        let routes = vec![route(Arc::clone(&model), protection)];
+        Self::of(model, routes, Failover::single(), None)
+    }
+
+    fn of(
+        first: Arc<Model>,
+        routes: Vec<Route<Model>>,
+        failover: Failover,
+        cache: Option<Shelf>,
+    ) -> Self {
+        let stats = CallStats::default();
+        Self { inner: Arc::new(Inner { first, routes, failover, cache, stats }) }
+    }
+
+    /// The servers behind it with their layers, as they are listed.
+    #[must_use]
+    pub fn routes(&self) -> &[Route<dyn EmbeddingModel>] {
+        &self.inner.routes
+    }
+
+    /// The cache before it.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.inner.cache.as_ref().map(Shelf::cache)
+    }
+
+    /// The model behind it, as its first server offers it.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn EmbeddingModel> {
-        &self.inner.model
+        &self.inner.first
     }
 
     /// One text, one row.
@@ -52,7 +186,21 @@ impl EmbeddingClient {
         if text.is_empty() {
             return Err(Error::new(Kind::Validation, "Text input cannot be empty"));
         }
-        self.request(&[text], true).await
+        let Some(shelf) = &self.inner.cache else { return self.request(&[text], true).await };
+        let (client, paid) = (self.clone(), Arc::new(OnceLock::new()));
+        let (key, bill) = (shelf.key(&text), Arc::clone(&paid));
+        let work = move || async move {
+            let answer = client.request(&[text], true).await?;
+            let entry = cached::encode(answer.vectors.row(0).unwrap_or_default());
+            // Whose call it was pays; those who waited with it do not.
+            let _ = bill.set(answer.usage);
+            Ok(entry)
+        };
+        let (entry, _) = shelf.cache().share(key, work).await?;
+        let row = cached::decode(&entry);
+        let dimensions = row.len();
+        let usage = paid.get().copied().unwrap_or_default();
+        Ok(Embeddings { vectors: Matrix::new(row, 1, dimensions)?, usage, ..Embeddings::default() })
     }
 
     /// One row for each text, in order: one request, or as few as the model's limits allow.
@@ -63,8 +211,7 @@ impl EmbeddingClient {
         if texts.is_empty() {
             return Err(Error::new(Kind::Validation, "Text list cannot be empty"));
         }
-        let options = EmbedOptions { batch_size: Some(usize::MAX), ..EmbedOptions::default() };
-        batch::embed_all(self, texts, options).await
+        self.embed_all(texts, EmbedOptions::fewest_requests()).await
     }
 
     /// One row for each text, in order, in concurrent batches. No texts, no rows. Dropping the future
@@ -73,7 +220,16 @@ impl EmbeddingClient {
     /// # Errors
     /// [`Kind::Validation`] for a zero option; else as [`EmbedOptions::on_error`] says.
     pub async fn embed_all(&self, texts: Vec<String>, options: EmbedOptions) -> Result<Embeddings> {
-        batch::embed_all(self, texts, options).await
+        let work = self.embed_rows(texts, options);
+        let gathered = work.gathered();
+        work.work().await?;
+        gathered.finish()
+    }
+
+    /// As [`EmbeddingClient::embed_all`], not begun yet, for callers that may give it up, or see it fail,
+    /// and want the rows that were finished by then.
+    pub fn embed_rows(&self, texts: Vec<String>, options: EmbedOptions) -> EmbedRows {
+        EmbedRows::new(self.clone(), texts, options)
     }
 
     /// Each group as [`EmbeddingClient::embed_many`] would, at most `max_concurrency` at once.
@@ -88,55 +244,58 @@ impl EmbeddingClient {
         max_concurrency: usize,
         timeout: Option<std::time::Duration>,
     ) -> Result<GroupsOutcome> {
-        batch::embed_groups(self, groups, max_concurrency, timeout).await
+        let work = self.each_group(groups, max_concurrency, timeout);
+        let gathered = work.gathered();
+        Ok(gathered.finish(work.work().await?))
+    }
+
+    /// As [`EmbeddingClient::embed_groups`], not begun yet, for callers that may give it up and want what
+    /// was finished by then.
+    pub fn each_group(
+        &self,
+        groups: Vec<Vec<String>>,
+        max_concurrency: usize,
+        timeout: Option<std::time::Duration>,
+    ) -> EachGroup {
+        EachGroup::new(self.clone(), groups, max_concurrency, timeout)
     }
 
     /// The numbers so far; a batch counts each of its requests.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        self.inner.stack.stats()
+        self.inner.stats.snapshot()
     }
 
     /// Sets the counters to zero; the uptime goes on.
     pub fn reset_stats(&self) {
-        self.inner.stack.reset_stats();
+        self.inner.stats.reset();
     }
 
-    /// One request with its retries. Its row count is checked here once more, because a row too few
-    /// would shift every later one.
+    /// One request with its retries, on whichever server answers; what it brings is put into the cache.
     pub(super) async fn request(&self, texts: &[String], single: bool) -> Result<Embeddings> {
-        let inner = &self.inner;
-        let placed = |mut error: Error| {
-            if error.provider().is_none() {
-                error = error.with_provider(inner.model.provider().to_owned());
-            }
-            let operation = if single { "embed" } else { "embed_many" };
-            error.with_operation(operation).with_model(inner.model.model())
-        };
-        let mut attempts = 0_u32;
-        let answer = inner.stack.call(|| {
-            attempts = attempts.saturating_add(1);
-            inner.model.embed(texts, single)
-        });
-        let answer = answer.await.map_err(placed)?;
-        if answer.vectors.rows() == texts.len() {
-            return Ok(answer);
+        let (inner, started) = (&self.inner, Instant::now());
+        inner.stats.begin();
+        let asked = |route: Route<Model>| async move { request(&route, texts, single).await };
+        let answer = inner.failover.ask(&inner.routes, asked).await;
+        inner.stats.end(started.elapsed(), answer.is_ok());
+        // A single text is put there by whoever asked for it.
+        if let (Ok(answer), Some(shelf), false) = (&answer, &inner.cache, single) {
+            shelf.put(texts, &answer.vectors).await;
         }
-        let text = format!(
-            "LLM error: {} embeddings for {} texts from {}",
-            answer.vectors.rows(),
-            texts.len(),
-            inner.model.provider()
-        );
-        Err(placed(Error::new(Kind::Decode, text).with_attempts(attempts)))
+        answer
+    }
+
+    /// The cache before it, with what tells this client's entries from others.
+    pub(super) fn shelf(&self) -> Option<&Shelf> {
+        self.inner.cache.as_ref()
     }
 }
 
 impl fmt::Debug for EmbeddingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbeddingClient")
-            .field("provider", &self.inner.model.provider())
-            .field("model", &self.inner.model.model())
+            .field("provider", &self.inner.first.provider())
+            .field("model", &self.inner.first.model())
             .finish_non_exhaustive()
     }
 }

@@ -36,13 +36,17 @@
 //! ```
 
 mod batch;
+mod cached;
 mod client;
 mod model;
 mod plan;
 mod semantic;
 mod similarity;
 
-pub use batch::{EmbedOptions, GroupsOutcome, OnError, OnProgress};
+pub use batch::{
+    EachGroup, EmbedOptions, EmbedRows, GatheredGroups, GatheredRows, GroupsOutcome, OnError,
+    OnProgress, SomeRows,
+};
 pub use client::EmbeddingClient;
 pub use futures_util::future::BoxFuture;
 pub use model::{EmbeddingModel, Excess};

@@ -1,9 +1,11 @@
 //! Puts an answer together from the events of its stream.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::client::{ANSWERED_BY, MODEL};
 use crate::dialect::lenient::arguments;
 use crate::dialect::random_id;
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
@@ -67,10 +69,14 @@ impl Assembly {
     #[must_use]
     pub fn finish(self, model: &str) -> ChatResponse {
         let mut metadata = self.metadata;
-        let id = match metadata.remove("id") {
-            Some(Value::String(id)) => Some(id),
+        let mut text = |name: &str| match metadata.remove(name) {
+            Some(Value::String(text)) => Some(text),
             _ => None,
         };
+        let id = text("id");
+        // Of several models the one that answered is named there.
+        let provider = text(ANSWERED_BY).map(Arc::from);
+        let model = text(MODEL).unwrap_or_else(|| model.to_owned());
         // An event has no place for a call's signature, so a dialect that has some leaves them here.
         let mut signatures = match metadata.remove(SIGNATURES) {
             Some(Value::Object(signatures)) => signatures,
@@ -91,13 +97,14 @@ impl Assembly {
         };
         ChatResponse {
             content: self.content,
-            model: model.to_owned(),
+            model,
             id,
             tool_calls: self.calls.into_values().map(call).collect(),
             usage: self.usage.unwrap_or_default(),
             finish_reason: self.finish_reason,
             metadata,
-            raw: None,
+            provider,
+            ..ChatResponse::default()
         }
     }
 }

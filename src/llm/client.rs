@@ -1,73 +1,282 @@
-//! [`LlmClient`]: the resilience around a model, and many requests at once.
+//! [`LlmClient`]: the layers around a model, its fallbacks, and many requests at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::many::{self, Many, ManyOptions};
+use super::cached;
+use super::many::{Each, Many, ManyOptions};
 use super::{ChatModel, ChatStream};
+use crate::cache::{Cache, Key, Origin};
 use crate::error::{Error, Result};
-use crate::resilience::{BreakerState, RetryPolicy, Stack, StatsSnapshot};
-use crate::types::{ChatEvent, ChatRequest, ChatResponse};
+use crate::resilience::{
+    Answer, BreakerState, CallStats, Failover, Lease, Order, Protection, RetryPolicy, Route, Stack,
+    StatsSnapshot,
+};
+use crate::tokens::Encoding;
+use crate::types::{ChatEvent, ChatRequest, ChatResponse, Pace};
 
-/// A client for one model. Cloning shares the model, the breaker and the statistics.
+/// Under these names of its metadata the answer of one of several models says whose it is.
+pub const ANSWERED_BY: &str = "provider";
+/// See [`ANSWERED_BY`].
+pub const MODEL: &str = "model";
+
+/// What an answer is taken to cost until there were some to learn from.
+const USUAL_ANSWER: u64 = 256;
+
+/// A client for one model and its fallbacks. Cloning shares the models, their layers and the statistics.
 #[derive(Clone)]
 pub struct LlmClient {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    model: Arc<dyn ChatModel>,
-    stack: Stack,
+    /// The model of the first of `routes`.
+    first: Arc<Model>,
+    routes: Vec<Route<Model>>,
+    failover: Failover,
+    cache: Option<Shelf>,
+    stats: CallStats,
+    /// A moving average of the tokens of an answer.
+    answer_tokens: AtomicU64,
     warm: AtomicBool,
 }
 
+/// A cache, and what tells this client's entries from those of others.
+#[derive(Clone)]
+struct Shelf {
+    cache: Cache,
+    identity: Arc<str>,
+}
+
+impl Answer for ChatResponse {
+    fn tokens(&self) -> Option<u64> {
+        Some(self.usage.total_tokens).filter(|tokens| *tokens > 0)
+    }
+
+    fn pace(&self) -> Option<&Pace> {
+        self.pace.as_deref()
+    }
+}
+
+type Model = dyn ChatModel;
+
+fn route(model: Arc<Model>, protection: Protection) -> Route<Model> {
+    let name = format!("{}/{}", model.provider(), model.model());
+    Route { model, stack: Arc::new(Stack::new(&name, protection)) }
+}
+
+/// Says whose error it is, and of which call.
+fn placed(model: &Model, operation: &'static str, mut error: Error) -> Error {
+    if error.provider().is_none() {
+        error = error.with_provider(model.provider().to_owned());
+    }
+    error.with_model(model.model()).with_operation(operation)
+}
+
 impl Inner {
-    /// Says whose error it is, and of which call.
-    fn placed(&self, operation: &'static str, mut error: Error) -> Error {
-        if error.provider().is_none() {
-            error = error.with_provider(self.model.provider().to_owned());
-        }
-        error.with_model(self.model.model()).with_operation(operation)
+    async fn complete<F: Future<Output = ()>>(
+        &self,
+        request: &ChatRequest,
+        announce: impl Fn(u32) -> F,
+    ) -> Result<ChatResponse> {
+        let attempts = AtomicU32::new(0);
+        let (attempts, announce) = (&attempts, &announce);
+        let answer = self.failover.ask(&self.routes, |route: Route<Model>| async move {
+            let Route { model, stack } = &route;
+            let attempt = || {
+                let announced =
+                    announce(attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1));
+                async {
+                    announced.await;
+                    model.complete(request).await
+                }
+            };
+            match stack.call(|| self.estimate(request), attempt).await {
+                Ok(mut answer) => {
+                    answer.provider = Some(Arc::from(model.provider()));
+                    Ok(answer)
+                }
+                Err(error) => Err(placed(&**model, "complete", error)),
+            }
+        });
+        let answer = answer.await?;
+        self.learn(answer.usage.completion_tokens);
+        Ok(answer)
+    }
+
+    /// Tokens that a request will be charged with: those of its texts, and as many as it allows for the
+    /// answer, which is what providers reserve as well; else as many as answers usually have.
+    fn estimate(&self, request: &ChatRequest) -> u64 {
+        let tokenizer = Encoding::O200kBase.tokenizer();
+        let count = |text: &str| u64::try_from(tokenizer.count(text)).unwrap_or(u64::MAX);
+        let prompt: u64 = request.messages.iter().map(|message| count(&message.content)).sum();
+        let usual = || self.answer_tokens.load(Ordering::Relaxed);
+        prompt.saturating_add(request.max_tokens.map_or_else(usual, u64::from))
+    }
+
+    /// An eighth of each answer goes into the average. Two that come at once may forget one of them.
+    fn learn(&self, tokens: u64) {
+        let before = self.answer_tokens.load(Ordering::Relaxed);
+        let after = before.saturating_sub(before / 8).saturating_add(tokens / 8);
+        self.answer_tokens.store(after, Ordering::Relaxed);
     }
 }
 
 impl LlmClient {
-    /// A client around `model`. Nothing is sent.
+    /// A client around `model` with the default layers. Nothing is sent.
     #[must_use]
     pub fn new(model: Arc<dyn ChatModel>, policy: RetryPolicy) -> Self {
-        let inner = Inner { model, stack: Stack::new(policy), warm: AtomicBool::new(false) };
-        Self { inner: Arc::new(inner) }
+        Self::single(model, Protection { retry: policy, ..Protection::default() })
     }
 
     /// A client with the default policy: four attempts, and a deadline that fits the model's limits.
     #[must_use]
     pub fn with_defaults(model: Arc<dyn ChatModel>) -> Self {
-        let policy = RetryPolicy::for_attempts(model.attempt_limit());
-        Self::new(model, policy)
+        Self::protected(model, Protection::default())
     }
 
-    /// The model behind it.
+    /// A client with these layers. A policy without a deadline gets the default one.
+    #[must_use]
+    pub fn protected(model: Arc<dyn ChatModel>, mut protection: Protection) -> Self {
+        protection.retry = protection.retry.within(model.attempt_limit());
+        Self::single(model, protection)
+    }
+
+    /// A client that asks the models of `clients` in `order` until one answers. It shares their layers
+    /// with them, and has statistics of its own; a cache of theirs is left aside.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] for no clients, or weights that do not fit them.
+    pub fn any_of(clients: &[Self], order: Order) -> Result<Self> {
+        let routes: Vec<Route<Model>> =
+            clients.iter().flat_map(|client| client.inner.routes.iter().cloned()).collect();
+        let Some(first) = routes.first().map(|route| Arc::clone(&route.model)) else {
+            return Err(Error::validation("config", None, "config must name at least one model"));
+        };
+        let failover = Failover::new(routes.len(), order)?;
+        Ok(Self::of(first, routes, failover, None))
+    }
+
+    /// The same client with a cache before it. `identity` tells its entries from those of other models:
+    /// everything but the request that changes an answer.
+    #[must_use]
+    pub fn with_cache(&self, cache: Cache, identity: &str) -> Self {
+        let Inner { first, routes, failover, .. } = &*self.inner;
+        let shelf = Shelf { cache, identity: Arc::from(identity) };
+        Self::of(Arc::clone(first), routes.clone(), failover.clone(), Some(shelf))
+    }
+
+    fn single(model: Arc<Model>, protection: Protection) -> Self {
+        let routes = vec![route(Arc::clone(&model), protection)];
+        Self::of(model, routes, Failover::single(), None)
+    }
+
+    fn of(
+        first: Arc<Model>,
+        routes: Vec<Route<Model>>,
+        failover: Failover,
+        cache: Option<Shelf>,
+    ) -> Self {
+        let inner = Inner {
+            first,
+            routes,
+            failover,
+            cache,
+            stats: CallStats::default(),
+            answer_tokens: AtomicU64::new(USUAL_ANSWER),
+            warm: AtomicBool::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The model behind it, the first one of several.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn ChatModel> {
-        &self.inner.model
+        &self.inner.first
     }
 
-    /// One answer, tried again where that can help.
+    /// The models behind it with their layers, as they are listed.
+    #[must_use]
+    pub fn routes(&self) -> &[Route<dyn ChatModel>] {
+        &self.inner.routes
+    }
+
+    /// The cache before it.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.inner.cache.as_ref().map(|shelf| &shelf.cache)
+    }
+
+    /// One answer, tried again where that can help, and from the cache where it is there.
     ///
     /// # Errors
     /// [`Kind::Validation`] for an impossible temperature; [`Kind::CircuitOpen`]; else the last
     /// attempt's error.
     pub async fn complete(&self, request: ChatRequest) -> Result<ChatResponse> {
         check(&request)?;
-        let inner = &self.inner;
-        let answer = inner.stack.call(|| inner.model.complete(&request)).await;
-        answer.map_err(|error| inner.placed("complete", error))
+        match &self.inner.cache {
+            Some(shelf) if cached::belongs(shelf.cache.settings().completions, &request) => {
+                let key = cached::key(&shelf.identity, &request)?;
+                self.counted(self.kept_or_asked(&shelf.cache, key, request)).await
+            }
+            _ => self.counted(self.inner.complete(&request, |_| std::future::ready(()))).await,
+        }
     }
 
-    /// As [`LlmClient::complete`]; `announce` is awaited before each attempt with its number, from 1.
+    /// The answer to `request`, if it is in memory: without waiting, for callers that would have to leave
+    /// their thread to wait. Counts as a call when there is one.
+    #[must_use]
+    pub fn kept(&self, request: &ChatRequest) -> Option<ChatResponse> {
+        let shelf = self.inner.cache.as_ref()?;
+        if !cached::belongs(shelf.cache.settings().completions, request) {
+            return None;
+        }
+        let started = Instant::now();
+        let key = cached::key(&shelf.identity, request).ok()?;
+        let answer = cached::decode(&shelf.cache.peek(&key)?, true)?;
+        self.inner.stats.begin();
+        self.inner.stats.end(started.elapsed(), true);
+        Some(answer)
+    }
+
+    async fn kept_or_asked(
+        &self,
+        cache: &Cache,
+        key: Key,
+        request: ChatRequest,
+    ) -> Result<ChatResponse> {
+        let request = Arc::new(request);
+        let (inner, asked) = (Arc::clone(&self.inner), Arc::clone(&request));
+        let work = move || async move {
+            let answer = inner.complete(&asked, |_| std::future::ready(())).await?;
+            cached::encode(&answer)
+        };
+        let (entry, origin) = cache.share(key, work).await?;
+        match cached::decode(&entry, origin != Origin::Fresh) {
+            Some(answer) => Ok(answer),
+            // Written by another version: asked anew, and written in this one's way.
+            None => {
+                let answer = self.inner.complete(&request, |_| std::future::ready(())).await?;
+                cache.put_many(vec![(key, cached::encode(&answer)?)]).await;
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Counts a call and its outcome.
+    async fn counted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let (stats, started) = (&self.inner.stats, Instant::now());
+        stats.begin();
+        let result = work.await;
+        stats.end(started.elapsed(), result.is_ok());
+        result
+    }
+
+    /// As [`LlmClient::complete`], but never from the cache; `announce` is awaited before each attempt
+    /// with its number, from 1.
     ///
     /// # Errors
     /// As [`LlmClient::complete`].
@@ -77,17 +286,7 @@ impl LlmClient {
         announce: impl Fn(u32) -> F,
     ) -> Result<ChatResponse> {
         check(&request)?;
-        let (inner, request) = (&self.inner, &request);
-        let mut attempts = 0_u32;
-        let answer = inner.stack.call(|| {
-            attempts = attempts.saturating_add(1);
-            let announced = announce(attempts);
-            async {
-                announced.await;
-                inner.model.complete(request).await
-            }
-        });
-        answer.await.map_err(|error| inner.placed("complete", error))
+        self.counted(self.inner.complete(&request, announce)).await
     }
 
     /// One outcome for each request, in the order of the requests; see [`ManyOptions`]. What `keep` makes
@@ -103,12 +302,28 @@ impl LlmClient {
         I: ExactSizeIterator<Item = Result<ChatRequest>> + Send + 'static,
         T: Send + 'static,
     {
-        many::complete_each(self, requests, options, keep).await
+        self.each(requests, options, keep).run().await
+    }
+
+    /// As [`LlmClient::complete_each`], not begun yet, for callers that may give it up and want what was
+    /// finished by then.
+    pub fn each<I, T>(
+        &self,
+        requests: I,
+        options: ManyOptions,
+        keep: fn(ChatResponse) -> T,
+    ) -> Each<T>
+    where
+        I: ExactSizeIterator<Item = Result<ChatRequest>> + Send + 'static,
+        T: Send + 'static,
+    {
+        Each::new(self.clone(), requests, options, keep)
     }
 
     /// Opens a streamed answer. Opening is tried again where that can help, up to and including the
     /// first event; what fails later is the stream's to report. A stream counts as one call, successful
-    /// once its terminal event has come; one that is dropped before counts as begun only.
+    /// once its terminal event has come; one that is dropped before counts as begun only. It is never
+    /// from the cache.
     ///
     /// # Errors
     /// As [`LlmClient::complete`]; [`Kind::Configuration`] when the model cannot stream.
@@ -126,31 +341,60 @@ impl LlmClient {
         announce: impl Fn(u32) -> F,
     ) -> Result<ChatStream> {
         check(&request)?;
-        let (started, request) = (Instant::now(), &request);
         let inner = Arc::clone(&self.inner);
-        let mut attempts = 0_u32;
-        let opened = inner.stack.open(|| {
-            attempts = attempts.saturating_add(1);
-            let announced = announce(attempts);
-            async {
-                announced.await;
-                let mut events = inner.model.stream(request).await?;
-                let first = events.next().await.transpose()?;
-                Ok(stream::iter(first.map(Ok)).chain(events))
-            }
-        });
-        let events = opened.await.map_err(|error| self.inner.placed("stream", error))?;
-        let mut settled = false;
-        let counted = events.map(move |event| {
-            let success = match &event {
-                Ok(ChatEvent::Done { .. }) => true,
-                Err(_) => false,
-                Ok(_) => return event,
+        let (started, attempts) = (Instant::now(), AtomicU32::new(0));
+        inner.stats.begin();
+        let opened = {
+            let (inner, request, attempts, announce) = (&inner, &request, &attempts, &announce);
+            let open = |route: Route<Model>| async move {
+                let model = &route.model;
+                let attempt = || {
+                    let number = attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                    let announced = announce(number);
+                    async {
+                        announced.await;
+                        let mut events = model.stream(request).await?;
+                        let first = events.next().await.transpose()?;
+                        Ok(stream::iter(first.map(Ok)).chain(events))
+                    }
+                };
+                let opened = route.stack.open(|| inner.estimate(request), attempt).await;
+                let (events, lease) = opened.map_err(|error| placed(&**model, "stream", error))?;
+                Ok((events, lease, route))
             };
-            if !std::mem::replace(&mut settled, true) {
-                inner.stack.settle(started.elapsed(), success);
+            inner.failover.ask(&inner.routes, open).await
+        };
+        let (events, lease, route) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                inner.stats.end(started.elapsed(), false);
+                return Err(error);
             }
-            event.map_err(|error| inner.placed("stream", error).with_attempts(attempts))
+        };
+        let attempts = attempts.into_inner();
+        let mut open: Option<Lease> = Some(lease);
+        let mut ended = move |error: Option<&Error>, tokens: Option<u64>| {
+            if let Some(lease) = open.take() {
+                lease.end(error, tokens);
+                inner.stats.end(started.elapsed(), error.is_none());
+            }
+        };
+        let several = self.inner.routes.len() > 1;
+        let counted = events.map(move |event| match event {
+            Ok(ChatEvent::Done { usage, finish_reason, mut metadata }) => {
+                ended(None, usage.map(|usage| usage.total_tokens));
+                if several {
+                    let model = &route.model;
+                    metadata.insert(ANSWERED_BY.to_owned(), model.provider().into());
+                    metadata.insert(MODEL.to_owned(), model.model().into());
+                }
+                Ok(ChatEvent::Done { usage, finish_reason, metadata })
+            }
+            Err(error) => {
+                ended(Some(&error), None);
+                Err(placed(&*route.model, "stream", error).with_attempts(attempts))
+            }
+            event => event,
         });
         Ok(Box::pin(counted))
     }
@@ -161,26 +405,29 @@ impl LlmClient {
         if self.inner.warm.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = self.inner.model.complete(&ChatRequest::from_prompt("Hello")).await {
-            tracing::debug!(provider = self.inner.model.provider(), %error, "warm-up failed");
+        for Route { model, .. } in &self.inner.routes {
+            if let Err(error) = model.complete(&ChatRequest::from_prompt("Hello")).await {
+                tracing::debug!(provider = model.provider(), %error, "warm-up failed");
+            }
         }
     }
 
     /// The numbers so far.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        self.inner.stack.stats()
+        self.inner.stats.snapshot()
     }
 
     /// Sets the counters to zero; breaker and uptime go on.
     pub fn reset_stats(&self) {
-        self.inner.stack.reset_stats();
+        self.inner.stats.reset();
     }
 
-    /// What the circuit breaker is doing.
+    /// What the circuit breaker of the first model is doing.
     #[must_use]
     pub fn breaker_state(&self) -> BreakerState {
-        self.inner.stack.breaker_state()
+        let closed = BreakerState::Closed { failures: 0 };
+        self.inner.routes.first().map_or(closed, |route| route.stack.snapshot().breaker)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The LLM client: one [`ChatModel`] wrapped in retry, circuit breaker and statistics.
+//! The LLM client: [`ChatModel`]s and what protects the calls of them.
 //!
 //! It refuses to know a provider: whoever answers arrives as `Arc<dyn ChatModel>`, be it a server, a
 //! model in this process, or a user's function.
@@ -18,12 +18,13 @@
 //! ```
 
 mod assembly;
+mod cached;
 mod client;
 pub mod many;
 mod model;
 pub mod structured;
 
 pub use assembly::Assembly;
-pub use client::LlmClient;
-pub use many::{Many, ManyOptions};
+pub use client::{ANSWERED_BY, LlmClient, MODEL};
+pub use many::{Each, Gathered, Many, ManyOptions};
 pub use model::{BoxFuture, ChatModel, ChatStream};

@@ -301,6 +301,7 @@ impl Table {
         Ok(Embeddings {
             vectors: Matrix::new(data, texts.len(), self.dimensions)?,
             usage: EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens },
+            pace: None,
         })
     }
 

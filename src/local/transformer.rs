@@ -116,6 +116,7 @@ impl TransformerEmbedding {
         Ok(Embeddings {
             vectors: Matrix::from_rows(&rows)?,
             usage: EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens },
+            pace: None,
         })
     }
 }

@@ -49,7 +49,7 @@ pub use settings::ProviderSettings;
 use crate::dialect::openai_chat::Wire;
 use crate::dialect::{FrameReader, StreamDecoder};
 use crate::error::{Advice, Error, Kind, Result};
-use crate::http::{Auth, ByteStream, Endpoint, Settings, Timeouts};
+use crate::http::{Auth, ByteStream, Endpoint, Settings, Timeouts, pace};
 use crate::llm::{ChatModel, ChatStream};
 use crate::runtime;
 use crate::secret::ApiKey;
@@ -190,6 +190,7 @@ impl Route {
             Ok(reply) => {
                 let mut answer = decode(&reply.body)
                     .map_err(|error| self.blamed(error.with_request_id(reply.request_id())))?;
+                answer.pace = pace(&reply.headers);
                 if request.keep_raw {
                     answer.raw = Some(String::from_utf8_lossy(&reply.body).into_owned());
                 }

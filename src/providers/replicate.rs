@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{Build, Provider, ProviderSettings, Route, events, labelled};
 use crate::dialect::replicate::{self, Prediction};
 use crate::error::{Advice, Error, Kind, Result};
-use crate::http::{Auth, Endpoint, Settings, Timeouts};
+use crate::http::{Auth, Endpoint, Settings, Timeouts, pace};
 use crate::llm::{BoxFuture, ChatModel, ChatStream};
 use crate::runtime::{self, Farewell};
-use crate::types::{ChatEvent, ChatRequest, ChatResponse, FinishReason};
+use crate::types::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Pace};
 
 const PROVIDER: &str = "replicate";
 
@@ -125,6 +125,7 @@ impl ReplicateProvider {
 
     fn read(&self, ended: &Running, request: &ChatRequest) -> Result<ChatResponse> {
         let mut answer = ended.prediction.answer(&self.model, request)?;
+        answer.pace.clone_from(&ended.pace);
         if request.keep_raw {
             answer.raw = Some(String::from_utf8_lossy(&ended.body).into_owned());
         }
@@ -249,6 +250,8 @@ struct Running {
     prediction: Prediction,
     /// What the server said last.
     body: Bytes,
+    /// What the answer to its making said of rate limits.
+    pace: Option<Box<Pace>>,
     /// Where to look at it and what cancels it; `None` when it is over.
     open: Option<(Endpoint, Farewell)>,
 }
@@ -288,7 +291,9 @@ impl Running {
             let error = labelled(error, "API error: ");
             if refused { error } else { error.with_advice(Advice::Never) }
         })?;
-        Self::read(routes, reply.body).map_err(|error| error.with_advice(Advice::Never))
+        let pace = pace(&reply.headers);
+        let made = Self::read(routes, reply.body);
+        made.map(|made| Self { pace, ..made }).map_err(|error| error.with_advice(Advice::Never))
     }
 
     fn read(routes: &Routes, body: Bytes) -> Result<Self> {
@@ -301,7 +306,7 @@ impl Running {
             let cancel = routes.address(id, prediction.cancel_url(), "/cancel")?;
             Some((look, Farewell::new(post(cancel))))
         };
-        Ok(Self { prediction, body, open })
+        Ok(Self { prediction, body, open, pace: None })
     }
 
     /// Nothing is left to cancel.

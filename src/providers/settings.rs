@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use super::{Connection, check_key};
 use crate::error::{Error, Result};
+use crate::http::names_credential;
 use crate::secret::ApiKey;
 
 /// Everything a configuration is made from.
@@ -84,6 +85,16 @@ impl ProviderSettings {
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.get(name).map(String::as_str)
+    }
+
+    /// Everything of them that changes an answer, in one line: who is asked, where, for which model, with
+    /// which options and headers. Credentials are left out, so that a new key finds the old answers.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let headers = self.connection.headers.iter();
+        let headers: Vec<_> = headers.filter(|(name, _)| !names_credential(name)).collect();
+        let Self { provider, model, options, .. } = self;
+        serde_json::json!([provider, model, self.connection.base_url, options, headers]).to_string()
     }
 
     pub(super) fn model(&self) -> &str {

@@ -37,8 +37,11 @@ impl PartialEq for PyLlmResponse {
 
 impl PyLlmResponse {
     /// A provider's answer.
-    pub(super) fn answered(inner: ChatResponse, provider: Arc<str>) -> Self {
-        Self { inner, provider: Some(provider), parsed: None }
+    pub(super) fn answered(mut inner: ChatResponse) -> Self {
+        let provider = inner.provider.take();
+        // How fast it may be asked is no part of what it says.
+        inner.pace = None;
+        Self { inner, provider, parsed: None }
     }
 
     /// The same with what its content was read as.
@@ -74,6 +77,12 @@ impl PyLlmResponse {
     #[getter]
     fn content(&self) -> &str {
         &self.inner.content
+    }
+
+    /// Who answered; `None` for an answer made by a program.
+    #[getter(provider)]
+    fn get_provider(&self) -> Option<&str> {
+        self.provider()
     }
 
     #[getter]

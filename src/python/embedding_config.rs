@@ -48,6 +48,11 @@ impl EmbeddingConfig {
         self.config.model()
     }
 
+    /// What tells its vectors in a cache from those of other models; `None` for a model of the user's own.
+    pub(super) fn identity(&self) -> Option<String> {
+        self.config.settings().map(ProviderSettings::identity)
+    }
+
     fn from_settings(settings: ProviderSettings) -> PyResult<Self> {
         Ok(Self { config: CoreConfig::new(settings)?, origin: Origin::plain() })
     }

@@ -11,12 +11,19 @@ use numpy::ndarray::Array2;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyType};
+use pyo3::types::{PyDict, PyList};
 
-use super::bridge::{self, Slices};
+use super::bridge;
 use super::embedding_config::{EmbeddingConfig, describe};
-use crate::embeddings::{self, EmbedOptions, GroupsOutcome, OnError, OnProgress};
+use super::errors::to_py_err;
+use super::finished::{Conversion, with_results};
+use super::json::class_of;
+use super::resilience::{self, Keywords};
+use crate::embeddings::{
+    self, EmbedOptions, GatheredGroups, GatheredRows, OnError, OnProgress, SomeRows,
+};
 use crate::error::{Error, Kind, Result};
+use crate::resilience::Protection;
 use crate::types::{Embeddings, Matrix};
 
 /// Groups under way at once in `embed_batch_parallel`.
@@ -25,7 +32,11 @@ const DEFAULT_GROUPS: usize = 10;
 #[pyclass(name = "EmbeddingClient", module = "graphbit", frozen)]
 pub(super) struct EmbeddingClient {
     client: embeddings::EmbeddingClient,
-    config: Py<EmbeddingConfig>,
+    /// What tells its vectors in a cache from those of other models.
+    identity: Option<String>,
+    /// What it was made from, which is what it pickles as.
+    config: Py<PyAny>,
+    keywords: Py<PyDict>,
 }
 
 impl EmbeddingClient {
@@ -35,12 +46,84 @@ impl EmbeddingClient {
     }
 }
 
+/// A client, and what tells its vectors from those of other models.
+type Asked = (embeddings::EmbeddingClient, Option<String>);
+
+/// A client of each server, sharing nothing but the settings; limits are the first one's.
+fn clients(models: &[Bound<'_, PyAny>], keywords: &Keywords<'_, '_>) -> PyResult<Vec<Asked>> {
+    let mut asked = Vec::with_capacity(models.len());
+    for (position, given) in models.iter().enumerate() {
+        if let Ok(client) = given.cast::<EmbeddingClient>() {
+            let client = client.get();
+            asked.push((client.client.clone(), client.identity.clone()));
+        } else if let Ok(config) = given.cast::<EmbeddingConfig>() {
+            let config = config.get();
+            let mut protection = keywords.protection(None)?;
+            if position > 0 {
+                protection.rate = None;
+                protection.concurrency = Protection::default().concurrency;
+            }
+            let model = config.shared_model();
+            let client = embeddings::EmbeddingClient::protected(model, protection);
+            asked.push((client, config.identity()));
+        } else {
+            let text =
+                "argument 'config': must be EmbeddingConfig or EmbeddingClient, or a list of them";
+            return Err(PyTypeError::new_err(format!("{text}, not '{}'", class_of(given))));
+        }
+    }
+    Ok(asked)
+}
+
 #[pymethods]
 impl EmbeddingClient {
     #[new]
-    fn new(config: &Bound<'_, EmbeddingConfig>) -> Self {
-        let client = embeddings::EmbeddingClient::with_defaults(config.get().shared_model());
-        Self { client, config: config.clone().unbind() }
+    #[pyo3(signature = (config, *, retry=None, circuit_breaker=None, rate_limit=None, concurrency=None, hedging=None, cache=None, fallbacks=None, order="ordered", weights=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn new(
+        config: &Bound<'_, PyAny>,
+        retry: Option<&Bound<'_, PyAny>>,
+        circuit_breaker: Option<&Bound<'_, PyAny>>,
+        rate_limit: Option<&Bound<'_, PyAny>>,
+        concurrency: Option<&Bound<'_, PyAny>>,
+        hedging: Option<&Bound<'_, PyAny>>,
+        cache: Option<&Bound<'_, PyAny>>,
+        fallbacks: Option<&Bound<'_, PyAny>>,
+        order: &str,
+        weights: Option<Vec<f64>>,
+    ) -> PyResult<Self> {
+        super::logging::doubt();
+        let given = Keywords {
+            retry,
+            circuit_breaker,
+            rate_limit,
+            concurrency,
+            hedging,
+            cache,
+            fallbacks,
+            order,
+            weights,
+        };
+        let models = given.models(config)?;
+        let order = given.order()?.ok_or_else(|| {
+            let text = "order must be 'ordered' or 'weighted': the models are the same";
+            Error::validation("order", Some("cheapest"), text)
+        })?;
+        let asked = clients(&models, &given)?;
+        let identity = asked.first().and_then(|(_, identity)| identity.clone());
+        let mut client = match asked.as_slice() {
+            [(client, _)] if given.weights.is_none() => client.clone(),
+            asked => {
+                let clients: Vec<_> = asked.iter().map(|(client, _)| client.clone()).collect();
+                embeddings::EmbeddingClient::any_of(&clients, order)?
+            }
+        };
+        if let Some(cache) = given.cache()? {
+            let described = format!("a model of '{}'", client.model().provider());
+            client = client.with_cache(cache, &resilience::identity(identity.clone(), &described)?);
+        }
+        let keywords = given.pickled(config.py())?.unbind();
+        Ok(Self { client, identity, config: config.clone().unbind(), keywords })
     }
 
     /// The vector of one text.
@@ -62,9 +145,11 @@ impl EmbeddingClient {
 
     /// The vectors of many texts, in order, in one request (or as few as the provider allows).
     fn embed_many<'py>(&self, py: Python<'py>, texts: Vec<String>) -> PyResult<Bound<'py, PyList>> {
-        let client = self.client.clone();
-        let answer = bridge::block_on(py, async move { client.embed_many(texts).await })?;
-        rows(py, &answer.vectors, &mut Slices::new())
+        not_empty(texts.is_empty(), "Text list cannot be empty")?;
+        let work = self.client.embed_rows(texts, EmbedOptions::fewest_requests());
+        let gathered = work.gathered();
+        let raised = bridge::block_on(py, work.work()).err();
+        row_lists(py, &gathered, raised)
     }
 
     /// `embed_many` as an awaitable.
@@ -74,31 +159,35 @@ impl EmbeddingClient {
         texts: Vec<String>,
     ) -> PyResult<Bound<'py, PyAny>> {
         not_empty(texts.is_empty(), "Text list cannot be empty")?;
-        let client = self.client.clone();
-        let work = async move { client.embed_many(texts).await };
-        bridge::future_into_py(py, work, |py, answer| {
-            Ok(rows(py, &answer.vectors, &mut Slices::new())?.into_any().unbind())
-        })
+        let work = self.client.embed_rows(texts, EmbedOptions::fewest_requests());
+        let gathered = work.gathered();
+        let so_far = gathered.clone();
+        bridge::future_with_results(
+            py,
+            async move { Ok(work.work().await) },
+            move |py, ended| {
+                Ok(row_lists(py, &gathered, ended.err().map(to_py_err))?.into_any().unbind())
+            },
+            move |py| Ok(row_lists(py, &so_far, None)?.into_any().unbind()),
+        )
     }
 
     /// One request for each inner list, `max_concurrency` (default 10) at once. Returns a dict of
     /// `embeddings`, `errors`, `duration_ms` and `stats`; a failed inner list is `[]` there and named
     /// in `errors`. When `timeout_ms` is over, finished inner lists are kept and the others fail.
     #[pyo3(signature = (texts_batch, max_concurrency=None, timeout_ms=None))]
-    fn embed_batch_parallel<'py>(
+    fn embed_batch_parallel(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         texts_batch: Vec<Vec<String>>,
         max_concurrency: Option<usize>,
         timeout_ms: Option<u64>,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let client = self.client.clone();
+    ) -> PyResult<Py<PyAny>> {
         let at_once = max_concurrency.unwrap_or(DEFAULT_GROUPS);
         let timeout = timeout_ms.map(Duration::from_millis);
-        let outcome = bridge::block_on(py, async move {
-            client.embed_groups(texts_batch, at_once, timeout).await
-        })?;
-        groups(py, &outcome)
+        let work = self.client.each_group(texts_batch, at_once, timeout);
+        let gathered = work.gathered();
+        group_dict(py, &gathered, bridge::block_on(py, work.work()))
     }
 
     /// `embed_batch_parallel` as an awaitable.
@@ -112,13 +201,17 @@ impl EmbeddingClient {
     ) -> PyResult<Bound<'py, PyAny>> {
         not_empty(texts_batch.is_empty(), "Batch cannot be empty")?;
         EmbedOptions { max_concurrency, ..EmbedOptions::default() }.check()?;
-        let client = self.client.clone();
         let at_once = max_concurrency.unwrap_or(DEFAULT_GROUPS);
         let timeout = timeout_ms.map(Duration::from_millis);
-        let work = async move { client.embed_groups(texts_batch, at_once, timeout).await };
-        bridge::future_into_py(py, work, |py, outcome| {
-            Ok(groups(py, &outcome)?.into_any().unbind())
-        })
+        let work = self.client.each_group(texts_batch, at_once, timeout);
+        let gathered = work.gathered();
+        let so_far = gathered.clone();
+        bridge::future_with_results(
+            py,
+            async move { Ok(work.work().await) },
+            move |py, ended| group_dict(py, &gathered, ended.map_err(to_py_err)),
+            move |py| group_lists(py, &so_far, None),
+        )
     }
 
     /// The vectors of many texts as a float32 array of shape (texts, dimensions), in order.
@@ -128,19 +221,20 @@ impl EmbeddingClient {
     /// the rows of failed texts and raises only when every request failed. `on_progress(done, total)`
     /// is called after each request, on another thread; what it raises ends the call.
     #[pyo3(signature = (texts, *, batch_size=None, max_concurrency=None, on_error="raise", on_progress=None))]
-    fn embed_array<'py>(
+    fn embed_array(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         texts: Vec<String>,
         batch_size: Option<usize>,
         max_concurrency: Option<usize>,
         on_error: &str,
-        on_progress: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        on_progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         let options = options(py, batch_size, max_concurrency, on_error, on_progress)?;
-        let client = self.client.clone();
-        let answer = bridge::block_on(py, async move { client.embed_all(texts, options).await })?;
-        array(py, answer)
+        let work = self.client.embed_rows(texts, options);
+        let gathered = work.gathered();
+        let raised = bridge::block_on(py, work.work()).err();
+        whole_array(py, &gathered, raised)
     }
 
     /// `embed_array` as an awaitable.
@@ -155,9 +249,15 @@ impl EmbeddingClient {
         on_progress: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options(py, batch_size, max_concurrency, on_error, on_progress)?;
-        let client = self.client.clone();
-        let work = async move { client.embed_all(texts, options).await };
-        bridge::future_into_py(py, work, |py, answer| Ok(array(py, answer)?.into_any().unbind()))
+        let work = self.client.embed_rows(texts, options);
+        let gathered = work.gathered();
+        let so_far = gathered.clone();
+        bridge::future_with_results(
+            py,
+            async move { Ok(work.work().await) },
+            move |py, ended| whole_array(py, &gathered, ended.err().map(to_py_err)),
+            move |py| some_rows(py, &so_far),
+        )
     }
 
     /// Cosine similarity of two vectors; 0.0 when either has no length.
@@ -212,17 +312,24 @@ impl EmbeddingClient {
         Ok(dict)
     }
 
+    /// What the layers before each model were doing, and the cache.
+    fn get_resilience<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let routes = self.client.routes().iter();
+        let routes = routes.map(|it| (it.model.provider(), it.model.model(), &*it.stack));
+        resilience::describe(py, routes, self.client.cache())
+    }
+
     /// Sets the counts to zero; the uptime goes on.
     fn reset_stats(&self) {
         self.client.reset_stats();
     }
 
-    /// A client pickles as its configuration; the copy has statistics of its own.
-    fn __reduce__<'py>(
+    /// A client pickles as its configuration and settings; the copy has statistics of its own.
+    fn __getnewargs_ex__<'py>(
         &self,
         py: Python<'py>,
-    ) -> (Bound<'py, PyType>, (Bound<'py, EmbeddingConfig>,)) {
-        (py.get_type::<Self>(), (self.config.bind(py).clone(),))
+    ) -> ((Bound<'py, PyAny>,), Bound<'py, PyDict>) {
+        ((self.config.bind(py).clone(),), self.keywords.bind(py).clone())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -276,21 +383,86 @@ fn first_row<'py>(py: Python<'py>, answer: &Embeddings) -> PyResult<Bound<'py, P
 fn rows<'py>(
     py: Python<'py>,
     matrix: &Matrix,
-    slices: &mut Slices,
+    conversion: &mut Conversion,
 ) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
-    for row in matrix.iter() {
-        list.append(floats(py, row)?)?;
-        slices.breathe(py)?;
-    }
+    conversion.list(py, matrix.iter(), |row| Ok(floats(py, row)?.into_any().unbind()))
+}
+
+/// `embed_many`'s list. What cut the call short carries it, `None` in the places of the unfinished.
+fn row_lists<'py>(
+    py: Python<'py>,
+    gathered: &GatheredRows,
+    raised: Option<PyErr>,
+) -> PyResult<Bound<'py, PyList>> {
+    let SomeRows { vectors, finished } = gathered.take();
+    let mut conversion = Conversion::new(raised);
+    let mut finished = finished.into_iter().flatten().peekable();
+    let list = conversion.list(py, 0..vectors.rows(), |place| {
+        match finished.next_if_eq(&place).and_then(|place| vectors.row(place)) {
+            Some(row) => Ok(floats(py, row)?.into_any().unbind()),
+            None => Ok(py.None()),
+        }
+    })?;
+    conversion.end(&list)?;
     Ok(list)
+}
+
+/// `embed_array`'s array as it is, NaN in the rows of the unfinished; `None` without any.
+fn some_rows(py: Python<'_>, gathered: &GatheredRows) -> PyResult<Py<PyAny>> {
+    let SomeRows { vectors, finished } = gathered.take();
+    if finished.is_empty() {
+        return Ok(py.None());
+    }
+    Ok(array(py, vectors)?.into_any().unbind())
+}
+
+/// `embed_array`'s array. What cut the call short carries [`some_rows`].
+fn whole_array(
+    py: Python<'_>,
+    gathered: &GatheredRows,
+    raised: Option<PyErr>,
+) -> PyResult<Py<PyAny>> {
+    if let Some(raised) = raised {
+        return Err(with_results(raised, some_rows(py, gathered)?.bind(py)));
+    }
+    let array = array(py, gathered.finish()?.vectors)?.into_any();
+    Conversion::new(None).end(&array)?;
+    Ok(array.unbind())
+}
+
+/// What became of the inner lists so far: vectors, an exception where one failed, `None` where one was not
+/// finished. What cut the call short carries them.
+fn group_lists(
+    py: Python<'_>,
+    gathered: &GatheredGroups,
+    raised: Option<PyErr>,
+) -> PyResult<Py<PyAny>> {
+    let mut conversion = Conversion::new(raised);
+    let list = PyList::empty(py);
+    for outcome in gathered.take() {
+        match outcome {
+            Some(Ok(answer)) => list.append(rows(py, &answer.vectors, &mut conversion)?)?,
+            Some(Err(error)) => list.append(to_py_err(error).into_value(py))?,
+            None => list.append(py.None())?,
+        }
+    }
+    conversion.end(&list)?;
+    Ok(list.into_any().unbind())
 }
 
 /// The dict of `embed_batch_parallel`, keys and their order as in 0.6.8.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds and counts stay far below 2^52")]
-fn groups<'py>(py: Python<'py>, outcome: &GroupsOutcome) -> PyResult<Bound<'py, PyDict>> {
+fn group_dict(
+    py: Python<'_>,
+    gathered: &GatheredGroups,
+    ended: PyResult<Duration>,
+) -> PyResult<Py<PyAny>> {
+    let outcome = match ended {
+        Ok(duration) => gathered.finish(duration),
+        Err(raised) => return group_lists(py, gathered, Some(raised)),
+    };
     let (embeddings, errors) = (PyList::empty(py), PyList::empty(py));
-    let mut slices = Slices::new();
+    let mut conversion = Conversion::new(None);
     let (mut successful, mut vectors, mut tokens) = (0_usize, 0_usize, 0_u64);
     for (number, group) in outcome.groups.iter().enumerate() {
         match group {
@@ -298,7 +470,7 @@ fn groups<'py>(py: Python<'py>, outcome: &GroupsOutcome) -> PyResult<Bound<'py, 
                 successful += 1;
                 vectors += answer.vectors.rows();
                 tokens = tokens.saturating_add(answer.usage.total_tokens);
-                embeddings.append(rows(py, &answer.vectors, &mut slices)?)?;
+                embeddings.append(rows(py, &answer.vectors, &mut conversion)?)?;
             }
             Err(error) => {
                 embeddings.append(PyList::empty(py))?;
@@ -306,6 +478,7 @@ fn groups<'py>(py: Python<'py>, outcome: &GroupsOutcome) -> PyResult<Bound<'py, 
             }
         }
     }
+    conversion.end(&embeddings)?;
     let duration = outcome.duration.as_millis();
     let average = if successful == 0 { 0.0 } else { duration as f64 / successful as f64 };
     let stats = PyDict::new(py);
@@ -319,12 +492,12 @@ fn groups<'py>(py: Python<'py>, outcome: &GroupsOutcome) -> PyResult<Bound<'py, 
     dict.set_item("errors", errors)?;
     dict.set_item("duration_ms", duration)?;
     dict.set_item("stats", stats)?;
-    Ok(dict)
+    Ok(dict.into_any().unbind())
 }
 
-fn array(py: Python<'_>, answer: Embeddings) -> PyResult<Bound<'_, PyArray2<f32>>> {
-    let shape = (answer.vectors.rows(), answer.vectors.dimensions());
-    let array = Array2::from_shape_vec(shape, answer.vectors.into_vec())
+fn array(py: Python<'_>, vectors: Matrix) -> PyResult<Bound<'_, PyArray2<f32>>> {
+    let shape = (vectors.rows(), vectors.dimensions());
+    let array = Array2::from_shape_vec(shape, vectors.into_vec())
         .map_err(|error| PyValueError::new_err(error.to_string()))?;
     Ok(PyArray2::from_owned_array(py, array))
 }

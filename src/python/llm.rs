@@ -3,32 +3,64 @@
 //! Arguments are checked by `llm_request` and `llm_many`, at once and alike in every variant; everything
 //! else is the core's. An async verb differs from its twin in the door only.
 
-use std::sync::Arc;
-
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyType};
+use pyo3::types::PyDict;
 
 use super::bridge;
 use super::chat_response::PyLlmResponse;
+use super::json::class_of;
 use super::llm_config::PyLlmConfig;
-use super::llm_many::{
-    Batch, ManyArguments, deliver, failed_entry, place, response_into_py, text_into_py,
-};
+use super::llm_many::{Batch, ManyArguments, response_into_py, text_into_py};
 use super::llm_request::{ChatArguments, Limits, options, prompt_request};
+use super::resilience::{self, Keywords};
 use super::stream::PyStream;
 use super::stream_events::PyEvents;
 use super::structured::{self, Reader};
+use crate::cost;
 use crate::error::{Error, Result};
 use crate::llm::LlmClient;
-use crate::types::{ChatRequest, ChatResponse, Message, Role};
+use crate::providers::ProviderSettings;
+use crate::resilience::Protection;
+use crate::types::{ChatRequest, Message, Role};
 
 /// A client for one configuration. Share it freely between threads, event loops and forked children.
 #[pyclass(name = "LlmClient", module = "graphbit", frozen)]
 pub(super) struct PyLlmClient {
     pub(super) client: LlmClient,
+    /// What tells its answers in a cache from those of other models.
+    identity: Option<String>,
     /// What it was made from, which is what it pickles as.
-    config: Py<PyLlmConfig>,
+    config: Py<PyAny>,
+    keywords: Py<PyDict>,
 }
+
+/// A client of each model, sharing nothing but the settings; limits are the first one's.
+fn clients(models: &[Bound<'_, PyAny>], keywords: &Keywords<'_, '_>) -> PyResult<Vec<Asked>> {
+    let mut asked = Vec::with_capacity(models.len());
+    for (position, given) in models.iter().enumerate() {
+        if let Ok(client) = given.cast::<PyLlmClient>() {
+            let client = client.get();
+            asked.push((client.client.clone(), client.identity.clone()));
+        } else if let Ok(config) = given.cast::<PyLlmConfig>() {
+            let config = &config.get().config;
+            let mut protection = keywords.protection(Protection::default().breaker)?;
+            if position > 0 {
+                protection.rate = None;
+                protection.concurrency = Protection::default().concurrency;
+            }
+            let client = LlmClient::protected(config.model(), protection);
+            asked.push((client, config.settings().map(ProviderSettings::identity)));
+        } else {
+            let text = "argument 'config': must be LlmConfig or LlmClient, or a list of them";
+            return Err(PyTypeError::new_err(format!("{text}, not '{}'", class_of(given))));
+        }
+    }
+    Ok(asked)
+}
+
+/// A client, and what tells its answers from those of other models.
+type Asked = (LlmClient, Option<String>);
 
 impl PyLlmClient {
     fn content(&self, request: ChatRequest) -> impl Future<Output = Result<String>> + use<> {
@@ -44,31 +76,71 @@ impl PyLlmClient {
         let client = self.client.clone();
         async move {
             let answer = client.complete(request).await?;
-            let provider = Arc::from(client.model().provider());
-            structured::read(PyLlmResponse::answered(answer, provider), reader).await
+            structured::read(PyLlmResponse::answered(answer), reader).await
         }
     }
+}
 
-    /// Makes the `LlmResponse` of each answer.
-    fn whole(&self) -> impl Fn(Python<'_>, ChatResponse) -> PyResult<Py<PyAny>> + Send + use<> {
-        let provider: Arc<str> = Arc::from(self.client.model().provider());
-        move |py, answer| {
-            response_into_py(py, PyLlmResponse::answered(answer, Arc::clone(&provider)))
-        }
-    }
+/// Dearer than everything, where there is no price.
+fn price(client: &LlmClient) -> f64 {
+    let model = client.model();
+    cost::of_a_million(model.provider(), model.model()).unwrap_or(f64::INFINITY)
 }
 
 #[pymethods]
 impl PyLlmClient {
     #[new]
-    #[pyo3(signature = (config, debug=None))]
-    fn new(config: &Bound<'_, PyLlmConfig>, debug: Option<bool>) -> Self {
-        let core = &config.get().config;
-        if debug == Some(true) {
-            tracing::debug!(provider = core.provider(), model = core.model_name(), "new client");
+    #[pyo3(signature = (config, debug=None, *, retry=None, circuit_breaker=None, rate_limit=None, concurrency=None, hedging=None, cache=None, fallbacks=None, order="ordered", weights=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn new(
+        config: &Bound<'_, PyAny>,
+        debug: Option<bool>,
+        retry: Option<&Bound<'_, PyAny>>,
+        circuit_breaker: Option<&Bound<'_, PyAny>>,
+        rate_limit: Option<&Bound<'_, PyAny>>,
+        concurrency: Option<&Bound<'_, PyAny>>,
+        hedging: Option<&Bound<'_, PyAny>>,
+        cache: Option<&Bound<'_, PyAny>>,
+        fallbacks: Option<&Bound<'_, PyAny>>,
+        order: &str,
+        weights: Option<Vec<f64>>,
+    ) -> PyResult<Self> {
+        super::logging::doubt();
+        let given = Keywords {
+            retry,
+            circuit_breaker,
+            rate_limit,
+            concurrency,
+            hedging,
+            cache,
+            fallbacks,
+            order,
+            weights,
+        };
+        let (models, order) = (given.models(config)?, given.order()?);
+        let mut asked = clients(&models, &given)?;
+        if order.is_none() {
+            asked.sort_by(|(one, _), (other, _)| price(one).total_cmp(&price(other)));
         }
-        let client = LlmClient::with_defaults(core.model());
-        Self { client, config: config.clone().unbind() }
+        let identity = asked.first().and_then(|(_, identity)| identity.clone());
+        let mut client = match asked.as_slice() {
+            // What was given as a client stays one, with its statistics.
+            [(client, _)] if given.weights.is_none() => client.clone(),
+            asked => {
+                let clients: Vec<_> = asked.iter().map(|(client, _)| client.clone()).collect();
+                LlmClient::any_of(&clients, order.unwrap_or_default())?
+            }
+        };
+        if let Some(cache) = given.cache()? {
+            let described = format!("a model of '{}'", client.model().provider());
+            client = client.with_cache(cache, &resilience::identity(identity.clone(), &described)?);
+        }
+        if debug == Some(true) {
+            let model = client.model();
+            tracing::debug!(provider = model.provider(), model = model.model(), "new client");
+        }
+        let keywords = given.pickled(config.py())?.unbind();
+        Ok(Self { client, identity, config: config.clone().unbind(), keywords })
     }
 
     /// One answer's text.
@@ -83,7 +155,10 @@ impl PyLlmClient {
     ) -> PyResult<String> {
         let caching = enable_prompt_caching;
         let request = prompt_request(Limits::Plain, prompt, max_tokens, temperature, caching)?;
-        bridge::block_on(py, self.content(request))
+        match self.client.kept(&request) {
+            Some(answer) => Ok(answer.content),
+            None => bridge::block_on(py, self.content(request)),
+        }
     }
 
     /// One answer with usage, finish reason and the rest.
@@ -144,23 +219,7 @@ impl PyLlmClient {
         max_concurrency: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let batch = Batch::limited(prompts, max_tokens, temperature, max_concurrency)?;
-        let asked =
-            batch.run(self.client.clone(), |_| "prompt".to_owned(), |answer| answer.content);
-        let work = async move {
-            let entry = |outcome: Option<Result<String>>| match outcome {
-                Some(Ok(text)) => text,
-                Some(Err(error)) => failed_entry(&error),
-                None => String::new(),
-            };
-            let many = asked.await?;
-            match many.ended {
-                Some(ended) => Err(ended.error),
-                None => Ok(many.outcomes.into_iter().map(entry).collect::<Vec<_>>()),
-            }
-        };
-        bridge::future_into_py(py, work, |py, entries| {
-            Ok(PyList::new(py, entries)?.into_any().unbind())
-        })
+        batch.entries(&self.client).start(py)
     }
 
     /// One answer for each prompt, in the order of the prompts, however many they are.
@@ -177,7 +236,7 @@ impl PyLlmClient {
         enable_prompt_caching: bool,
         full: bool,
     ) -> PyResult<Py<PyAny>> {
-        let (py, client) = (prompts.py(), self.client.clone());
+        let py = prompts.py();
         let prompt_caching = enable_prompt_caching;
         let given = ManyArguments {
             max_tokens,
@@ -189,11 +248,10 @@ impl PyLlmClient {
         };
         let batch = Batch::many(prompts, &given)?;
         if full {
-            let many = bridge::block_on(py, batch.run(client, place, |answer| answer))?;
-            return deliver(py, many, self.whole());
+            batch.responses(&self.client).block(py)
+        } else {
+            batch.texts(&self.client).block(py)
         }
-        let many = bridge::block_on(py, batch.run(client, place, |answer| answer.content))?;
-        deliver(py, many, text_into_py)
     }
 
     /// `complete_many` as an `asyncio.Future`.
@@ -210,7 +268,7 @@ impl PyLlmClient {
         enable_prompt_caching: bool,
         full: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (py, client) = (prompts.py(), self.client.clone());
+        let py = prompts.py();
         let prompt_caching = enable_prompt_caching;
         let given = ManyArguments {
             max_tokens,
@@ -222,11 +280,10 @@ impl PyLlmClient {
         };
         let batch = Batch::many(prompts, &given)?;
         if full {
-            let (work, whole) = (batch.run(client, place, |answer| answer), self.whole());
-            return bridge::future_into_py(py, work, move |py, many| deliver(py, many, whole));
+            batch.responses(&self.client).start(py)
+        } else {
+            batch.texts(&self.client).start(py)
         }
-        let work = batch.run(client, place, |answer| answer.content);
-        bridge::future_into_py(py, work, |py, many| deliver(py, many, text_into_py))
     }
 
     /// Answers a conversation, with tools, formats and the other options of chat models.
@@ -415,14 +472,25 @@ impl PyLlmClient {
         Ok(dict)
     }
 
+    /// What the layers before each model were doing, and the cache.
+    fn get_resilience<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let routes = self.client.routes().iter();
+        let routes = routes.map(|it| (it.model.provider(), it.model.model(), &*it.stack));
+        resilience::describe(py, routes, self.client.cache())
+    }
+
     /// Sets the counters to zero; circuit breaker and uptime go on.
     fn reset_stats(&self) {
         self.client.reset_stats();
     }
 
-    /// A client pickles as its configuration; the copy has a breaker and statistics of its own.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyType>, (Bound<'py, PyLlmConfig>,)) {
-        (py.get_type::<Self>(), (self.config.bind(py).clone(),))
+    /// A client pickles as its configuration and settings; the copy has a breaker and statistics of its
+    /// own.
+    fn __getnewargs_ex__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> ((Bound<'py, PyAny>,), Bound<'py, PyDict>) {
+        ((self.config.bind(py).clone(),), self.keywords.bind(py).clone())
     }
 
     fn __repr__(&self) -> String {

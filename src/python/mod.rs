@@ -16,6 +16,7 @@ mod embedding_config;
 mod embeddings;
 mod errors;
 mod exit;
+mod finished;
 mod json;
 mod llm;
 mod llm_callable;
@@ -24,9 +25,11 @@ mod llm_many;
 mod llm_messages;
 mod llm_request;
 mod local;
+mod logging;
 mod pickle;
 mod prices;
 mod rag;
+mod resilience;
 mod split;
 mod store;
 mod stream;
@@ -70,6 +73,8 @@ mod _graphbit {
         PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
     };
     #[pymodule_export]
+    use super::resilience::{PreparedSettings, prepare_settings};
+    #[pymodule_export]
     use super::split::{
         CharacterSplitter, RecursiveSplitter, SentenceSplitter, TextChunk, TextSplitter,
         TextSplitterConfig, TokenSplitter,
@@ -92,6 +97,7 @@ mod _graphbit {
 
     #[pymodule_init]
     fn init_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::logging::register();
         super::exit::register(module)
     }
 }

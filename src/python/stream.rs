@@ -172,8 +172,9 @@ impl Session {
     /// Puts the whole answer together and reads it as asked.
     async fn conclude(&self, usage: Option<Usage>, assembly: Assembly) -> Result<()> {
         let model = self.client.model();
-        let answer = assembly.finish(model.model());
-        let response = PyLlmResponse::answered(answer, Arc::from(model.provider()));
+        let mut answer = assembly.finish(model.model());
+        answer.provider.get_or_insert_with(|| Arc::from(model.provider()));
+        let response = PyLlmResponse::answered(answer);
         let response = structured::read(response, self.reader.clone()).await?;
         let _ = self.outcome.set(Outcome { usage, response });
         Ok(())

@@ -9,13 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Pace;
 use super::document::Passage;
 
 /// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Role {
     /// Instructions to the model.
     System,
@@ -41,7 +44,7 @@ impl Role {
 }
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -62,7 +65,7 @@ impl Message {
 }
 
 /// A tool the model may call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ToolSpec {
     /// Its name.
     pub name: String,
@@ -73,7 +76,7 @@ pub struct ToolSpec {
 }
 
 /// A call the model asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The provider's id for the call.
     pub id: String,
@@ -95,7 +98,7 @@ impl ToolCall {
 }
 
 /// Whether the model may, must or must not call a tool.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum ToolChoice {
     /// The model decides.
     #[default]
@@ -109,7 +112,7 @@ pub enum ToolChoice {
 }
 
 /// The shape an answer must have.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ResponseFormat {
     /// Any JSON object.
     Json,
@@ -125,7 +128,7 @@ pub enum ResponseFormat {
 }
 
 /// One request to a chat model. Unset options are left out of the wire format.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ChatRequest {
     /// The conversation, oldest first.
     pub messages: Vec<Message>,
@@ -165,7 +168,7 @@ impl ChatRequest {
 }
 
 /// Tokens used. 64-bit, and sums saturate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the request.
     pub prompt_tokens: u64,
@@ -214,7 +217,7 @@ impl Usage {
 }
 
 /// Why the model stopped.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FinishReason {
     /// It was done.
     #[default]
@@ -266,7 +269,7 @@ impl fmt::Display for FinishReason {
 }
 
 /// A finished answer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatResponse {
     /// The text; empty when the model said nothing.
     pub content: String,
@@ -284,6 +287,11 @@ pub struct ChatResponse {
     pub metadata: BTreeMap<String, Value>,
     /// The server's whole answer, when [`ChatRequest::keep_raw`] asked for it.
     pub raw: Option<String>,
+    /// Who answered; filled in by the client, which may have asked several.
+    pub provider: Option<Arc<str>>,
+    /// What the provider said of its rate limits; never of a streamed answer.
+    #[serde(skip)]
+    pub pace: Option<Box<Pace>>,
 }
 
 /// One item of a streamed answer.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 /// A text with a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
@@ -14,7 +16,7 @@ pub struct Document {
 }
 
 /// A piece of a document, with its exact place in it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Passage {
     /// The document's name.
     pub source: String,

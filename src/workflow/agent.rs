@@ -94,7 +94,9 @@ impl Worker<'_> {
                 record.retried(attempts);
                 Stopped::Failed(error)
             })?;
-            record.answered(&span, self.client.model().provider(), &input, &answer, attempts);
+            let provider = answer.provider.as_deref();
+            let provider = provider.unwrap_or_else(|| self.client.model().provider());
+            record.answered(&span, provider, &input, &answer, attempts);
             self.tell_answer(&span, iteration, &answer).await;
             if answer.tool_calls.is_empty() || self.agent.offered().is_empty() || iteration > rounds
             {

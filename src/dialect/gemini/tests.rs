@@ -298,7 +298,8 @@ fn a_stream_tells_why_it_ended() {
     assert_eq!((count, reason), (2, FinishReason::Length));
     let (count, reason, _) = end(&text("a"));
     assert_eq!((count, reason), (2, FinishReason::Other("unknown".into())));
-    let (count, _, metadata) = end("");
+    let silence = event(&json!({"candidates": []}));
+    let (count, _, metadata) = end(&silence);
     assert_eq!((count, metadata), (1, Metadata::new()));
 }
 

@@ -7,7 +7,7 @@ use super::{Asked, EmbeddingProvider, Fields, Limits, refusal};
 use crate::dialect::embeddings::Request;
 use crate::embeddings::{BoxFuture, EmbeddingModel, Excess};
 use crate::error::{Advice, Error, Kind, Result};
-use crate::http::{Auth, Endpoint, Timeouts, shown_address};
+use crate::http::{Auth, Endpoint, Timeouts, pace, shown_address};
 use crate::providers::ProviderSettings;
 use crate::types::Embeddings;
 
@@ -94,7 +94,8 @@ impl HttpEmbeddingModel {
         };
         let reply = endpoint.post(body).await.map_err(|error| self.blame(error))?;
         let answer = (provider.decode)(&reply.body, texts.len(), provider.label);
-        answer.and_then(|answer| self.check(answer)).map_err(|error| {
+        let paced = answer.map(|answer| Embeddings { pace: pace(&reply.headers), ..answer });
+        paced.and_then(|answer| self.check(answer)).map_err(|error| {
             let text = endpoint.redact(format!("LLM error: {error}"));
             error
                 .with_message(text)

@@ -58,6 +58,7 @@ impl PyExecutor {
         debug: Option<bool>,
         max_concurrency: Option<usize>,
     ) -> PyResult<Self> {
+        crate::python::logging::doubt();
         let mut limits = Limits::default();
         if let Some(seconds) = timeout_seconds {
             limits.timeout = Duration::from_secs(seconds);
