@@ -53,7 +53,7 @@ class Simulator:
 
     Parameters are the command-line flags: ``threads`` of the server, ``log`` (keep requests),
     ``dimensions`` of the embeddings where a request does not choose, ``latency_ms`` of scopes that
-    set none.
+    set none, ``port`` (0 for a free one; that of a server that was killed, to come back in its place).
     """
 
     def __init__(
@@ -63,8 +63,9 @@ class Simulator:
         log: bool = True,
         dimensions: int = 1536,
         latency_ms: float = 0,
+        port: int = 0,
     ) -> None:
-        command = [str(find_binary()), "--port", "0", "--threads", str(threads)]
+        command = [str(find_binary()), "--port", str(port), "--threads", str(threads)]
         command += ["--log", "on" if log else "off", "--dimensions", str(dimensions)]
         command += ["--latency-ms", str(latency_ms)]
         # The server watches its standard input: when we die, however we die, it ends too.
@@ -90,6 +91,16 @@ class Simulator:
     def pid(self) -> int:
         """Process id, for reading its CPU time."""
         return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.address.rpartition(":")[2])
+
+    def kill(self) -> None:
+        """Ends the server as a crash does: nothing is answered, its connections are cut."""
+        self._process.kill()
+        self.close()
 
     def close(self) -> None:
         """Stops the server and waits for its end."""
@@ -135,8 +146,12 @@ class Simulator:
         return self._call(scope, "GET", "log")
 
     def stats(self, scope: str = "") -> dict[str, Any]:
-        """``{requests, connections_open, connections_total, disconnects, in_flight,
-        max_in_flight, mean_service_ms}`` of a scope."""
+        """``{requests, connections_open, connections_total, disconnects, in_flight, max_in_flight,
+        answered, refused, failed, mean_service_ms}`` of a scope.
+
+        A request ends ``answered``, ``refused`` (429), ``failed`` (any other way the server chose) or as
+        one of the ``disconnects``.
+        """
         return self._call(scope, "GET", "stats")
 
     def _call(self, scope: str, method: str, verb: str, payload: Any = None) -> Any:

@@ -119,6 +119,87 @@ def test_reset_truncate_raw_and_malformed(server: Server) -> None:
     assert not any(entry["disconnected"] for entry in server.log())
 
 
+def test_headers_without_a_body_and_headers_without_an_end(server: Server) -> None:
+    server.behaviour(fault="hang_in_body")
+    with send_raw(server) as wire:
+        assert wire.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+        wire.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            wire.recv(1)
+    server.behaviour(fault="slow_headers")
+    with send_raw(server) as wire:
+        head = b""
+        while len(head) < 70:
+            piece = wire.recv(65536)
+            assert 1 <= len(piece) < 20, "a byte now and then"
+            head += piece
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\n\r\n" not in head
+        assert server.stats()["in_flight"] == 1
+    wait_for(lambda: server.stats()["disconnects"] == 2)
+    assert server.stats()["in_flight"] == 0
+
+
+def test_a_reset_in_the_body_comes_after_most_of_it(server: Server) -> None:
+    for body in (HELLO, HELLO | {"stream": True}):
+        server.behaviour(fault="reset_in_body")
+        with send_raw(server, body) as wire:
+            received = b""
+            with pytest.raises(ConnectionResetError):
+                while piece := wire.recv(65536):
+                    received += piece
+        assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b'{"id"' in received
+
+
+def test_answers_that_are_none(server: Server) -> None:
+    server.behaviour(status=["garbage", "html"])
+    reply, body = post(server)
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    with pytest.raises(UnicodeDecodeError):
+        body.decode()
+    reply, body = post(server)
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html")
+    assert body.startswith(b"<!DOCTYPE html>")
+
+
+def test_trouble_for_some(server: Server) -> None:
+    server.behaviour(only="hello", status=[503])
+    other = {"model": "m", "messages": [{"role": "user", "content": "somebody else"}]}
+    assert [post(server, body=body)[0].status for body in (other, HELLO, HELLO)] == [200, 503, 200]
+    server.reset()
+    server.behaviour(fail_rate=0.5, fail_status=502, seed=7)
+    statuses = [post(server)[0].status for _ in range(60)]
+    assert 10 < statuses.count(502) < 50
+    server.behaviour(fail_rate=0.5, fail_status=502, seed=7)
+    assert [post(server)[0].status for _ in range(60)] == statuses
+    stats = server.stats()
+    assert stats["failed"] == 2 * statuses.count(502)
+    assert stats["answered"] == stats["requests"] - stats["failed"]
+
+
+def test_a_rate_that_changes_holds_at_once(server: Server) -> None:
+    server.behaviour(rate_limit={"per_second": 0.001, "burst": 3})
+    assert [post(server)[0].status for _ in range(4)] == [200, 200, 200, 429]
+    server.behaviour(rate_limit={"per_second": 0.002, "burst": 100})
+    assert post(server)[0].status == 429, "a change is no second burst"
+    server.behaviour(rate_limit={"per_second": 10_000, "burst": 1})
+    time.sleep(0.01)
+    assert post(server)[0].status == 200
+    stats = server.stats()
+    assert (stats["answered"], stats["refused"], stats["failed"]) == (4, 2, 0)
+
+
+def test_a_killed_server_comes_back_in_its_place() -> None:
+    first = Simulator()
+    first.kill()
+    with pytest.raises(OSError):
+        first.stats()
+    with Simulator(port=first.port) as second:
+        assert second.address == first.address
+        assert second.stats()["requests"] == 0
+
+
 @pytest.mark.parametrize(
     "settings",
     [

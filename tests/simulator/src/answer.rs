@@ -1,8 +1,8 @@
 //! Answers as packets: what the dialects produce and the body that plays it over the wire.
 //!
 //! Each packet is flushed on its own, with or without a pause, so a test decides where the network
-//! cuts. The body refuses to hide a broken promise: a truncated answer announces more bytes than it
-//! sends and ends the connection.
+//! cuts. The body refuses to hide a broken promise: an answer that is cut short announces more bytes
+//! than it sends, and then ends the connection, resets it, or falls silent.
 //!
 //! ```text
 //! Answer::json(r#"{"ok":true}"#.into())          one packet with a Content-Length
@@ -22,6 +22,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::behaviour::Settings;
 use crate::scope::Ticket;
 use crate::timer::{self, Sleep};
+use crate::wire::{Farewell, Parting};
 
 pub(crate) const JSON: &str = "application/json";
 
@@ -51,10 +52,12 @@ impl Answer {
     }
 
     /// Turns the answer into a body, cut and paced as the settings want.
-    pub(crate) fn into_body(self, settings: &Settings, truncate: bool, ticket: Ticket) -> Packets {
+    pub(crate) fn into_body(self, settings: &Settings, ending: Ending, ticket: Ticket) -> Packets {
         let mut frames = self.frames;
-        if truncate {
-            cut_short(&mut frames);
+        match ending {
+            Ending::Whole => {}
+            Ending::Short | Ending::Reset(_) => cut_short(&mut frames),
+            Ending::Never => frames.clear(),
         }
         let slow = settings.slow_stream;
         if let Some(slow) = slow.filter(|_| !self.streamed) {
@@ -68,13 +71,13 @@ impl Answer {
         }
         let length: usize = frames.iter().map(Bytes::len).sum();
         // A stream breaks off inside a chunk; a document promises bytes that never come.
-        let promised = if truncate { length + 64 } else { length };
+        let promised = if matches!(ending, Ending::Whole) { length } else { length + 64 };
         Packets {
             packets: frames.into(),
             pause: slow.and_then(|slow| Duration::try_from_secs_f64(slow.delay_ms / 1000.0).ok()),
             waiting: Waiting::No,
             length: (!self.streamed && slow.is_none()).then_some(promised as u64),
-            truncated: truncate,
+            ending,
             ticket,
         }
     }
@@ -117,8 +120,20 @@ pub(crate) struct Packets {
     pause: Option<Duration>,
     waiting: Waiting,
     length: Option<u64>,
-    truncated: bool,
+    ending: Ending,
     ticket: Ticket,
+}
+
+/// How a body ends.
+pub(crate) enum Ending {
+    /// As announced.
+    Whole,
+    /// After two thirds, by closing the connection.
+    Short,
+    /// After two thirds, by resetting the connection whose farewell this is.
+    Reset(Farewell),
+    /// Not at all: there are headers, and then nothing.
+    Never,
 }
 
 enum Waiting {
@@ -149,12 +164,18 @@ impl Body for Packets {
             }
         }
         let Some(packet) = self.packets.pop_front() else {
+            match &self.ending {
+                Ending::Never => return Poll::Pending,
+                Ending::Reset(farewell) => farewell.set(Parting::Reset),
+                Ending::Whole | Ending::Short => {}
+            }
             self.ticket.finish();
+            let whole = matches!(self.ending, Ending::Whole);
             return Poll::Ready(
-                self.truncated.then(|| Err(std::io::Error::other("truncated on purpose"))),
+                (!whole).then(|| Err(std::io::Error::other("cut short on purpose"))),
             );
         };
-        if self.packets.is_empty() && !self.truncated {
+        if self.packets.is_empty() && matches!(self.ending, Ending::Whole) {
             self.ticket.finish();
         } else {
             self.waiting = match self.pause {
@@ -171,7 +192,7 @@ impl Body for Packets {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.packets.is_empty() && !self.truncated
+        self.packets.is_empty() && matches!(self.ending, Ending::Whole)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,8 +1,9 @@
 //! How a scope misbehaves: the settings of `POST /control/behaviour` and the decision per request.
 //!
-//! The object replaces the former one whole; unknown keys are refused. Order of precedence for one
-//! request: the next scripted `status` entry, `reset`, `hang`, `raw`, `rate_limit`, `fail_every`,
-//! then the normal answer shaped by the rest. `latency_ms` comes before every answer.
+//! The object replaces the former one whole, but for what is left of a rate limit; unknown keys are
+//! refused. Order of precedence for one request: the next scripted `status` entry, `reset`, `hang`,
+//! `fault`, `raw`, `rate_limit`, `fail_every`, `fail_rate`, then the normal answer shaped by the rest.
+//! `latency_ms` comes before every answer but the 429 of a `rate_limit`.
 //!
 //! ```text
 //! {"latency_ms": {"uniform": [10, 80]}, "status": [503, "reset", [429, "slow down", {"retry-after": "1"}]]}
@@ -29,7 +30,16 @@ pub(crate) struct Settings {
     /// Every n-th request fails with `fail_status` (default 500); 0 is never.
     pub(crate) fail_every: u64,
     pub(crate) fail_status: Option<u16>,
-    /// Requests beyond the rate are answered 429.
+    /// This share of the requests fails with `fail_status`, 0.0 to 1.0.
+    pub(crate) fail_rate: f64,
+    /// Which requests those are depends on this and their number alone.
+    pub(crate) seed: u64,
+    /// Every request meets this fault.
+    pub(crate) fault: Option<Fault>,
+    /// Only requests with this text in their body meet any of the troubles; others are answered.
+    pub(crate) only: Option<String>,
+    /// Requests beyond the rate are answered 429, without the latency: who limits a rate refuses before any
+    /// work is done.
     pub(crate) rate_limit: Option<RateLimit>,
     /// `Retry-After` of the 429s and failures above, text or seconds.
     pub(crate) retry_after: Option<Value>,
@@ -126,14 +136,28 @@ pub(crate) enum Step {
     },
 }
 
-/// A fault of the connection rather than of the answer.
+/// What can go wrong with an answer other than its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {
+    /// A TCP reset in place of an answer.
     Reset,
+    /// A TCP reset after the headers and two thirds of the body.
+    ResetInBody,
+    /// Nothing comes.
     Hang,
+    /// Headers come, then nothing.
+    HangInBody,
+    /// Headers come a byte at a time and never end.
+    SlowHeaders,
+    /// The connection closes before the announced length is there.
     Truncate,
+    /// JSON that breaks off.
     Malformed,
+    /// `application/json` that is neither JSON nor text.
+    Garbage,
+    /// A web page, status 200.
+    Html,
 }
 
 /// What happens to one request.
@@ -180,6 +204,9 @@ impl Behaviour {
             StatusCode::from_u16(status)
                 .map_err(|_| format!("fail_status: no such code {status}"))?;
         }
+        if !(0.0..=1.0).contains(&settings.fail_rate) {
+            return Err("fail_rate: must be 0.0 to 1.0".into());
+        }
         if settings.slow_stream.is_some_and(|slow| slow.chunks == 0) {
             return Err("slow_stream: chunks must be at least 1".into());
         }
@@ -191,9 +218,27 @@ impl Behaviour {
         self.settings.latency_ms.unwrap_or(Latency::Fixed(default_ms)).draw()
     }
 
+    /// Goes on with the rate limit of the behaviour that this one replaces: a new rate holds from now
+    /// on, and a change of it gives no second burst.
+    pub(crate) fn inherit(&self, former: &Self) {
+        let (Some(limit), Some(before)) = (&self.settings.rate_limit, &former.settings.rate_limit)
+        else {
+            return;
+        };
+        let mut left = former.bucket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(bucket) = &mut left {
+            bucket.refill(before);
+            bucket.tokens = bucket.tokens.min(limit.size());
+        }
+        *self.bucket.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+
     /// Decides the fate of the next request.
-    pub(crate) fn decide(&self) -> Decision {
+    pub(crate) fn decide(&self, body: &[u8]) -> Decision {
         let settings = &self.settings;
+        if settings.only.as_ref().is_some_and(|text| !holds(body, text.as_bytes())) {
+            return Decision::Answer;
+        }
         let number = self.served.fetch_add(1, Relaxed);
         let step = usize::try_from(number).ok().and_then(|number| settings.status.get(number));
         match step {
@@ -213,13 +258,17 @@ impl Behaviour {
         if settings.hang {
             return Decision::Fault(Fault::Hang);
         }
+        if let Some(fault) = settings.fault {
+            return Decision::Fault(fault);
+        }
         if settings.raw.is_some() {
             return Decision::Raw;
         }
         if settings.rate_limit.as_ref().is_some_and(|limit| !self.admits(limit)) {
             return self.refuse(429, None, BTreeMap::new());
         }
-        if settings.fail_every > 0 && (number + 1).is_multiple_of(settings.fail_every) {
+        let counted = settings.fail_every > 0 && (number + 1).is_multiple_of(settings.fail_every);
+        if counted || self.draws_failure(number) {
             return self.refuse(settings.fail_status.unwrap_or(500), None, BTreeMap::new());
         }
         match (settings.truncate, settings.malformed) {
@@ -242,20 +291,49 @@ impl Behaviour {
         Decision::Refuse { status, body, headers }
     }
 
+    /// A generator for each number, so that no lock decides the order of the draws.
+    fn draws_failure(&self, number: u64) -> bool {
+        let Settings { fail_rate, seed, .. } = self.settings;
+        if fail_rate <= 0.0 {
+            return false;
+        }
+        // Neighbouring states give similar first draws; a drawn state has no neighbours.
+        let state = fastrand::Rng::with_seed(seed).u64(..).wrapping_add(number);
+        let state = fastrand::Rng::with_seed(state).u64(..);
+        fastrand::Rng::with_seed(state).f64() < fail_rate
+    }
+
     fn admits(&self, limit: &RateLimit) -> bool {
-        let size = limit.burst.unwrap_or(limit.per_second).max(1.0);
-        let now = Instant::now();
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = bucket.get_or_insert(Bucket { tokens: size, filled: now });
-        let refill = now.duration_since(bucket.filled).as_secs_f64() * limit.per_second;
-        bucket.tokens = (bucket.tokens + refill).min(size);
-        bucket.filled = now;
+        let full = Bucket { tokens: limit.size(), filled: Instant::now() };
+        let bucket = bucket.get_or_insert(full);
+        bucket.refill(limit);
         let admitted = bucket.tokens >= 1.0;
         if admitted {
             bucket.tokens -= 1.0;
         }
         admitted
     }
+}
+
+impl RateLimit {
+    fn size(&self) -> f64 {
+        self.burst.unwrap_or(self.per_second).max(1.0)
+    }
+}
+
+impl Bucket {
+    fn refill(&mut self, limit: &RateLimit) {
+        let now = Instant::now();
+        let gained = now.duration_since(self.filled).as_secs_f64() * limit.per_second;
+        self.tokens = (self.tokens + gained).min(limit.size());
+        self.filled = now;
+    }
+}
+
+/// Whether `text` is somewhere in `body`.
+fn holds(body: &[u8], text: &[u8]) -> bool {
+    text.is_empty() || body.windows(text.len()).any(|window| window == text)
 }
 
 impl Step {
@@ -310,28 +388,73 @@ mod tests {
         let behaviour = behaviour(
             r#"{"status": [503, "reset", [429, {"error": 1}, {"retry-after": "2"}], [500], 200], "hang": true}"#,
         );
-        assert_eq!(status(&behaviour.decide()), 503);
-        assert_eq!(behaviour.decide(), Decision::Fault(Fault::Reset));
-        let Decision::Refuse { status: code, body, headers } = behaviour.decide() else { panic!() };
+        assert_eq!(status(&behaviour.decide(b"")), 503);
+        assert_eq!(behaviour.decide(b""), Decision::Fault(Fault::Reset));
+        let Decision::Refuse { status: code, body, headers } = behaviour.decide(b"") else {
+            panic!()
+        };
         assert_eq!((code.as_u16(), body.unwrap().as_str()), (429, r#"{"error":1}"#));
         assert_eq!(headers["retry-after"], "2");
-        assert_eq!(status(&behaviour.decide()), 500);
-        assert_eq!(behaviour.decide(), Decision::Answer);
-        assert_eq!(behaviour.decide(), Decision::Fault(Fault::Hang));
+        assert_eq!(status(&behaviour.decide(b"")), 500);
+        assert_eq!(behaviour.decide(b""), Decision::Answer);
+        assert_eq!(behaviour.decide(b""), Decision::Fault(Fault::Hang));
     }
 
     #[test]
     fn every_third_fails_with_retry_after() {
         let behaviour = behaviour(r#"{"fail_every": 3, "retry_after": 1.5}"#);
-        let codes: Vec<u16> = (0..6).map(|_| status(&behaviour.decide())).collect();
+        let codes: Vec<u16> = (0..6).map(|_| status(&behaviour.decide(b""))).collect();
         assert_eq!(codes, [200, 200, 500, 200, 200, 500]);
     }
 
     #[test]
     fn rate_limit_admits_its_burst_then_refuses() {
         let behaviour = behaviour(r#"{"rate_limit": {"per_second": 0.001, "burst": 2}}"#);
-        let codes: Vec<u16> = (0..4).map(|_| status(&behaviour.decide())).collect();
+        let codes: Vec<u16> = (0..4).map(|_| status(&behaviour.decide(b""))).collect();
         assert_eq!(codes, [200, 200, 429, 429]);
+    }
+
+    #[test]
+    fn a_new_rate_holds_at_once_and_gives_no_second_burst() {
+        let first = behaviour(r#"{"rate_limit": {"per_second": 0.001, "burst": 4}}"#);
+        assert_eq!((0..3).map(|_| status(&first.decide(b""))).collect::<Vec<_>>(), [200; 3]);
+        let second = behaviour(r#"{"rate_limit": {"per_second": 0.001, "burst": 9}}"#);
+        second.inherit(&first);
+        assert_eq!([status(&second.decide(b"")), status(&second.decide(b""))], [200, 429]);
+        let third = behaviour(r#"{"rate_limit": {"per_second": 1e9, "burst": 1}}"#);
+        third.inherit(&second);
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(status(&third.decide(b"")), 200);
+        let rested = behaviour("{}");
+        rested.inherit(&third);
+        assert_eq!(status(&rested.decide(b"")), 200);
+    }
+
+    #[test]
+    fn the_same_seed_fails_the_same_share_of_requests() {
+        let fates = |json| {
+            let behaviour = behaviour(json);
+            (0..10_000).map(|_| status(&behaviour.decide(b""))).collect::<Vec<u16>>()
+        };
+        let one = fates(r#"{"fail_rate": 0.2, "fail_status": 503, "seed": 1}"#);
+        assert_eq!(one, fates(r#"{"fail_rate": 0.2, "fail_status": 503, "seed": 1}"#));
+        let other = fates(r#"{"fail_rate": 0.2, "seed": 2}"#);
+        for (fates, code) in [(&one, 503), (&other, 500)] {
+            let failed = fates.iter().filter(|fate| **fate == code).count();
+            assert!((1_800..2_200).contains(&failed), "{failed}");
+        }
+        let both = one.iter().zip(&other).filter(|(a, b)| **a != 200 && **b != 200).count();
+        assert!((300..500).contains(&both), "seeds must not agree: {both}");
+    }
+
+    #[test]
+    fn trouble_meets_only_whom_it_is_meant_for() {
+        let behaviour =
+            behaviour(r#"{"only": "unlucky", "status": [503], "fault": "slow_headers"}"#);
+        assert_eq!(behaviour.decide(b"another prompt"), Decision::Answer);
+        assert_eq!(status(&behaviour.decide(b"an unlucky prompt")), 503);
+        assert_eq!(behaviour.decide(b"un"), Decision::Answer);
+        assert_eq!(behaviour.decide(b"unlucky"), Decision::Fault(Fault::SlowHeaders));
     }
 
     #[test]
@@ -350,6 +473,7 @@ mod tests {
             (r#"{"headers": {"a b": "c"}}"#, "a b"),
             (r#"{"status": [[500, "", {"x": "line\nbreak"}]]}"#, "x"),
             (r#"{"status": [7]}"#, "7"),
+            (r#"{"fail_rate": 1.5}"#, "fail_rate"),
             (r#"{"slow_stream": {"chunks": 0, "delay_ms": 1}}"#, "chunks"),
         ] {
             let error = Behaviour::new(serde_json::from_str(json).unwrap()).unwrap_err();

@@ -160,7 +160,12 @@ pub(crate) struct Stats {
     pub(crate) disconnects: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) max_in_flight: AtomicU64,
+    /// Answered as asked.
     pub(crate) answered: AtomicU64,
+    /// Answered 429.
+    pub(crate) refused: AtomicU64,
+    /// Ended by the server in any other way.
+    pub(crate) failed: AtomicU64,
     pub(crate) service_nanoseconds: AtomicU64,
 }
 
@@ -172,6 +177,8 @@ impl Stats {
             &self.disconnects,
             &self.max_in_flight,
             &self.answered,
+            &self.refused,
+            &self.failed,
             &self.service_nanoseconds,
         ] {
             past.store(0, Relaxed);
@@ -181,11 +188,13 @@ impl Stats {
 
     /// The counters as a JSON object.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let answered = self.answered.load(Relaxed);
+        let [answered, refused, failed] =
+            [&self.answered, &self.refused, &self.failed].map(|fate| fate.load(Relaxed));
+        let finished = answered + refused + failed;
         #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
-        let mean = match answered {
+        let mean = match finished {
             0 => 0.0,
-            _ => self.service_nanoseconds.load(Relaxed) as f64 / answered as f64 / 1e6,
+            _ => self.service_nanoseconds.load(Relaxed) as f64 / finished as f64 / 1e6,
         };
         serde_json::json!({
             "requests": self.requests.load(Relaxed),
@@ -194,6 +203,9 @@ impl Stats {
             "disconnects": self.disconnects.load(Relaxed),
             "in_flight": self.in_flight.load(Relaxed),
             "max_in_flight": self.max_in_flight.load(Relaxed),
+            "answered": answered,
+            "refused": refused,
+            "failed": failed,
             "mean_service_ms": mean,
         })
         .to_string()

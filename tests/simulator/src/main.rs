@@ -25,6 +25,7 @@ mod scope;
 mod server;
 mod timer;
 mod vectors;
+mod wire;
 
 use std::io::{Read, Write};
 use std::process::ExitCode;

@@ -79,7 +79,9 @@ impl Scope {
     }
 
     pub(crate) fn set_behaviour(&self, behaviour: Behaviour) {
-        *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+        let mut current = self.behaviour.write().unwrap_or_else(PoisonError::into_inner);
+        behaviour.inherit(&current);
+        *current = Arc::new(behaviour);
     }
 
     /// Plain behaviour, empty log, zero counters.
@@ -97,6 +99,7 @@ pub(crate) struct Ticket {
     logged: Option<u64>,
     started: Instant,
     status: Option<u16>,
+    spoilt: bool,
     finished: bool,
 }
 
@@ -108,11 +111,16 @@ impl Ticket {
         let in_flight = stats.in_flight.fetch_add(1, Relaxed) + 1;
         stats.max_in_flight.fetch_max(in_flight, Relaxed);
         let logged = entry.map(|entry| scope.log.open(entry));
-        Self { scope, logged, started, status: None, finished: false }
+        Self { scope, logged, started, status: None, spoilt: false, finished: false }
     }
 
     pub(crate) fn set_status(&mut self, status: u16) {
         self.status = Some(status);
+    }
+
+    /// What is sent is no answer, whatever its status says.
+    pub(crate) fn spoil(&mut self) {
+        self.spoilt = true;
     }
 
     /// The server has done all it meant to do for this request.
@@ -129,7 +137,12 @@ impl Ticket {
             stats.disconnects.fetch_add(1, Relaxed);
         } else {
             let spent = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            stats.answered.fetch_add(1, Relaxed);
+            let fate = match self.status {
+                Some(429) => &stats.refused,
+                Some(..400) if !self.spoilt => &stats.answered,
+                _ => &stats.failed,
+            };
+            fate.fetch_add(1, Relaxed);
             stats.service_nanoseconds.fetch_add(spent, Relaxed);
         }
         if let Some(number) = self.logged {
@@ -179,5 +192,25 @@ mod tests {
         assert_eq!(stats["disconnects"], 1);
         assert_eq!(stats["in_flight"], 0);
         assert_eq!(stats["max_in_flight"], 2);
+    }
+
+    #[test]
+    fn every_request_has_one_fate() {
+        let (scope, _) = scopes().find("/s/a").unwrap();
+        for (status, spoilt) in [
+            (Some(200), false),
+            (Some(200), true),
+            (Some(429), false),
+            (Some(503), false),
+            (None, false),
+        ] {
+            let mut ticket = Ticket::open(Arc::clone(&scope), None, Instant::now());
+            ticket.status = status;
+            ticket.spoilt = spoilt;
+            ticket.finish();
+        }
+        let stats: serde_json::Value = serde_json::from_slice(&scope.stats.to_json()).unwrap();
+        let fates = ["answered", "refused", "failed"].map(|fate| stats[fate].as_u64().unwrap());
+        assert_eq!(fates, [1, 1, 3]);
     }
 }

@@ -8,12 +8,10 @@
 //! server::serve(&server::listen(0)?, 1, &scopes)   // never returns while the process lives
 //! ```
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Ipv4Addr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -23,16 +21,22 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 
-use crate::answer::{Answer, Packets};
+use crate::answer::{Answer, Ending, Packets};
 use crate::behaviour::{Decision, Fault, header_pairs, text_of};
 use crate::control;
 use crate::dialect;
 use crate::log::Entry;
 use crate::scope::{Scope, Scopes, Ticket};
 use crate::timer;
+use crate::wire::{Farewell, Parting, Wire};
+
+/// A body that calls itself JSON and is nothing of the kind, nor UTF-8.
+const GARBAGE: &[u8] = b"\x00\xff\xfe{{{ not json \x80\xc3";
+/// What a captive portal or a proxy's error page looks like to a client.
+const PAGE: &[u8] =
+    b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in.</body></html>";
 
 type Reply = Response<Either<Packets, Full<Bytes>>>;
 
@@ -84,10 +88,9 @@ async fn accept(listener: &TcpListener, scopes: &Arc<Scopes>) -> io::Result<()> 
             number: CONNECTIONS.fetch_add(1, Relaxed),
             scopes: Arc::clone(scopes),
             seen: Mutex::default(),
-            reset: AtomicBool::new(false),
-            farewell: Mutex::default(),
+            farewell: Farewell::default(),
         });
-        let wire = TokioIo::new(Wire { stream, connection: Arc::clone(&connection) });
+        let wire = TokioIo::new(Wire::new(stream, connection.farewell.clone()));
         let service = service_fn(move |request| answer(Arc::clone(&connection), request));
         let served = hyper::server::conn::http1::Builder::new().serve_connection(wire, service);
         tokio::spawn(async move {
@@ -103,8 +106,7 @@ struct Connection {
     scopes: Arc<Scopes>,
     /// Scopes that count this connection.
     seen: Mutex<Vec<Arc<Scope>>>,
-    reset: AtomicBool,
-    farewell: Mutex<Option<Bytes>>,
+    farewell: Farewell,
 }
 
 impl Connection {
@@ -156,7 +158,13 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
     });
     let mut ticket = Ticket::open(Arc::clone(&scope), entry, started);
     let settings = &behaviour.settings;
-    let decision = behaviour.decide();
+    let decision = behaviour.decide(&body);
+    let too_many = StatusCode::TOO_MANY_REQUESTS;
+    if settings.rate_limit.is_some()
+        && matches!(decision, Decision::Refuse { status, .. } if status == too_many)
+    {
+        due = Instant::now();
+    }
 
     let fault = match &decision {
         Decision::Fault(fault) => Some(*fault),
@@ -167,14 +175,19 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
         Decision::Fault(Fault::Reset) => {
             wait_until(due).await;
             ticket.finish();
-            connection.reset.store(true, Relaxed);
+            connection.farewell.set(Parting::Reset);
             return Err(io::Error::other("reset on purpose"));
+        }
+        Decision::Fault(Fault::SlowHeaders) => {
+            wait_until(due).await;
+            connection.farewell.set(Parting::SlowHead(ticket));
+            return Err(io::Error::other("headers without end"));
         }
         Decision::Raw => {
             wait_until(due).await;
             ticket.finish();
             let raw = settings.raw.clone().unwrap_or_default();
-            *connection.farewell.lock().unwrap_or_else(PoisonError::into_inner) = Some(raw.into());
+            connection.farewell.set(Parting::Bytes(raw.into()));
             return Err(io::Error::other("raw bytes instead of HTTP"));
         }
         Decision::Refuse { status, body, headers } => {
@@ -186,7 +199,12 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
             let broken = br#"{"id": "broken", "choices": [{"index": 0, "mess"#;
             (Answer::json(broken.to_vec()), Vec::new())
         }
-        Decision::Answer | Decision::Fault(Fault::Truncate) => {
+        Decision::Fault(Fault::Garbage) => (Answer::json(GARBAGE.to_vec()), Vec::new()),
+        Decision::Fault(Fault::Html) => {
+            (Answer::document(StatusCode::OK, "text/html", PAGE.to_vec()), Vec::new())
+        }
+        Decision::Answer
+        | Decision::Fault(Fault::Truncate | Fault::ResetInBody | Fault::HangInBody) => {
             let reply = dialect::reply(path, &body, settings);
             let answer = match (&settings.body, reply) {
                 (Some(scripted), _) => dialect::scripted(text_of(scripted)),
@@ -209,11 +227,19 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> io::
     };
     wait_until(due).await;
 
+    if fault.is_some() {
+        ticket.spoil();
+    }
     ticket.set_status(answer.status.as_u16());
     let status = answer.status;
     let content_type = HeaderValue::from_static(answer.content_type);
-    let truncate = fault == Some(Fault::Truncate);
-    let packets = answer.into_body(settings, truncate, ticket);
+    let ending = match fault {
+        Some(Fault::Truncate) => Ending::Short,
+        Some(Fault::ResetInBody) => Ending::Reset(connection.farewell.clone()),
+        Some(Fault::HangInBody) => Ending::Never,
+        _ => Ending::Whole,
+    };
+    let packets = answer.into_body(settings, ending, ticket);
     let mut response = Response::new(Either::Left(packets));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -235,62 +261,4 @@ fn request_id() -> HeaderValue {
     let number = REQUESTS.fetch_add(1, Relaxed);
     let text = Bytes::from(format!("req-{number}"));
     HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("req-0"))
-}
-
-/// The socket, with the misbehaviour hyper has no words for done at its end.
-struct Wire {
-    stream: TcpStream,
-    connection: Arc<Connection>,
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let farewell = &self.connection.farewell;
-        if let Some(raw) = farewell.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = self.stream.try_write(&raw);
-        }
-        if self.connection.reset.load(Relaxed) {
-            let _ = self.stream.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
