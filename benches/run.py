@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -32,11 +33,14 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKLOADS = ROOT / "benches" / "workloads"
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
-from simulator import Simulator  # noqa: E402  (the path is set just above)
+import weather  # noqa: E402  (the path is set just above)
+from simulator import Simulator  # noqa: E402
 from workflows import ROWS as WORKFLOWS  # noqa: E402
 
 OURS, PEER, OPENAI, WORDLLAMA = "ours", "0.6.8", "openai", "wordllama"
 BASETEN = "baseten"
+# Our own package with less of something, where that is what a row compares.
+PLAIN = "ours, plain"
 # What an HTTP library alone costs, measured by `benches/floor`.
 REQWEST, HYPER = "bare reqwest", "bare hyper"
 REQUIREMENTS = {
@@ -68,7 +72,9 @@ class Row:
 
 LESS_IS_BETTER = {
     "CPU us/call", "worst ms", "p99 ms", "KB/call", "seconds", "KB/run", "peak MB", "CPU ms/run",
-    "requests/run", "connections/run", "tool calls/run",
+    "requests/run", "connections/run", "tool calls/run", "requests/answer", "answered twice",
+    "found 500/s", "found 250/s", "found 1000/s", "CPU us/prompt", "requests/call", "once spent",
+    "recovery s", "stall s",
 }  # fmt: skip
 FLOORS = {REQWEST: {}, HYPER: {}}
 THREAD_RIVAL = {
@@ -227,6 +233,7 @@ ROWS = [
         show=("texts/s", "CPU us/text"),
     ),
     *(Row("workflows", **row) for row in WORKFLOWS),
+    *(Row("weather", **row) for row in weather.ROWS),
 ]
 
 
@@ -266,7 +273,12 @@ class Packages:
 
     def __init__(self) -> None:
         floor = os.environ.get("GRAPHBIT_FLOOR")
-        self._found: dict[str, str | None] = {OURS: sys.executable, REQWEST: floor, HYPER: floor}
+        self._found: dict[str, str | None] = {
+            OURS: sys.executable,
+            PLAIN: sys.executable,
+            REQWEST: floor,
+            HYPER: floor,
+        }
         if os.environ.get("GRAPHBIT_PEER_PYTHON"):
             self._found[PEER] = os.environ["GRAPHBIT_PEER_PYTHON"]
 
@@ -278,7 +290,9 @@ class Packages:
 
     def environment(self, package: str) -> dict[str, str]:
         """Our own PYTHONPATH must not put our package in front of a rival's."""
-        return {k: v for k, v in os.environ.items() if package == OURS or k != "PYTHONPATH"}
+        return {
+            k: v for k, v in os.environ.items() if package in (OURS, PLAIN) or k != "PYTHONPATH"
+        }
 
     @staticmethod
     def _install(package: str) -> str | None:
@@ -403,16 +417,16 @@ class Bench:
                 values = [values[measure] for values in rounds]
                 if not values:
                     continue
-                line = f"  {measure:<18} {name:<10} {spread(values)}"
+                line = f"  {measure:<18} {name:<11} {spread(values)}"
                 if name != OURS and ours:
                     line += "   ours/its " + ratio([v[measure] for v in ours], values)
                     line += " (less is better)" if measure in LESS_IS_BETTER else ""
                 print(line, flush=True)
         for name, output in outputs.items():
             if output:
-                print(f"  output             {name:<10} {output}")
+                print(f"  output             {name:<11} {output}")
         for name, reason in failures.items():
-            print(f"  FAILED             {name:<10} {reason}", flush=True)
+            print(f"  FAILED             {name:<11} {reason}", flush=True)
         self.results.append({
             "group": group, "title": title, "target": target, "rounds": collected,
             "outputs": outputs, "failures": failures,
@@ -433,7 +447,9 @@ def spread(values: list[float]) -> str:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
-    """Ratio of medians, and the spread of the rounds' own ratios."""
+    """Ratio of medians, and the spread of the rounds' own ratios; "-" where there is none."""
+    if not all(theirs) or not all(map(math.isfinite, (*ours, *theirs))):
+        return "-"
     middle = statistics.median(ours) / statistics.median(theirs)
     each = [mine / other for mine, other in zip(ours, theirs, strict=False)]
     return f"{figure(middle)}  ({figure(min(each))} - {figure(max(each))})"
@@ -478,6 +494,9 @@ def main() -> int:
         for row in ROWS:
             if row.group in wanted:
                 bench.row(row)
+        if "weather" in wanted:
+            weather.storm(bench)
+            weather.failover(bench)
         if "user" in wanted:
             bench.user_script(full=options.full)
     if options.json:
