@@ -23,6 +23,9 @@
 //! - **After an outage.** A round before which nothing succeeded since the last one halves the limit and
 //!   forgets the ceiling, which belonged to better days.
 //! - **Not by noise.** Refusals that come whatever the limit is are told apart; see `noise.rs`.
+//! - **Apart.** Calls that were refused together return together, and those admitted together end together:
+//!   they would go on arriving in one bunch a latency, and a server's small allowance refuses bunches far
+//!   below its rate. So starts from a line are spread over most of a latency, as TCP paces its packets.
 //! - **Below one.** Where R·L < 1 a single slot still is too much. The same number then goes on below
 //!   1 as a pace: one start every L / number, at most [`LONGEST_REST`] apart. The slot is held during the
 //!   rest, so that the line stays in order and needs no timer of its own. Only a line is paced: one caller
@@ -49,6 +52,11 @@ const LONGEST_REST: f64 = 3.0;
 const SHORTEST_UNIT: f64 = 1.0;
 /// Of the rests between two starts, so that a pace that is one too fast is not refused every few starts.
 const RESTS_IN_UNIT: f64 = 10.0;
+/// How much of a latency as many starts as the limit allows are spread over. Less than all of it, so that
+/// places do not wait for their time while the server has room.
+const SPREAD: f64 = 0.65;
+/// What timers can tell apart; a start that is nearer need not wait.
+const TICK: Duration = Duration::from_millis(1);
 /// Units from the ceiling to its double.
 const UNITS_TO_DOUBLE: f64 = 2.0;
 
@@ -135,13 +143,18 @@ impl Aimd {
     }
 
     pub(super) fn start(&mut self, now: Instant, crowded: bool) -> Option<Instant> {
-        let rest = self.rest()?;
+        let rest = self.rest()?.max(self.spread());
         let empty = self.current_round(now).filter(|round| round.lowest == 0);
         let next = self.last_start.and_then(|last| last.checked_add(rest));
         let next = next.max(empty.and_then(|round| self.end(&round))).filter(|at| *at > now);
         // A caller that nobody else waits with paces itself by the pauses of its retries, and a server
         // that has refused everything so far is not one whose pace could be found.
         let at = next.filter(|_| crowded && self.latency.is_some());
+        let soon = now.checked_add(TICK);
+        if at.is_some_and(|at| Some(at) < soon) {
+            self.last_start = at;
+            return None;
+        }
         self.last_start = Some(at.unwrap_or(now));
         at
     }
@@ -176,6 +189,14 @@ impl Aimd {
         }
         let latency = self.latency.unwrap_or(ASSUMED_LATENCY);
         Some(Duration::from_secs_f64((latency / width).clamp(0.0, LONGEST_REST)))
+    }
+
+    /// How far apart two starts from the line are, once a server has refused any.
+    fn spread(&self) -> Duration {
+        let (Some(width), Some(latency), Some(_)) = (self.width, self.latency, self.round) else {
+            return Duration::ZERO;
+        };
+        Duration::try_from_secs_f64(latency / width.max(1.0) * SPREAD).unwrap_or_default()
     }
 
     fn round_length(&self) -> Duration {
