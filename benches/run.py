@@ -495,7 +495,8 @@ def main() -> int:
             if row.group in wanted:
                 bench.row(row)
         if "weather" in wanted:
-            weather.storm(bench)
+            for limits in weather.STORMS:
+                weather.storm(bench, limits)
             weather.failover(bench)
         if "user" in wanted:
             bench.user_script(full=options.full)

@@ -5,8 +5,8 @@ runs and looks at the server's counters meanwhile, so they are functions: :func:
 :func:`failover`. ``ROWS`` are the others, as in `workflows.py`.
 
 The server of the storm answers after 100 ms, lets in so many requests a second (a burst of 25, 429
-beyond) and fails a fifth of what it let in with 500. Its limit is halved in the middle and then raised to
-four times that. *let in* is the share of its limit that was used, *requests/answer* what
+beyond) and fails a fifth of what it let in with 500. Its limit is halved in the middle and then doubled, or,
+in a second storm, raised to four times that. *let in* is the share of its limit that was used, *requests/answer* what
 each answer cost: 1.25 is what a fifth of failures costs whoever knows the limit beforehand.
 """
 
@@ -22,8 +22,12 @@ from simulator import Simulator
 
 OURS, PLAIN, PEER, OPENAI = "ours", "ours, plain", "0.6.8", "openai"
 PROMPTS = 10_000
-#: Requests a second that the server lets in, from these seconds on.
-LIMITS = ((0.0, 500.0), (7.0, 250.0), (14.0, 1000.0))
+#: From these seconds on the server lets in so many requests a second.
+Limits = tuple[tuple[float, float], ...]
+STORMS: tuple[Limits, ...] = (
+    ((0.0, 500.0), (7.0, 250.0), (14.0, 500.0)),
+    ((0.0, 500.0), (7.0, 250.0), (14.0, 1000.0)),
+)
 #: A client has found a limit when it used so much of it within a second ...
 USED = 0.9
 #: ... and had no more than so many requests refused for each that was let in.
@@ -81,7 +85,7 @@ class Sample:
     answered: int
 
 
-def storm(bench: Any) -> None:
+def storm(bench: Any, limits: Limits) -> None:
     """Many prompts against a server that fails a fifth, and limits the rest to a rate that changes."""
     packages = {
         OURS: {"client": "ours"},
@@ -89,8 +93,8 @@ def storm(bench: Any) -> None:
         OPENAI: {"client": "openai"},
     }
     shown = (
-        "answered", "in order", "requests/answer", "answered twice", "let in", "found 500/s",
-        "found 250/s", "found 1000/s", "seconds", "CPU us/prompt",
+        "answered", "in order", "requests/answer", "answered twice", "let in", "found 1st",
+        "found 2nd", "found 3rd", "seconds", "CPU us/prompt",
     )  # fmt: skip
     collected: dict[str, list[dict[str, float]]] = {}
     failures: dict[str, str] = {}
@@ -98,28 +102,29 @@ def storm(bench: Any) -> None:
         for name, given in packages.items():
             if bench.packages.interpreter(name) is None:
                 continue
-            raw, samples, stats = stormed(bench, name, given)
+            raw, samples, stats = stormed(bench, name, given, limits)
             if "failed" in raw:
                 failures[name] = raw["failed"]
                 continue
-            collected.setdefault(name, []).append(figures(raw, samples, stats))
+            collected.setdefault(name, []).append(figures(raw, samples, stats, limits))
     bench.show(
         "weather",
-        f"{PROMPTS:,} prompts, 20 % fail, 500 requests/s, then 250, then 1000",
+        f"{PROMPTS:,} prompts, 20 % fail, requests/s: "
+        + ", then ".join(f"{rate:.0f}" for _, rate in limits),
         shown, collected, failures, {},
         "all in order, <= 1.35 requests/answer, let in >= 0.9, found within 5 s",
     )  # fmt: skip
 
 
 def stormed(
-    bench: Any, name: str, given: dict[str, Any]
+    bench: Any, name: str, given: dict[str, Any], limits: Limits
 ) -> tuple[dict[str, Any], list[Sample], dict[str, Any]]:
     """One package in the storm: what it said, what the server saw over time, and in the end."""
     simulator: Simulator = bench.simulator
     scope = simulator.new_scope("storm")
 
     def limit(phase: int) -> None:
-        rate = {"per_second": LIMITS[phase][1], "burst": 25}
+        rate = {"per_second": limits[phase][1], "burst": 25}
         trouble = {"fail_rate": 0.2, "fail_status": 500, "seed": phase}
         simulator.behaviour(scope, latency_ms=100, rate_limit=rate, **trouble)
 
@@ -137,7 +142,7 @@ def stormed(
                 let_in = stats["answered"] + stats["failed"]
                 sample = Sample(now - began, let_in, stats["refused"], stats["answered"])
                 samples.append(sample)
-                if phase + 1 < len(LIMITS) and sample.at >= LIMITS[phase + 1][0]:
+                if phase + 1 < len(limits) and sample.at >= limits[phase + 1][0]:
                     phase += 1
                     limit(phase)
             time.sleep(0.025)
@@ -146,12 +151,14 @@ def stormed(
     return child.result(), samples, stats
 
 
-def figures(raw: dict[str, Any], samples: list[Sample], stats: dict[str, Any]) -> dict[str, float]:
+def figures(
+    raw: dict[str, Any], samples: list[Sample], stats: dict[str, Any], limits: Limits
+) -> dict[str, float]:
     """The measures of one run of the storm."""
     end = next(sample.at for sample in samples if sample.answered == samples[-1].answered)
-    ends = [*(start for start, _ in LIMITS[1:]), max(end, LIMITS[-1][0])]
+    ends = [*(start for start, _ in limits[1:]), max(end, limits[-1][0])]
     spans = [
-        (start, min(stop, end), rate) for (start, rate), stop in zip(LIMITS, ends, strict=True)
+        (start, min(stop, end), rate) for (start, rate), stop in zip(limits, ends, strict=True)
     ]
     allowed = sum(max(stop - start, 0.0) * rate for start, stop, rate in spans)
     values = {
@@ -163,8 +170,8 @@ def figures(raw: dict[str, Any], samples: list[Sample], stats: dict[str, Any]) -
         "seconds": raw["seconds"],
         "CPU us/prompt": raw["cpu_seconds"] / max(raw["answered"], 1) * 1e6,
     }
-    for start, stop, rate in spans:
-        values[f"found {rate:.0f}/s"] = found(samples, start, stop, rate)
+    for which, (start, stop, rate) in zip(("1st", "2nd", "3rd"), spans, strict=True):
+        values[f"found {which}"] = found(samples, start, stop, rate)
     return values
 
 

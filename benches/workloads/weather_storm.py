@@ -13,8 +13,10 @@ prompts = [f"Prompt number {number}." for number in range(given.prompts)]
 def ours() -> list[Any]:
     from graphbit import LlmClient, RetryPolicy
 
-    # Only as patient as a batch should be; how many requests the server carries is left to be found.
-    client = LlmClient(chat_config(given.url), retry=RetryPolicy(attempts=12, deadline=300))
+    # As patient as a batch should be, and with pauses that the last prompts are not to wait for long. How
+    # many requests the server carries is left to be found.
+    retry = RetryPolicy(attempts=12, deadline=300, max_delay=1)
+    client = LlmClient(chat_config(given.url), retry=retry)
     return client.complete_many(prompts, on_error="return")
 
 

@@ -39,6 +39,7 @@ mod flight;
 mod key;
 mod memory;
 mod settings;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,7 @@ use memory::Memory;
 
 pub use key::{Key, KeyBuilder};
 pub use settings::{CacheSettings, Completions};
+pub use shelf::Shelf;
 
 /// A cache; cloning it shares it.
 #[derive(Clone)]
@@ -226,7 +228,9 @@ impl Cache {
         if let Some(value) = self.peek(&key) {
             return Ok((value, Origin::Memory));
         }
-        if let Some(value) = self.get(&key).await {
+        if self.0.disk.is_none() {
+            self.0.counters.misses.fetch_add(1, Ordering::Relaxed);
+        } else if let Some(value) = self.get_many(&[key]).await.pop().flatten() {
             return Ok((value, Origin::Disk));
         }
         let value = work.await?;

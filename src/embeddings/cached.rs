@@ -2,42 +2,21 @@
 //! new is sent, each text once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::plan::Sought;
-use crate::cache::{Cache, Key, KeyBuilder};
+use crate::cache::{Key, Shelf};
 use crate::types::Matrix;
 
-/// A cache, and what tells this client's entries from those of others.
-#[derive(Clone)]
-pub(super) struct Shelf {
-    cache: Cache,
-    identity: Arc<str>,
+pub(super) fn key(shelf: &Shelf, text: &str) -> Key {
+    shelf.key("graphbit embedding 1", text.as_bytes())
 }
 
-impl Shelf {
-    pub(super) fn new(cache: Cache, identity: &str) -> Self {
-        Self { cache, identity: Arc::from(identity) }
-    }
-
-    pub(super) fn cache(&self) -> &Cache {
-        &self.cache
-    }
-
-    pub(super) fn key(&self, text: &str) -> Key {
-        let mut key = KeyBuilder::new("graphbit embedding 1");
-        key.part(self.identity.as_bytes());
-        key.part(text.as_bytes());
-        key.finish()
-    }
-
-    /// Puts each text's row there; done when they are in the file, if there is one.
-    pub(super) async fn put(&self, texts: &[String], vectors: &Matrix) {
-        let entry = |(text, row): (&String, &[f32])| (self.key(text), encode(row));
-        self.cache.put_many(texts.iter().zip(vectors.iter()).map(entry).collect()).await;
-    }
+/// Puts each text's row there; done when they are in the file, if there is one.
+pub(super) async fn put(shelf: &Shelf, texts: &[String], vectors: &Matrix) {
+    let entry = |(text, row): (&String, &[f32])| (key(shelf, text), encode(row));
+    shelf.cache().put_many(texts.iter().zip(vectors.iter()).map(entry).collect()).await;
 }
 
 /// A row as little-endian 32-bit floats.
@@ -53,8 +32,8 @@ pub(super) fn decode(entry: &[u8]) -> Vec<f32> {
 
 /// The texts that must be sent, each once, and the rows that the cache knows, by their positions.
 pub(super) async fn seek(shelf: &Shelf, texts: Vec<String>) -> (Sought, Vec<(usize, Vec<f32>)>) {
-    let keys: Vec<Key> = texts.iter().map(|text| shelf.key(text)).collect();
-    let entries = shelf.cache.get_many(&keys).await;
+    let keys: Vec<Key> = texts.iter().map(|text| key(shelf, text)).collect();
+    let entries = shelf.cache().get_many(&keys).await;
     let (mut wanted, mut firsts, mut repeats, mut known) = (vec![], vec![], vec![], vec![]);
     let mut numbers: HashMap<Key, usize> = HashMap::new();
     let found = texts.into_iter().zip(keys.into_iter().zip(entries));

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::batch::{EachGroup, EmbedOptions, EmbedRows, GroupsOutcome};
-use super::cached::{self, Shelf};
+use super::cached;
 use super::model::EmbeddingModel;
-use crate::cache::Cache;
+use crate::cache::{Cache, Shelf};
 use crate::error::{Error, Kind, Result};
 use crate::resilience::{
-    Answer, CallStats, Failover, Order, Protection, RetryPolicy, Route, Stack, StatsSnapshot,
+    Answer, CallStats, Order, Protection, RetryPolicy, Route, Routes, StatsSnapshot,
 };
 use crate::types::{Embeddings, Matrix, Pace};
 use tokio::time::Instant;
@@ -25,10 +25,7 @@ pub struct EmbeddingClient {
 }
 
 struct Inner {
-    /// The first of `routes`, for what all have in common.
-    first: Arc<Model>,
-    routes: Vec<Route<Model>>,
-    failover: Failover,
+    routes: Routes<Model>,
     cache: Option<Shelf>,
     stats: CallStats,
 }
@@ -43,11 +40,6 @@ impl Answer for Embeddings {
     fn pace(&self) -> Option<&Pace> {
         self.pace.as_deref()
     }
-}
-
-fn route(model: Arc<Model>, protection: Protection) -> Route<Model> {
-    let name = format!("{}/{}", model.provider(), model.model());
-    Route { model, stack: Arc::new(Stack::new(&name, protection)) }
 }
 
 /// One request through the layers of one route. Its row count is checked here once more, because a row too
@@ -113,57 +105,46 @@ impl EmbeddingClient {
     /// [`Kind::Validation`] for no clients, weights that do not fit them, or models that differ: vectors
     /// of two models must never meet in one store.
     pub fn any_of(clients: &[Self], order: Order) -> Result<Self> {
-        let routes: Vec<Route<Model>> =
-            clients.iter().flat_map(|client| client.inner.routes.iter().cloned()).collect();
-        let Some(first) = routes.first().cloned() else {
-            return Err(Error::validation("config", None, "config must name at least one model"));
-        };
+        let routes = Routes::any_of(clients.iter().map(|client| &client.inner.routes), order)?;
+        let first = routes.first();
         let described = |route: &Route<Model>| {
             let model = &route.model;
             let dimensions = model.dimensions();
             let dimensions = dimensions.map_or_else(String::new, |number| format!(" ({number})"));
             format!("{}{dimensions}", model.model())
         };
-        let same = |route: &&Route<Model>| described(route) != described(&first);
-        if let Some(odd) = routes.iter().find(same) {
+        let differs = |route: &&Route<Model>| described(route) != described(first);
+        if let Some(odd) = routes.all().iter().find(differs) {
             let text = format!(
                 "fallbacks must be the same model with the same dimensions as the first, {}",
-                described(&first)
+                described(first)
             );
             return Err(Error::validation("fallbacks", Some(&described(odd)), &text));
         }
-        let failover = Failover::new(routes.len(), order)?;
-        Ok(Self::of(first.model, routes, failover, None))
+        Ok(Self::of(routes, None))
     }
 
     /// The same client with a cache before it. `identity` tells its entries from those of other models:
     /// everything but the text that changes a vector.
     #[must_use]
     pub fn with_cache(&self, cache: Cache, identity: &str) -> Self {
-        let Inner { first, routes, failover, .. } = &*self.inner;
-        let shelf = Shelf::new(cache, identity);
-        Self::of(Arc::clone(first), routes.clone(), failover.clone(), Some(shelf))
+        Self::of(self.inner.routes.clone(), Some(Shelf::new(cache, identity)))
     }
 
     fn single(model: Arc<Model>, protection: Protection) -> Self {
-        let routes = vec![route(Arc::clone(&model), protection)];
-        Self::of(model, routes, Failover::single(), None)
+        let name = format!("{}/{}", model.provider(), model.model());
+        Self::of(Routes::single(model, &name, protection), None)
     }
 
-    fn of(
-        first: Arc<Model>,
-        routes: Vec<Route<Model>>,
-        failover: Failover,
-        cache: Option<Shelf>,
-    ) -> Self {
+    fn of(routes: Routes<Model>, cache: Option<Shelf>) -> Self {
         let stats = CallStats::default();
-        Self { inner: Arc::new(Inner { first, routes, failover, cache, stats }) }
+        Self { inner: Arc::new(Inner { routes, cache, stats }) }
     }
 
     /// The servers behind it with their layers, as they are listed.
     #[must_use]
     pub fn routes(&self) -> &[Route<dyn EmbeddingModel>] {
-        &self.inner.routes
+        self.inner.routes.all()
     }
 
     /// The cache before it.
@@ -175,7 +156,7 @@ impl EmbeddingClient {
     /// The model behind it, as its first server offers it.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn EmbeddingModel> {
-        &self.inner.first
+        &self.inner.routes.first().model
     }
 
     /// One text, one row.
@@ -188,7 +169,7 @@ impl EmbeddingClient {
         }
         let Some(shelf) = &self.inner.cache else { return self.request(&[text], true).await };
         let (client, paid) = (self.clone(), Arc::new(OnceLock::new()));
-        let (key, bill) = (shelf.key(&text), Arc::clone(&paid));
+        let (key, bill) = (cached::key(shelf, &text), Arc::clone(&paid));
         let work = move || async move {
             let answer = client.request(&[text], true).await?;
             let entry = cached::encode(answer.vectors.row(0).unwrap_or_default());
@@ -276,11 +257,11 @@ impl EmbeddingClient {
         let (inner, started) = (&self.inner, Instant::now());
         inner.stats.begin();
         let asked = |route: Route<Model>| async move { request(&route, texts, single).await };
-        let answer = inner.failover.ask(&inner.routes, asked).await;
+        let answer = inner.routes.ask(asked).await;
         inner.stats.end(started.elapsed(), answer.is_ok());
         // A single text is put there by whoever asked for it.
         if let (Ok(answer), Some(shelf), false) = (&answer, &inner.cache, single) {
-            shelf.put(texts, &answer.vectors).await;
+            cached::put(shelf, texts, &answer.vectors).await;
         }
         answer
     }
@@ -294,8 +275,8 @@ impl EmbeddingClient {
 impl fmt::Debug for EmbeddingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbeddingClient")
-            .field("provider", &self.inner.first.provider())
-            .field("model", &self.inner.first.model())
+            .field("provider", &self.model().provider())
+            .field("model", &self.model().model())
             .finish_non_exhaustive()
     }
 }

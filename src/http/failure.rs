@@ -68,7 +68,13 @@ impl Inner {
             true => Kind::Timeout,
             false => Kind::Network,
         };
-        Error::new(kind, self.sending(&cause)).with_provider(self.provider).with_source(error)
+        let told = Error::new(kind, self.sending(&cause)).with_provider(self.provider);
+        // A certificate that was refused once is refused again; other faults of TLS may pass.
+        let told = match causes(&error).any(is_refused_certificate) {
+            true => told.with_advice(Advice::Never),
+            false => told,
+        };
+        told.with_source(error)
     }
 
     pub(super) fn timed_out(&self, limit: Duration) -> Error {
@@ -86,6 +92,13 @@ fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// TLS errors travel inside I/O errors, whose `source` passes them over.
+fn is_refused_certificate(cause: &(dyn StdError + 'static)) -> bool {
+    let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The innermost reason: the outer ones only say that something failed.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::cache::{Completions, Key, KeyBuilder};
+use crate::cache::{Completions, Key, Shelf};
 use crate::error::{Error, Kind, Result};
 use crate::types::{ChatRequest, ChatResponse};
 
@@ -19,12 +19,10 @@ pub(super) fn belongs(completions: Completions, request: &ChatRequest) -> bool {
     }
 }
 
-/// Of everything that changes an answer: the model as `identity` describes it, and the whole request.
-pub(super) fn key(identity: &str, request: &ChatRequest) -> Result<Key> {
-    let mut key = KeyBuilder::new("graphbit chat 1");
-    key.part(identity.as_bytes());
-    key.part(&serde_json::to_vec(request).map_err(|cause| unwritable(&cause))?);
-    Ok(key.finish())
+/// Of everything that changes an answer: the model as the shelf describes it, and the whole request.
+pub(super) fn key(shelf: &Shelf, request: &ChatRequest) -> Result<Key> {
+    let request = serde_json::to_vec(request).map_err(|cause| unwritable(&cause))?;
+    Ok(shelf.key("graphbit chat 1", &request))
 }
 
 /// An answer's form on the shelf.
@@ -32,12 +30,10 @@ pub(super) fn encode(answer: &ChatResponse) -> Result<Bytes> {
     Ok(serde_json::to_vec(answer).map_err(|cause| unwritable(&cause))?.into())
 }
 
-/// The answer of an entry; `None` when this version cannot read it.
-pub(super) fn decode(entry: &[u8], kept: bool) -> Option<ChatResponse> {
+/// The answer of an entry, which says so; `None` when this version cannot read it.
+pub(super) fn decode(entry: &[u8]) -> Option<ChatResponse> {
     let mut answer: ChatResponse = serde_json::from_slice(entry).ok()?;
-    if kept {
-        answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
-    }
+    answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
     Some(answer)
 }
 

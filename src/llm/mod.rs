@@ -25,6 +25,6 @@ mod model;
 pub mod structured;
 
 pub use assembly::Assembly;
-pub use client::{ANSWERED_BY, LlmClient, MODEL};
+pub use client::{ANSWERED_BY, Ask, LlmClient, Lookup, MODEL};
 pub use many::{Each, Gathered, Many, ManyOptions};
 pub use model::{BoxFuture, ChatModel, ChatStream};

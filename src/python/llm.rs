@@ -19,7 +19,7 @@ use super::stream_events::PyEvents;
 use super::structured::{self, Reader};
 use crate::cost;
 use crate::error::{Error, Result};
-use crate::llm::LlmClient;
+use crate::llm::{LlmClient, Lookup};
 use crate::providers::ProviderSettings;
 use crate::resilience::Protection;
 use crate::types::{ChatRequest, Message, Role};
@@ -155,9 +155,12 @@ impl PyLlmClient {
     ) -> PyResult<String> {
         let caching = enable_prompt_caching;
         let request = prompt_request(Limits::Plain, prompt, max_tokens, temperature, caching)?;
-        match self.client.kept(&request) {
-            Some(answer) => Ok(answer.content),
-            None => bridge::block_on(py, self.content(request)),
+        match self.client.look_up(request)? {
+            Lookup::Kept(answer) => Ok(answer.content),
+            Lookup::Missing(ask) => {
+                let client = self.client.clone();
+                bridge::block_on(py, async move { Ok(client.ask(ask).await?.content) })
+            }
         }
     }
 

@@ -5,34 +5,17 @@
 //! answer, 5xx, 429 after its retries, an open breaker, an exhausted quota, a wrong key, a missing model,
 //! an answer that cannot be read.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stack::Stack;
-use super::{LOG, share};
+use super::share;
 use crate::error::{Error, Kind, Result};
 
 /// How long one that needs its owner (quota, key, permission, model) is asked last.
 const COOLING: Duration = Duration::from_secs(60);
-
-/// A model, of whatever sort, and the layers before it.
-#[derive(Debug)]
-pub struct Route<M: ?Sized> {
-    /// Who answers.
-    pub model: Arc<M>,
-    /// What stands before it.
-    pub stack: Arc<Stack>,
-}
-
-impl<M: ?Sized> Clone for Route<M> {
-    fn clone(&self) -> Self {
-        Self { model: Arc::clone(&self.model), stack: Arc::clone(&self.stack) }
-    }
-}
 
 /// Which provider is asked first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,7 +29,7 @@ pub enum Order {
 
 /// The providers of one client, by their positions. A clone shares what is known of them.
 #[derive(Clone, Debug)]
-pub struct Failover {
+pub(super) struct Failover {
     order: Order,
     birth: Instant,
     /// Milliseconds since `birth` until which each is asked last. Atomics, for the sake of forks.
@@ -55,8 +38,7 @@ pub struct Failover {
 
 impl Failover {
     /// Of a client with one provider.
-    #[must_use]
-    pub fn single() -> Self {
+    pub(super) fn single() -> Self {
         let cooling = Arc::new([AtomicU64::new(0)]);
         Self { order: Order::Listed, birth: Instant::now(), cooling }
     }
@@ -65,7 +47,7 @@ impl Failover {
     ///
     /// # Errors
     /// [`Kind::Validation`] when the weights are not as many, or one of them is no positive number.
-    pub fn new(count: usize, order: Order) -> Result<Self> {
+    pub(super) fn new(count: usize, order: Order) -> Result<Self> {
         if let Order::Weighted(weights) = &order {
             let refused = |value: &str, text: &str| Error::validation("weights", Some(value), text);
             if weights.len() != count {
@@ -83,47 +65,8 @@ impl Failover {
         Ok(Self { order, birth: Instant::now(), cooling })
     }
 
-    /// What `attempt` brings from the first of `routes` that has an answer.
-    ///
-    /// # Errors
-    /// The error of a request that all would refuse; else the last one's, an open breaker aside.
-    pub async fn ask<M: ?Sized, T, F>(
-        &self,
-        routes: &[Route<M>],
-        attempt: impl Fn(Route<M>) -> F,
-    ) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        if let [route] = routes {
-            return attempt(route.clone()).await;
-        }
-        let mut failed: Option<(Error, &Route<M>)> = None;
-        for position in self.sequence() {
-            let Some(route) = routes.get(position) else { continue };
-            if let Some((error, from)) = &failed {
-                let (from, to) = (from.stack.name(), route.stack.name());
-                let (kind, status) = (error.kind().as_str(), error.status());
-                tracing::info!(target: LOG, from, to, kind, status, "moving on to the next model");
-            }
-            let error = match attempt(route.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if !self.moves_on(position, &error) {
-                return Err(error);
-            }
-            // That a breaker is open says less than what somebody else answered.
-            failed = match failed {
-                Some((before, _)) if error.kind() == Kind::CircuitOpen => Some((before, route)),
-                _ => Some((error, route)),
-            };
-        }
-        Err(failed.map_or_else(|| Error::configuration("there is no model to ask"), |it| it.0))
-    }
-
     /// The positions in the order in which they are to be asked now.
-    fn sequence(&self) -> Vec<usize> {
+    pub(super) fn sequence(&self) -> Vec<usize> {
         let now = self.now();
         let cools = |position: &usize| {
             self.cooling.get(*position).is_some_and(|until| until.load(Ordering::Relaxed) > now)
@@ -146,7 +89,7 @@ impl Failover {
     }
 
     /// Whether another provider may do better than the one that failed so, which is remembered.
-    fn moves_on(&self, position: usize, error: &Error) -> bool {
+    pub(super) fn moves_on(&self, position: usize, error: &Error) -> bool {
         use Kind::{
             Authentication, CircuitOpen, Configuration, Decode, Network, NotFound,
             PermissionDenied, QuotaExhausted, RateLimited, Server, Stream, Timeout, Unsupported,

@@ -14,7 +14,7 @@
 //! The limits lie inside retry, so that a pause between attempts holds no place in any of them. The breaker
 //! is asked before each attempt and told once a call, since a call that a retry saved is no failure.
 //! [`Stack`] is this order from the deadline to the permit, with hedging around the limits;
-//! [`Failover`] and [`crate::cache`] are put around it by the clients, and the attempt's own time limit is
+//! [`Routes`] and [`crate::cache`] are put around it by the clients, and the attempt's own time limit is
 //! the transport's.
 //!
 //! ```
@@ -46,6 +46,7 @@ mod failover;
 mod hedge;
 mod rate;
 mod retry;
+mod routes;
 mod stack;
 mod stats;
 mod window;
@@ -55,10 +56,11 @@ pub use budget::RetryBudget;
 pub use concurrency::{
     Algorithm, Concurrency, ConcurrencySettings, ConcurrencySnapshot, Outcome, Slot,
 };
-pub use failover::{Failover, Order, Route};
+pub use failover::Order;
 pub use hedge::{Hedge, HedgeSettings};
 pub use rate::{RateLimit, RateSettings, RateSnapshot, RedisSettings, Reservation};
 pub use retry::{OnRetry, RetryEvent, RetryPolicy};
+pub use routes::{Route, Routes};
 pub use stack::{Answer, Lease, Protection, Stack, StackSnapshot};
 pub use stats::{CallStats, StatsSnapshot};
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,9 +173,11 @@ impl Retries<'_> {
         let mut retried_once = false;
         let mut paid = false;
         loop {
+            // Pinned before the two arms, or each would hold a copy of it.
+            let work = pin!(attempt());
             let result = match deadline {
-                None => attempt().await,
-                Some(at) => match timeout_at(at, attempt()).await {
+                None => work.await,
+                Some(at) => match timeout_at(at, work).await {
                     Ok(result) => result,
                     Err(_) => {
                         return Err(past_deadline(policy.deadline.unwrap_or_default(), number));

@@ -161,7 +161,8 @@ impl Stack {
         let limited = || self.limited(tokens, attempt());
         let result = match &self.hedge {
             None => retries.run(goes_on, limited).await,
-            Some(hedge) => retries.run(goes_on, || hedge.run(&limited)).await,
+            // In a box: it holds two attempts, which those without hedging need no room for.
+            Some(hedge) => Box::pin(retries.run(goes_on, || hedge.run(&limited))).await,
         };
         if let Some(permit) = permit {
             let took = result.as_ref().map_or(Duration::ZERO, |(_, lease)| lease.took);

@@ -133,22 +133,31 @@ pub struct ChatRequest {
     /// The conversation, oldest first.
     pub messages: Vec<Message>,
     /// Upper bound on generated tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// Sampling temperature, sent exactly as given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     /// Nucleus sampling mass.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
     /// Tools offered to the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolSpec>,
     /// Whether tools must be called; unset lets the model decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
     /// The shape the answer must have; unset is free text.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
     /// Texts that end the answer; they are not part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
     /// Seed of the sampling, where the provider has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
     /// Fields added to the body as they are; they win over those of this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_body: Option<Map<String, Value>>,
     /// Keep the server's whole answer in [`ChatResponse::raw`].
     pub keep_raw: bool,
@@ -156,6 +165,7 @@ pub struct ChatRequest {
     pub prompt_caching: bool,
     /// The passages a retrieval prompt was built from. Remote models read them in the prompt text;
     /// the extractive model quotes from here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passages: Vec<Passage>,
 }
 
@@ -177,10 +187,13 @@ pub struct Usage {
     /// The server's total where it reports one, else the sum.
     pub total_tokens: u64,
     /// Part of the prompt read from the provider's cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_read_tokens: Option<u64>,
     /// Part of the prompt written to the provider's cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_creation_tokens: Option<u64>,
     /// Part of the completion spent on reasoning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,
 }
 
@@ -276,18 +289,23 @@ pub struct ChatResponse {
     /// The configured model or deployment; the server's own name is in `metadata`.
     pub model: String,
     /// The provider's id for the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Calls the model asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
     /// Tokens used.
     pub usage: Usage,
     /// Why it stopped.
     pub finish_reason: FinishReason,
     /// What else the provider said (`provider_finish_reason`, `server_model`, ...).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Value>,
     /// The server's whole answer, when [`ChatRequest::keep_raw`] asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,
     /// Who answered; filled in by the client, which may have asked several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Arc<str>>,
     /// What the provider said of its rate limits; never of a streamed answer.
     #[serde(skip)]

@@ -185,9 +185,9 @@ def garbled(title: str, step: Any) -> Fault:
     return Fault(title, Outcome("decode", 2), Outcome("answer", 2), step)
 
 
-def unreachable(title: str, place: str) -> Fault:
+def unreachable(title: str, place: str, *, tries: int = 4) -> Fault:
     """Nobody there, so that nothing is ever sent."""
-    return Fault(title, Outcome("network", 4), place=place)
+    return Fault(title, Outcome("network", tries), place=place)
 
 
 QUOTA = '{"error": {"code": "insufficient_quota", "message": "no credit left"}}'
@@ -197,7 +197,7 @@ FAULTS = (
     unreachable("connection refused", "refused"),
     unreachable("name unknown (DNS)", "unknown"),
     unreachable("proxy down", "proxy"),
-    unreachable("TLS: certificate of a stranger", "stranger"),
+    unreachable("TLS: certificate of a stranger", "stranger", tries=1),
     unreachable("TLS: the server speaks plain HTTP", "plain"),
     healing("reset before the body", "network", "reset"),
     healing("reset in the body", "network", "reset_in_body", streaming=BROKEN_OFF),

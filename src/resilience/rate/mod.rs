@@ -161,6 +161,14 @@ impl RateLimit {
     pub async fn acquire(&self, tokens: u64) -> Reservation {
         let local = self.0.local.get();
         let tokens = number(tokens);
+        // Without a line there is none to stand in. With Redis there is: its head asks for all of them.
+        if self.0.shared.is_none()
+            && local.waiting.load(Ordering::Acquire) == 0
+            && let Ok((counted, _)) = local.take(tokens)
+        {
+            let tokens = counted.then_some(tokens);
+            return Reservation { local, link: None, tokens, unsent: false };
+        }
         let mut waiting = None;
         // Held by the head of the line while it waits; the lock is fair, so the rest stay in order.
         let turn = match local.line.try_lock() {
@@ -318,7 +326,7 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn begin(local: &'a Local) -> Self {
-        local.waiting.fetch_add(1, Ordering::Relaxed);
+        local.waiting.fetch_add(1, Ordering::AcqRel);
         Self { local, since: Instant::now(), told: false }
     }
 

@@ -1,30 +1,29 @@
 //! [`LlmClient`]: the layers around a model, its fallbacks, and many requests at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+mod stream;
 
-use futures_util::stream::{self, StreamExt};
+pub use stream::{ANSWERED_BY, MODEL};
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use tokio::time::Instant;
 
+use super::ChatModel;
 use super::cached;
 use super::many::{Each, Many, ManyOptions};
-use super::{ChatModel, ChatStream};
-use crate::cache::{Cache, Key, Origin};
+use crate::cache::{Cache, Key, Origin, Shelf};
 use crate::error::{Error, Result};
 use crate::resilience::{
-    Answer, BreakerState, CallStats, Failover, Lease, Order, Protection, RetryPolicy, Route, Stack,
-    StatsSnapshot,
+    Answer, BreakerState, CallStats, Order, Protection, RetryPolicy, Route, Routes, StatsSnapshot,
 };
 use crate::tokens::Encoding;
-use crate::types::{ChatEvent, ChatRequest, ChatResponse, Pace};
-
-/// Under these names of its metadata the answer of one of several models says whose it is.
-pub const ANSWERED_BY: &str = "provider";
-/// See [`ANSWERED_BY`].
-pub const MODEL: &str = "model";
+use crate::types::{ChatRequest, ChatResponse, Pace};
 
 /// What an answer is taken to cost until there were some to learn from.
 const USUAL_ANSWER: u64 = 256;
+/// The weight of an answer in the average is one to this.
+const AVERAGED: u64 = 8;
 
 /// A client for one model and its fallbacks. Cloning shares the models, their layers and the statistics.
 #[derive(Clone)]
@@ -33,22 +32,28 @@ pub struct LlmClient {
 }
 
 struct Inner {
-    /// The model of the first of `routes`.
-    first: Arc<Model>,
-    routes: Vec<Route<Model>>,
-    failover: Failover,
+    routes: Routes<Model>,
     cache: Option<Shelf>,
     stats: CallStats,
-    /// A moving average of the tokens of an answer.
+    /// A moving average of the tokens of an answer, in eighths.
     answer_tokens: AtomicU64,
     warm: AtomicBool,
 }
 
-/// A cache, and what tells this client's entries from those of others.
-#[derive(Clone)]
-struct Shelf {
-    cache: Cache,
-    identity: Arc<str>,
+/// What [`LlmClient::look_up`] found.
+pub enum Lookup {
+    /// The answer.
+    Kept(Box<ChatResponse>),
+    /// That it must be asked for, with [`LlmClient::ask`].
+    Missing(Ask),
+}
+
+/// A request whose answer is not at hand.
+pub struct Ask {
+    /// Shared with whoever waits for the same answer; and a request is large to move.
+    request: Arc<ChatRequest>,
+    /// Where its answer belongs; `None` when it is not to be kept.
+    key: Option<Key>,
 }
 
 impl Answer for ChatResponse {
@@ -62,11 +67,6 @@ impl Answer for ChatResponse {
 }
 
 type Model = dyn ChatModel;
-
-fn route(model: Arc<Model>, protection: Protection) -> Route<Model> {
-    let name = format!("{}/{}", model.provider(), model.model());
-    Route { model, stack: Arc::new(Stack::new(&name, protection)) }
-}
 
 /// Says whose error it is, and of which call.
 fn placed(model: &Model, operation: &'static str, mut error: Error) -> Error {
@@ -84,7 +84,7 @@ impl Inner {
     ) -> Result<ChatResponse> {
         let attempts = AtomicU32::new(0);
         let (attempts, announce) = (&attempts, &announce);
-        let answer = self.failover.ask(&self.routes, |route: Route<Model>| async move {
+        let answer = self.routes.ask(|route: Route<Model>| async move {
             let Route { model, stack } = &route;
             let attempt = || {
                 let announced =
@@ -113,14 +113,14 @@ impl Inner {
         let tokenizer = Encoding::O200kBase.tokenizer();
         let count = |text: &str| u64::try_from(tokenizer.count(text)).unwrap_or(u64::MAX);
         let prompt: u64 = request.messages.iter().map(|message| count(&message.content)).sum();
-        let usual = || self.answer_tokens.load(Ordering::Relaxed);
+        let usual = || self.answer_tokens.load(Ordering::Relaxed) / AVERAGED;
         prompt.saturating_add(request.max_tokens.map_or_else(usual, u64::from))
     }
 
-    /// An eighth of each answer goes into the average. Two that come at once may forget one of them.
+    /// Takes an answer into the average. Two that come at once may forget one of them.
     fn learn(&self, tokens: u64) {
         let before = self.answer_tokens.load(Ordering::Relaxed);
-        let after = before.saturating_sub(before / 8).saturating_add(tokens / 8);
+        let after = before.saturating_sub(before / AVERAGED).saturating_add(tokens);
         self.answer_tokens.store(after, Ordering::Relaxed);
     }
 }
@@ -151,42 +151,28 @@ impl LlmClient {
     /// # Errors
     /// [`Kind::Validation`] for no clients, or weights that do not fit them.
     pub fn any_of(clients: &[Self], order: Order) -> Result<Self> {
-        let routes: Vec<Route<Model>> =
-            clients.iter().flat_map(|client| client.inner.routes.iter().cloned()).collect();
-        let Some(first) = routes.first().map(|route| Arc::clone(&route.model)) else {
-            return Err(Error::validation("config", None, "config must name at least one model"));
-        };
-        let failover = Failover::new(routes.len(), order)?;
-        Ok(Self::of(first, routes, failover, None))
+        let routes = clients.iter().map(|client| &client.inner.routes);
+        Ok(Self::of(Routes::any_of(routes, order)?, None))
     }
 
     /// The same client with a cache before it. `identity` tells its entries from those of other models:
     /// everything but the request that changes an answer.
     #[must_use]
     pub fn with_cache(&self, cache: Cache, identity: &str) -> Self {
-        let Inner { first, routes, failover, .. } = &*self.inner;
-        let shelf = Shelf { cache, identity: Arc::from(identity) };
-        Self::of(Arc::clone(first), routes.clone(), failover.clone(), Some(shelf))
+        Self::of(self.inner.routes.clone(), Some(Shelf::new(cache, identity)))
     }
 
     fn single(model: Arc<Model>, protection: Protection) -> Self {
-        let routes = vec![route(Arc::clone(&model), protection)];
-        Self::of(model, routes, Failover::single(), None)
+        let name = format!("{}/{}", model.provider(), model.model());
+        Self::of(Routes::single(model, &name, protection), None)
     }
 
-    fn of(
-        first: Arc<Model>,
-        routes: Vec<Route<Model>>,
-        failover: Failover,
-        cache: Option<Shelf>,
-    ) -> Self {
+    fn of(routes: Routes<Model>, cache: Option<Shelf>) -> Self {
         let inner = Inner {
-            first,
             routes,
-            failover,
             cache,
             stats: CallStats::default(),
-            answer_tokens: AtomicU64::new(USUAL_ANSWER),
+            answer_tokens: AtomicU64::new(USUAL_ANSWER.saturating_mul(AVERAGED)),
             warm: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
@@ -195,19 +181,19 @@ impl LlmClient {
     /// The model behind it, the first one of several.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn ChatModel> {
-        &self.inner.first
+        &self.inner.routes.first().model
     }
 
     /// The models behind it with their layers, as they are listed.
     #[must_use]
     pub fn routes(&self) -> &[Route<dyn ChatModel>] {
-        &self.inner.routes
+        self.inner.routes.all()
     }
 
     /// The cache before it.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
-        self.inner.cache.as_ref().map(|shelf| &shelf.cache)
+        self.inner.cache.as_ref().map(Shelf::cache)
     }
 
     /// One answer, tried again where that can help, and from the cache where it is there.
@@ -216,46 +202,76 @@ impl LlmClient {
     /// [`Kind::Validation`] for an impossible temperature; [`Kind::CircuitOpen`]; else the last
     /// attempt's error.
     pub async fn complete(&self, request: ChatRequest) -> Result<ChatResponse> {
-        check(&request)?;
-        match &self.inner.cache {
-            Some(shelf) if cached::belongs(shelf.cache.settings().completions, &request) => {
-                let key = cached::key(&shelf.identity, &request)?;
-                self.counted(self.kept_or_asked(&shelf.cache, key, request)).await
-            }
-            _ => self.counted(self.inner.complete(&request, |_| std::future::ready(()))).await,
+        match self.look_up(request)? {
+            Lookup::Kept(answer) => Ok(*answer),
+            Lookup::Missing(ask) => self.ask(ask).await,
         }
     }
 
     /// The answer to `request`, if it is in memory: without waiting, for callers that would have to leave
     /// their thread to wait. Counts as a call when there is one.
-    #[must_use]
-    pub fn kept(&self, request: &ChatRequest) -> Option<ChatResponse> {
-        let shelf = self.inner.cache.as_ref()?;
-        if !cached::belongs(shelf.cache.settings().completions, request) {
-            return None;
-        }
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] as for [`LlmClient::complete`].
+    pub fn look_up(&self, request: ChatRequest) -> Result<Lookup> {
+        check(&request)?;
+        let belongs =
+            |shelf: &&Shelf| cached::belongs(shelf.cache().settings().completions, &request);
+        let Some(shelf) = self.inner.cache.as_ref().filter(belongs) else {
+            return Ok(Lookup::Missing(Ask { request: Arc::new(request), key: None }));
+        };
         let started = Instant::now();
-        let key = cached::key(&shelf.identity, request).ok()?;
-        let answer = cached::decode(&shelf.cache.peek(&key)?, true)?;
-        self.inner.stats.begin();
-        self.inner.stats.end(started.elapsed(), true);
-        Some(answer)
+        let key = cached::key(shelf, &request)?;
+        if let Some(answer) = shelf.cache().peek(&key).and_then(|entry| cached::decode(&entry)) {
+            self.inner.stats.begin();
+            self.inner.stats.end(started.elapsed(), true);
+            return Ok(Lookup::Kept(Box::new(answer)));
+        }
+        Ok(Lookup::Missing(Ask { request: Arc::new(request), key: Some(key) }))
+    }
+
+    /// The answer that [`LlmClient::look_up`] did not find.
+    ///
+    /// # Errors
+    /// As [`LlmClient::complete`].
+    pub async fn ask(&self, ask: Ask) -> Result<ChatResponse> {
+        let Ask { request, key } = ask;
+        let asked = async {
+            match (key, &self.inner.cache) {
+                (Some(key), Some(shelf)) => {
+                    Box::pin(self.kept_or_asked(shelf.cache(), key, request)).await
+                }
+                _ => self.inner.complete(&request, |_| std::future::ready(())).await,
+            }
+        };
+        self.counted(asked).await
     }
 
     async fn kept_or_asked(
         &self,
         cache: &Cache,
         key: Key,
-        request: ChatRequest,
+        request: Arc<ChatRequest>,
     ) -> Result<ChatResponse> {
-        let request = Arc::new(request);
         let (inner, asked) = (Arc::clone(&self.inner), Arc::clone(&request));
-        let work = move || async move {
+        let fresh = Arc::new(OnceLock::new());
+        let brought = Arc::clone(&fresh);
+        let work = async move {
             let answer = inner.complete(&asked, |_| std::future::ready(())).await?;
-            cached::encode(&answer)
+            let entry = cached::encode(&answer)?;
+            // Past the shelf to whoever waits: an answer that was just written need not be read.
+            let _ = brought.set(answer);
+            Ok(entry)
         };
-        let (entry, origin) = cache.share(key, work).await?;
-        match cached::decode(&entry, origin != Origin::Fresh) {
+        // In a box, because what is around it would move it several times.
+        let work = Box::pin(work);
+        let (entry, origin) = cache.share(key, || work).await?;
+        if origin == Origin::Fresh
+            && let Some(answer) = fresh.get()
+        {
+            return Ok(answer.clone());
+        }
+        match cached::decode(&entry) {
             Some(answer) => Ok(answer),
             // Written by another version: asked anew, and written in this one's way.
             None => {
@@ -320,92 +336,13 @@ impl LlmClient {
         Each::new(self.clone(), requests, options, keep)
     }
 
-    /// Opens a streamed answer. Opening is tried again where that can help, up to and including the
-    /// first event; what fails later is the stream's to report. A stream counts as one call, successful
-    /// once its terminal event has come; one that is dropped before counts as begun only. It is never
-    /// from the cache.
-    ///
-    /// # Errors
-    /// As [`LlmClient::complete`]; [`Kind::Configuration`] when the model cannot stream.
-    pub async fn stream(&self, request: ChatRequest) -> Result<ChatStream> {
-        self.stream_observed(request, |_| std::future::ready(())).await
-    }
-
-    /// As [`LlmClient::stream`]; `announce` is awaited before each attempt with its number, from 1.
-    ///
-    /// # Errors
-    /// As [`LlmClient::stream`].
-    pub async fn stream_observed<F: Future<Output = ()>>(
-        &self,
-        request: ChatRequest,
-        announce: impl Fn(u32) -> F,
-    ) -> Result<ChatStream> {
-        check(&request)?;
-        let inner = Arc::clone(&self.inner);
-        let (started, attempts) = (Instant::now(), AtomicU32::new(0));
-        inner.stats.begin();
-        let opened = {
-            let (inner, request, attempts, announce) = (&inner, &request, &attempts, &announce);
-            let open = |route: Route<Model>| async move {
-                let model = &route.model;
-                let attempt = || {
-                    let number = attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                    let announced = announce(number);
-                    async {
-                        announced.await;
-                        let mut events = model.stream(request).await?;
-                        let first = events.next().await.transpose()?;
-                        Ok(stream::iter(first.map(Ok)).chain(events))
-                    }
-                };
-                let opened = route.stack.open(|| inner.estimate(request), attempt).await;
-                let (events, lease) = opened.map_err(|error| placed(&**model, "stream", error))?;
-                Ok((events, lease, route))
-            };
-            inner.failover.ask(&inner.routes, open).await
-        };
-        let (events, lease, route) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                inner.stats.end(started.elapsed(), false);
-                return Err(error);
-            }
-        };
-        let attempts = attempts.into_inner();
-        let mut open: Option<Lease> = Some(lease);
-        let mut ended = move |error: Option<&Error>, tokens: Option<u64>| {
-            if let Some(lease) = open.take() {
-                lease.end(error, tokens);
-                inner.stats.end(started.elapsed(), error.is_none());
-            }
-        };
-        let several = self.inner.routes.len() > 1;
-        let counted = events.map(move |event| match event {
-            Ok(ChatEvent::Done { usage, finish_reason, mut metadata }) => {
-                ended(None, usage.map(|usage| usage.total_tokens));
-                if several {
-                    let model = &route.model;
-                    metadata.insert(ANSWERED_BY.to_owned(), model.provider().into());
-                    metadata.insert(MODEL.to_owned(), model.model().into());
-                }
-                Ok(ChatEvent::Done { usage, finish_reason, metadata })
-            }
-            Err(error) => {
-                ended(Some(&error), None);
-                Err(placed(&*route.model, "stream", error).with_attempts(attempts))
-            }
-            event => event,
-        });
-        Ok(Box::pin(counted))
-    }
-
     /// Opens a connection by one small request, once in the life of the client. Its outcome, good or
     /// bad, is not reported and not counted.
     pub async fn warm_up(&self) {
         if self.inner.warm.swap(true, Ordering::Relaxed) {
             return;
         }
-        for Route { model, .. } in &self.inner.routes {
+        for Route { model, .. } in self.inner.routes.all() {
             if let Err(error) = model.complete(&ChatRequest::from_prompt("Hello")).await {
                 tracing::debug!(provider = model.provider(), %error, "warm-up failed");
             }
@@ -426,8 +363,7 @@ impl LlmClient {
     /// What the circuit breaker of the first model is doing.
     #[must_use]
     pub fn breaker_state(&self) -> BreakerState {
-        let closed = BreakerState::Closed { failures: 0 };
-        self.inner.routes.first().map_or(closed, |route| route.stack.snapshot().breaker)
+        self.inner.routes.first().stack.snapshot().breaker
     }
 }
 
@@ -448,10 +384,12 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
-    use super::super::BoxFuture;
+    use futures_util::stream::{self, StreamExt};
+
+    use super::super::{BoxFuture, ChatStream};
     use super::*;
     use crate::error::Kind;
-    use crate::types::FinishReason;
+    use crate::types::{ChatEvent, FinishReason};
 
     /// Answers with the prompt; fails the first `failures` attempts.
     #[derive(Default)]
@@ -559,6 +497,17 @@ mod tests {
             assert_eq!(error.kind(), Kind::Validation);
         }
         assert_eq!(model.attempts.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn what_answers_usually_cost_is_learned_however_short_they_are() {
+        let (_, client) = client(0);
+        let request = || ChatRequest::from_prompt("");
+        assert_eq!(client.inner.estimate(&request()), USUAL_ANSWER);
+        for _ in 0..100 {
+            client.inner.learn(3);
+        }
+        assert_eq!(client.inner.estimate(&request()), 3);
     }
 
     #[tokio::test]
