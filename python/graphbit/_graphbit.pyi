@@ -2280,7 +2280,7 @@ class SearchHit:
 
 @final
 class VectorStore:
-    """An exact vector store in memory. Searches see a consistent state while others add.
+    """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
 
     Vectors are lists of numbers or arrays of any real type; they are kept as float32.
     """
@@ -2325,6 +2325,55 @@ class VectorStore:
         Raises:
             StoreError: The file is damaged; nothing was loaded.
         """
+
+    @staticmethod
+    def open(
+        path: str | PathLike[str],
+        *,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] | None = None,
+        read_only: bool = False,
+        sync: bool = False,
+    ) -> VectorStore:
+        """The store in a folder, which is made when it is not there.
+
+        Each change is written down before the call returns: killing the process at any moment loses nothing
+        that was acknowledged. All of the store is held in memory as well.
+
+        Args:
+            path: The folder.
+            dimensions: Values a vector of a new store; by default the first vectors decide. An existing one
+                must agree.
+            metric: Of a new store, default cosine. An existing one must agree.
+            read_only: Change nothing, and let another process write; `refresh` follows it.
+            sync: Return from a change only when the device has it, so that a power cut loses nothing either.
+
+        Raises:
+            StoreError: Another process writes to it, it cannot be used, or its files are damaged.
+            ValidationError: It has another metric.
+        """
+
+    def refresh(self) -> bool:
+        """Takes in what the folder's writer has changed since, and says whether there was anything.
+
+        Only a store opened with `read_only=True` can be behind.
+        """
+
+    def close(self) -> None:
+        """Lets go of the folder, so that another process may write to it.
+
+        Searches go on; changes raise StoreError. In memory it does nothing.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Closes it."""
 
     @property
     def dimensions(self) -> int | None:
@@ -2388,7 +2437,7 @@ class ParallelRAG:
             embedding: Default the local `wordllama` model.
             llm: Default OpenAI where `OPENAI_API_KEY` is set, Ollama where `OLLAMA_HOST` is, else quotes
                 without a language model.
-            splitter: Default recursive, 1000 bytes with 100 of overlap.
+            splitter: Default recursive, 1000 characters with 100 of overlap.
             store: Default an empty cosine store.
             top_k: Passages a question retrieves, 1 to 1000.
             batch_size: Chunks an embedding request.

@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 use super::bridge;
 use crate::error::Error;
-use crate::store::{self, Entry, Hit};
+use crate::store::{self, Entry, Hit, StoreOptions};
 use crate::types::Matrix;
 
 /// One answer to a search.
@@ -61,7 +61,7 @@ impl SearchHit {
     }
 }
 
-/// An exact vector store in memory.
+/// An exact vector store, in memory or in a folder.
 #[pyclass(frozen, module = "graphbit")]
 pub(super) struct VectorStore {
     store: Arc<store::VectorStore>,
@@ -158,6 +158,49 @@ impl VectorStore {
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let store = bridge::detach(py, || store::VectorStore::load(&path))?;
         Ok(Self { store: Arc::new(store) })
+    }
+
+    /// The store in a folder, made when it is not there: each change is written down before the call
+    /// returns. One process writes; others pass `read_only=True`.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, dimensions=None, metric=None, read_only=false, sync=false))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
+    fn open(
+        py: Python<'_>,
+        path: PathBuf,
+        dimensions: Option<usize>,
+        metric: Option<&str>,
+        read_only: bool,
+        sync: bool,
+    ) -> PyResult<Self> {
+        let metric = metric.map(str::parse).transpose()?;
+        let options = StoreOptions { metric, dimensions, read_only, sync };
+        let store = bridge::detach(py, || store::VectorStore::open(&path, options))?;
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// Takes in what the folder's writer has changed since; whether there was anything.
+    fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
+        bridge::detach(py, || self.store.refresh())
+    }
+
+    /// Lets go of the folder; searches go on, changes are refused.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        bridge::detach(py, || self.store.close())
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _class: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
     }
 
     /// Values a vector, or `None` before the first one.

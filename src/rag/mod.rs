@@ -71,7 +71,7 @@ pub struct Config {
     pub embedding: EmbeddingClient,
     /// Answers.
     pub llm: LlmClient,
-    /// Cuts documents; default recursive, 1000 bytes with 100 of overlap.
+    /// Cuts documents; default recursive, 1000 characters with 100 of overlap.
     pub splitter: Arc<dyn Split>,
     /// Keeps chunks and vectors; default an empty cosine store.
     pub store: Arc<VectorStore>,

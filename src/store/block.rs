@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Entry;
 use super::distance::inverse_norm;
+use super::{Entry, Places};
 
 /// Rows a block at most. Replacing a row copies its block when a running search still reads it.
 const BLOCK_ROWS: usize = 1024;
@@ -37,8 +37,34 @@ impl Snapshot {
         self.blocks.iter().flat_map(|block| block.sequence.iter().copied().zip(&block.entries))
     }
 
+    /// Each row's number by its id.
+    pub(super) fn places(&self) -> Places {
+        self.rows().map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence)).collect()
+    }
+
+    /// Puts a row in the place of that with its id, or behind all.
+    pub(super) fn upsert(&mut self, places: &mut Places, vector: &[f32], entry: Arc<Entry>) {
+        match places.get(entry.id.as_str()) {
+            Some(sequence) => self.replace(*sequence, vector, entry),
+            None => {
+                let id = Arc::from(entry.id.as_str());
+                places.insert(id, self.push(vector, entry));
+            }
+        }
+    }
+
+    /// Removes the rows with these ids and says how many there were.
+    pub(super) fn delete<S: AsRef<str>>(&mut self, places: &mut Places, ids: &[S]) -> usize {
+        let mut gone: Vec<u64> = ids.iter().filter_map(|id| places.remove(id.as_ref())).collect();
+        gone.sort_unstable();
+        if !gone.is_empty() {
+            self.remove(&gone);
+        }
+        gone.len()
+    }
+
     /// Appends a row and returns its number.
-    pub(super) fn push(&mut self, vector: &[f32], entry: Arc<Entry>) -> u64 {
+    fn push(&mut self, vector: &[f32], entry: Arc<Entry>) -> u64 {
         let sequence = self.next_sequence;
         self.push_as(sequence, vector, entry);
         sequence
@@ -79,7 +105,7 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn replace(&mut self, sequence: u64, vector: &[f32], entry: Arc<Entry>) {
+    fn replace(&mut self, sequence: u64, vector: &[f32], entry: Arc<Entry>) {
         let Some((block, row)) = self.locate(sequence) else { return };
         let Some(block) = self.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);
@@ -95,7 +121,7 @@ impl Snapshot {
     }
 
     /// Removes the rows with these ascending numbers.
-    pub(super) fn remove(&mut self, gone: &[u64]) {
+    fn remove(&mut self, gone: &[u64]) {
         let Some(dimensions) = self.dimensions else { return };
         for block in &mut self.blocks {
             if !block.sequence.iter().any(|sequence| gone.binary_search(sequence).is_ok()) {

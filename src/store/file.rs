@@ -157,7 +157,7 @@ pub(super) fn load(path: &Path) -> Result<(Metric, Snapshot)> {
     })
 }
 
-fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
+pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     // A pipe or a device would be read forever.
     if !fs::metadata(path).map_err(|error| text(&error))?.is_file() {

@@ -1,6 +1,8 @@
-//! An exact vector store in memory: add, search, delete, save, load.
+//! An exact vector store: add, search, delete; in memory, and in a folder that survives the process.
 //!
-//! Every search compares with every vector, so recall is 1 by construction. Readers work on a
+//! [`VectorStore::save`] and [`VectorStore::load`] move a whole store to and from one file;
+//! [`VectorStore::open`] keeps one in a folder, where each change is written down before it is
+//! acknowledged. Every search compares with every vector, so recall is 1 by construction. Readers work on a
 //! snapshot and never wait for a writer; what a writer changes appears at once or not at all. It
 //! refuses vectors of another length, values that are not finite, and files that are not whole.
 //!
@@ -19,6 +21,8 @@
 mod block;
 mod distance;
 mod file;
+mod folder;
+mod journal;
 mod search;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -29,12 +33,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use block::Snapshot;
+use folder::Folder;
+pub use folder::StoreOptions;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::types::Matrix;
 
 /// How alike two vectors are; of each, more is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// The cosine of the angle, -1 to 1. A vector of zeros scores 0 with everything.
     #[default]
@@ -74,7 +82,7 @@ impl FromStr for Metric {
 }
 
 /// What is stored beside a vector.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The name to find, replace and delete it by; an empty one is replaced by a free number.
     pub id: String,
@@ -107,7 +115,7 @@ pub struct Hit {
 pub struct VectorStore {
     metric: Metric,
     snapshot: RwLock<Arc<Snapshot>>,
-    writer: Mutex<HashMap<Arc<str>, u64>>,
+    writer: Mutex<Ledger>,
     /// The process that is writing, 0 for none: a forked child inherits a lock that nobody will
     /// ever release when another thread was writing at that moment.
     writing: AtomicU32,
@@ -125,15 +133,31 @@ impl VectorStore {
         Ok(Self::with_snapshot(metric, Snapshot { dimensions, ..Snapshot::default() }))
     }
 
+    /// The store in a folder, which is made when it is not there. One process may write to it; others
+    /// open it read-only. Memory holds all of it, as ever.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] when another process writes, the folder cannot be used, or its files are damaged;
+    /// [`Kind::Validation`] when `options` name another metric than the store's.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
+        if options.dimensions == Some(0) {
+            return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
+        }
+        let opened = folder::open(path, options)?;
+        let ledger = Ledger { places: opened.places, folder: Some(opened.folder), closed: false };
+        Ok(Self::with_ledger(opened.metric, opened.snapshot, ledger))
+    }
+
     fn with_snapshot(metric: Metric, snapshot: Snapshot) -> Self {
-        let index = snapshot
-            .rows()
-            .map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence))
-            .collect();
+        let ledger = Ledger { places: snapshot.places(), ..Ledger::default() };
+        Self::with_ledger(metric, snapshot, ledger)
+    }
+
+    fn with_ledger(metric: Metric, snapshot: Snapshot, ledger: Ledger) -> Self {
         Self {
             metric,
             snapshot: RwLock::new(Arc::new(snapshot)),
-            writer: Mutex::new(index),
+            writer: Mutex::new(ledger),
             writing: AtomicU32::new(0),
         }
     }
@@ -167,7 +191,8 @@ impl VectorStore {
     ///
     /// # Errors
     /// [`Kind::Validation`] when the numbers of vectors and entries differ, a value is not finite, or
-    /// an id comes twice; [`Kind::Store`] when the dimensions differ from the store's.
+    /// an id comes twice; [`Kind::Store`] when the dimensions differ from the store's, or the store is in a
+    /// folder and cannot be written.
     pub fn add(&self, vectors: &Matrix, entries: Vec<Entry>) -> Result<Vec<String>> {
         if vectors.rows() != entries.len() {
             return Err(Error::validation(
@@ -182,7 +207,7 @@ impl VectorStore {
         for (row, vector) in vectors.iter().enumerate() {
             finite("vectors", Some(row), vector)?;
         }
-        let mut index = self.write()?;
+        let mut ledger = self.write()?;
         // Shares every block with the present state.
         let mut next = Snapshot::clone(&self.current());
         match next.dimensions {
@@ -201,7 +226,7 @@ impl VectorStore {
             while id.is_empty() {
                 id = free.to_string();
                 free += 1;
-                if index.contains_key(id.as_str()) || given.contains(id.as_str()) {
+                if ledger.places.contains_key(id.as_str()) || given.contains(id.as_str()) {
                     id.clear();
                 }
             }
@@ -211,35 +236,40 @@ impl VectorStore {
             }
             ids.push(id);
         }
+        let named = entries.into_iter().zip(&ids);
+        let entries: Vec<Entry> =
+            named.map(|(entry, id)| Entry { id: id.clone(), ..entry }).collect();
+        if let Some(folder) = ledger.folder_to_write()? {
+            folder.add(&entries.iter().collect::<Vec<_>>(), vectors)?;
+        }
         // Nothing can fail from here on.
-        for ((vector, entry), id) in vectors.iter().zip(entries).zip(&ids) {
-            let entry = Arc::new(Entry { id: id.clone(), ..entry });
-            match index.get(id.as_str()) {
-                Some(sequence) => next.replace(*sequence, vector, entry),
-                None => {
-                    index.insert(Arc::from(id.as_str()), next.push(vector, entry));
-                }
-            }
+        for (vector, entry) in vectors.iter().zip(entries) {
+            next.upsert(&mut ledger.places, vector, Arc::new(entry));
         }
         next.merge_tail();
-        self.publish(next);
+        self.publish(next, &mut ledger);
         Ok(ids)
     }
 
     /// Removes the entries with these ids and says how many there were; unknown ones are passed over.
     ///
     /// # Errors
-    /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
+    /// [`Kind::Store`] in a forked child whose parent was writing at that moment, or when the store is in a
+    /// folder and cannot be written.
     pub fn delete<S: AsRef<str>>(&self, ids: &[S]) -> Result<usize> {
-        let mut index = self.write()?;
-        let mut gone: Vec<u64> = ids.iter().filter_map(|id| index.remove(id.as_ref())).collect();
-        if !gone.is_empty() {
-            gone.sort_unstable();
-            let mut next = Snapshot::clone(&self.current());
-            next.remove(&gone);
-            self.publish(next);
+        let mut ledger = self.write()?;
+        let known = |id: &&str| ledger.places.contains_key(*id);
+        let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).filter(known).collect();
+        if ids.is_empty() {
+            return Ok(0);
         }
-        Ok(gone.len())
+        if let Some(folder) = ledger.folder_to_write()? {
+            folder.delete(&ids)?;
+        }
+        let mut next = Snapshot::clone(&self.current());
+        let gone = next.delete(&mut ledger.places, &ids);
+        self.publish(next, &mut ledger);
+        Ok(gone)
     }
 
     /// The entry with this id.
@@ -247,8 +277,8 @@ impl VectorStore {
     /// # Errors
     /// As for [`VectorStore::delete`].
     pub fn get(&self, id: &str) -> Result<Option<Arc<Entry>>> {
-        let index = self.write()?;
-        Ok(index.get(id).and_then(|sequence| self.current().entry(*sequence)))
+        let ledger = self.write()?;
+        Ok(ledger.places.get(id).and_then(|sequence| self.current().entry(*sequence)))
     }
 
     /// The `top_k` entries most like `query`, best first, equals in the order they were added.
@@ -302,12 +332,46 @@ impl VectorStore {
         Ok(Self::with_snapshot(metric, snapshot))
     }
 
+    /// Takes in what the writer of the folder has changed since, and says whether there was anything. Only
+    /// a store that was opened read-only can be behind.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] when the folder cannot be read any more; the store stays as it was.
+    pub fn refresh(&self) -> Result<bool> {
+        let mut ledger = self.write()?;
+        let Ledger { places, folder, .. } = &mut *ledger;
+        let Some(folder) = folder else { return Ok(false) };
+        let Some((next, news)) = folder.news(self.metric, &self.current(), places)? else {
+            return Ok(false);
+        };
+        *places = news;
+        self.replace(next);
+        Ok(true)
+    }
+
+    /// Lets go of the folder, so that another may write to it. Searches go on; changes are refused.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
+    pub fn close(&self) -> Result<()> {
+        let mut ledger = self.write()?;
+        ledger.closed |= ledger.folder.take().is_some();
+        Ok(())
+    }
+
     /// The present state. The lock is held only while a pointer is copied.
     fn current(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn publish(&self, next: Snapshot) {
+    fn publish(&self, next: Snapshot, ledger: &mut Ledger) {
+        self.replace(next);
+        if let Some(folder) = &mut ledger.folder {
+            folder.compact_if_due(&self.current(), self.metric);
+        }
+    }
+
+    fn replace(&self, next: Snapshot) {
         let next = Arc::new(next);
         let old = {
             let mut slot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
@@ -327,9 +391,9 @@ impl VectorStore {
                  forked; load it from its file or build a new one here",
             ));
         }
-        let index = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.writing.store(here, Ordering::Release);
-        Ok(Writer { index, writing: &self.writing })
+        Ok(Writer { ledger, writing: &self.writing })
     }
 }
 
@@ -343,23 +407,45 @@ impl fmt::Debug for VectorStore {
     }
 }
 
-/// The right to write, and the index from id to place that only writers need.
+/// Each row's number by its id.
+type Places = HashMap<Arc<str>, u64>;
+
+/// What only writers need.
+#[derive(Debug, Default)]
+struct Ledger {
+    places: Places,
+    /// Where changes are written down, for a store that has such a place.
+    folder: Option<Folder>,
+    /// It had one, and let it go.
+    closed: bool,
+}
+
+impl Ledger {
+    fn folder_to_write(&mut self) -> Result<Option<&mut Folder>> {
+        if self.closed {
+            return Err(Error::new(Kind::Store, "the vector store is closed"));
+        }
+        Ok(self.folder.as_mut())
+    }
+}
+
+/// The right to write.
 struct Writer<'store> {
-    index: MutexGuard<'store, HashMap<Arc<str>, u64>>,
+    ledger: MutexGuard<'store, Ledger>,
     writing: &'store AtomicU32,
 }
 
 impl std::ops::Deref for Writer<'_> {
-    type Target = HashMap<Arc<str>, u64>;
+    type Target = Ledger;
 
-    fn deref(&self) -> &Self::Target {
-        &self.index
+    fn deref(&self) -> &Ledger {
+        &self.ledger
     }
 }
 
 impl std::ops::DerefMut for Writer<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.index
+    fn deref_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 }
 

@@ -1,0 +1,216 @@
+//! The folder from outside: what was acknowledged is there, whatever happened to the files.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::VectorStore;
+
+/// A folder of its own for each test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("graphbit-store-{name}-{}-{}", std::process::id(), fastrand::u64(..));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn open(&self) -> VectorStore {
+        VectorStore::open(&self.0, StoreOptions::default()).unwrap()
+    }
+
+    fn read(&self) -> Result<VectorStore> {
+        VectorStore::open(&self.0, StoreOptions { read_only: true, ..StoreOptions::default() })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn put(store: &VectorStore, ids: &[&str], value: f32) {
+    let vectors: Vec<_> = ids.iter().map(|_| vec![value, 1.0]).collect();
+    let entry = |id: &&str| Entry { id: (*id).to_owned(), ..Entry::text(value.to_string()) };
+    let entries = ids.iter().map(entry).collect();
+    store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
+}
+
+/// Everything a search could see.
+fn contents(store: &VectorStore) -> Vec<(u64, String, String, Vec<f32>)> {
+    let current = store.current();
+    let vectors = current.blocks.iter().flat_map(|block| block.vectors.chunks_exact(2));
+    let rows = current.rows().zip(vectors);
+    rows.map(|((index, entry), vector)| {
+        (index, entry.id.clone(), entry.text.clone(), vector.to_vec())
+    })
+    .collect()
+}
+
+fn outgrown(store: &VectorStore) {
+    store.writer.lock().unwrap().folder.as_mut().unwrap().limit = 0;
+}
+
+fn names(scratch: &Scratch) -> Vec<String> {
+    let entries = fs::read_dir(&scratch.0).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Vec<u8>, f32),
+    Delete(Vec<u8>),
+    Compact,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let ids = || prop::collection::hash_set(0_u8..8, 1..5).prop_map(Vec::from_iter);
+    let step = prop_oneof![
+        4 => (ids(), -9.0_f32..9.0).prop_map(|(ids, value)| Step::Put(ids, value)),
+        2 => ids().prop_map(Step::Delete),
+        1 => Just(Step::Compact),
+        1 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_folder_holds_what_memory_would(steps in steps()) {
+        let scratch = Scratch::new("model");
+        let memory = VectorStore::new(Metric::Cosine, None).unwrap();
+        let mut store = scratch.open();
+        let reader = scratch.read().unwrap();
+        for step in steps {
+            let name = |ids: &[u8]| ids.iter().map(|id| format!("id {id}")).collect::<Vec<_>>();
+            match step {
+                Step::Put(ids, value) => {
+                    let ids = name(&ids);
+                    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                    put(&memory, &ids, value);
+                    put(&store, &ids, value);
+                }
+                Step::Delete(ids) => {
+                    let gone = memory.delete(&name(&ids)).unwrap();
+                    prop_assert_eq!(store.delete(&name(&ids)).unwrap(), gone);
+                }
+                Step::Compact => outgrown(&store),
+                Step::Reopen => {
+                    drop(store);
+                    store = scratch.open();
+                }
+            }
+            prop_assert_eq!(contents(&store), contents(&memory));
+            reader.refresh().unwrap();
+            prop_assert_eq!(contents(&reader), contents(&memory));
+        }
+        drop(store);
+        prop_assert_eq!(contents(&scratch.read().unwrap()), contents(&memory));
+    }
+}
+
+#[test]
+fn a_journal_cut_anywhere_keeps_the_changes_that_were_whole() {
+    let scratch = Scratch::new("cut");
+    let mut states = vec![(0, Vec::new())];
+    let place = journal_path(&scratch.0, 0);
+    let store = scratch.open();
+    for (number, id) in ["a", "b", "a", "c"].into_iter().enumerate() {
+        put(&store, &[id, "x"], f32::from(u8::try_from(number).unwrap()));
+        states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
+    }
+    store.delete(&["x"]).unwrap();
+    states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
+    drop(store);
+    let whole = fs::read(&place).unwrap();
+    for cut in 0..=whole.len() {
+        fs::write(&place, &whole[..cut]).unwrap();
+        let expected = states.iter().rfind(|(length, _)| *length <= cut as u64).unwrap();
+        assert_eq!(contents(&scratch.read().unwrap()), expected.1, "read, cut at {cut}");
+        let store = scratch.open();
+        assert_eq!(contents(&store), expected.1, "cut at {cut}");
+        put(&store, &["after"], 7.0);
+        let after = contents(&store);
+        drop(store);
+        assert_eq!(contents(&scratch.open()), after, "written behind a cut at {cut}");
+    }
+}
+
+#[test]
+fn room_that_a_power_cut_left_empty_is_no_damage_and_a_changed_byte_is() {
+    let scratch = Scratch::new("damage");
+    let store = scratch.open();
+    put(&store, &["a"], 1.0);
+    put(&store, &["b"], 2.0);
+    let held = contents(&store);
+    drop(store);
+    let place = journal_path(&scratch.0, 0);
+    let whole = fs::read(&place).unwrap();
+    fs::write(&place, [&whole[..], &[0; 5000]].concat()).unwrap();
+    assert_eq!(contents(&scratch.open()), held);
+    let mut damaged = whole;
+    damaged[20] ^= 1;
+    fs::write(&place, damaged).unwrap();
+    let error = scratch.read().unwrap_err();
+    assert_eq!(error.kind(), Kind::Store);
+    assert!(error.message().contains("damaged at byte 0"), "{error}");
+}
+
+#[test]
+fn one_writes_and_others_read() {
+    let scratch = Scratch::new("lock");
+    assert!(scratch.read().unwrap_err().message().contains("there is no store"));
+    let store = scratch.open();
+    let second = VectorStore::open(&scratch.0, StoreOptions::default()).unwrap_err();
+    assert!(second.message().contains("another process is writing"), "{second}");
+    let reader = scratch.read().unwrap();
+    assert!(!reader.refresh().unwrap());
+    put(&store, &["a"], 1.0);
+    assert!(reader.refresh().unwrap() && reader.len() == 1);
+    let refused = reader.delete(&["a"]).unwrap_err();
+    assert!(refused.message().contains("read-only"), "{refused}");
+    assert_eq!(reader.len(), 1);
+    store.close().unwrap();
+    assert!(store.delete(&["a"]).unwrap_err().message().contains("closed"));
+    assert_eq!(store.search(&[1.0, 1.0], 1).unwrap().len(), 1);
+    put(&scratch.open(), &["b"], 1.0);
+}
+
+#[test]
+fn an_outgrown_journal_is_replaced_and_nothing_else_stays() {
+    let scratch = Scratch::new("compact");
+    let store = scratch.open();
+    put(&store, &["a", "b"], 1.0);
+    outgrown(&store);
+    put(&store, &["c"], 2.0);
+    assert_eq!(names(&scratch), ["journal-1.log", "lock", "store-1.safetensors"]);
+    // What a process leaves that is killed just before the new snapshot counts.
+    fs::write(journal_path(&scratch.0, 2), b"half a journal").unwrap();
+    fs::write(scratch.0.join(".store-2.safetensors.1-0.tmp"), b"half a snapshot").unwrap();
+    let held = contents(&store);
+    assert_eq!(contents(&scratch.read().unwrap()), held);
+    drop(store);
+    assert_eq!(contents(&scratch.open()), held);
+    assert_eq!(names(&scratch), ["journal-1.log", "lock", "store-1.safetensors"]);
+}
+
+#[test]
+fn settings_of_a_store_are_kept_and_others_refused() {
+    let scratch = Scratch::new("settings");
+    let new =
+        StoreOptions { metric: Some(Metric::L2), dimensions: Some(2), ..StoreOptions::default() };
+    drop(VectorStore::open(&scratch.0, new).unwrap());
+    let store = scratch.open();
+    assert_eq!((store.metric(), store.dimensions()), (Metric::L2, Some(2)));
+    drop(store);
+    let other = StoreOptions { metric: Some(Metric::Dot), ..StoreOptions::default() };
+    let error = VectorStore::open(&scratch.0, other).unwrap_err();
+    assert!(error.message().contains("metric 'l2'"), "{error}");
+    let other = StoreOptions { dimensions: Some(3), ..StoreOptions::default() };
+    assert!(VectorStore::open(&scratch.0, other).is_err());
+}

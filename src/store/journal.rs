@@ -1,0 +1,145 @@
+//! The journal of a store in a folder: every change since the last snapshot, in order.
+//!
+//! A record is the length of its body (u64), the CRC-32 of length and body (u32), and the body: one byte for
+//! the kind, the length of its JSON (u32), the JSON, and for added rows their vectors as f32; all of it
+//! little-endian. A record is written in one call, so what a killed writer leaves behind is the beginning of
+//! one at the very end, which nobody was told of. It is no damage; a record that is wrong in any other place
+//! is, and is refused rather than passed over.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Metric};
+use crate::types::Matrix;
+
+const FRAME: usize = 12;
+const START: u8 = 0;
+const ADD: u8 = 1;
+const DELETE: u8 = 2;
+
+/// What a journal says.
+#[derive(Debug)]
+pub(super) enum Record {
+    /// Whose journal it is; the first record.
+    Start(Start),
+    /// Rows, each with its id.
+    Add { entries: Vec<Entry>, vectors: Vec<f32> },
+    /// Ids whose rows are gone.
+    Delete(Vec<String>),
+}
+
+/// The settings of a store that has no snapshot yet.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Start {
+    pub(super) metric: Metric,
+    pub(super) dimensions: Option<usize>,
+}
+
+pub(super) fn start(start: Start) -> Result<Vec<u8>, String> {
+    frame(START, &start, &[])
+}
+
+pub(super) fn add(entries: &[&Entry], vectors: &Matrix) -> Result<Vec<u8>, String> {
+    frame(ADD, entries, vectors.as_slice())
+}
+
+pub(super) fn delete(ids: &[&str]) -> Result<Vec<u8>, String> {
+    frame(DELETE, ids, &[])
+}
+
+fn frame(kind: u8, json: &(impl Serialize + ?Sized), values: &[f32]) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_vec(json).map_err(|error| error.to_string())?;
+    let json_length = u32::try_from(json.len())
+        .map_err(|_| "the texts of one call exceed 4 GiB; add them in parts".to_owned())?;
+    let mut body = Vec::with_capacity(5 + json.len() + size_of_val(values));
+    body.push(kind);
+    body.extend(json_length.to_le_bytes());
+    body.extend(json);
+    body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    let length = (body.len() as u64).to_le_bytes();
+    let mut record = Vec::with_capacity(FRAME + body.len());
+    record.extend(length);
+    record.extend(checksum(&length, &body).to_le_bytes());
+    record.append(&mut body);
+    Ok(record)
+}
+
+fn checksum(length: &[u8], body: &[u8]) -> u32 {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(length);
+    checksum.update(body);
+    checksum.finalize()
+}
+
+/// Hands each whole record from byte `from` on to `apply`; the byte behind the last one.
+///
+/// # Errors
+/// What is wrong with the journal, or what `apply` says.
+pub(super) fn replay(
+    file: &mut File,
+    from: u64,
+    mut apply: impl FnMut(Record) -> Result<(), String>,
+) -> Result<u64, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let end = file.metadata().map_err(text)?.len();
+    file.seek(SeekFrom::Start(from)).map_err(text)?;
+    // What is appended meanwhile is for the next time.
+    let mut reader = BufReader::new(file.take(end.saturating_sub(from)));
+    let mut position = from;
+    loop {
+        let left = end.saturating_sub(position);
+        let mut head = [0; FRAME];
+        if left < FRAME as u64 {
+            return Ok(position);
+        }
+        reader.read_exact(&mut head).map_err(text)?;
+        let [l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3] = head;
+        let length = [l0, l1, l2, l3, l4, l5, l6, l7];
+        let size = u64::from_le_bytes(length);
+        if size > left - FRAME as u64 {
+            return Ok(position);
+        }
+        let mut body = vec![0; usize::try_from(size).map_err(|error| error.to_string())?];
+        reader.read_exact(&mut body).map_err(text)?;
+        let next = position + FRAME as u64 + size;
+        if checksum(&length, &body) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            // The last record, or room that a power cut left empty.
+            if next == end || only_zeros(&head, &body, &mut reader).map_err(text)? {
+                return Ok(position);
+            }
+            return Err(format!("its journal is damaged at byte {position}"));
+        }
+        let record = parse(&body).ok_or_else(|| {
+            format!("its journal holds a record that this version cannot read, at byte {position}")
+        })?;
+        apply(record)?;
+        position = next;
+    }
+}
+
+fn only_zeros(head: &[u8], body: &[u8], rest: &mut impl Read) -> std::io::Result<bool> {
+    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let mut remaining = Vec::new();
+    rest.read_to_end(&mut remaining)?;
+    Ok(zeros(head) && zeros(body) && zeros(&remaining))
+}
+
+fn parse(body: &[u8]) -> Option<Record> {
+    let (kind, rest) = body.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (json, values) =
+        rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    match *kind {
+        START => serde_json::from_slice(json).ok().map(Record::Start),
+        ADD => {
+            let (values, odd) = values.as_chunks::<4>();
+            let vectors = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let entries = serde_json::from_slice(json).ok().filter(|_| odd.is_empty())?;
+            Some(Record::Add { entries, vectors })
+        }
+        DELETE => serde_json::from_slice(json).ok().map(Record::Delete),
+        _ => None,
+    }
+}

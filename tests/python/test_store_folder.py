@@ -1,0 +1,138 @@
+"""The store in a folder: what was acknowledged is there, whoever dies; one writes, others read."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphbit import ParallelRAG, VectorStore
+from graphbit.exceptions import StoreError, ValidationError
+
+CHILD = Path(__file__).parent / "children" / "store_writer.py"
+#: Large enough that a journal is outgrown every 20 batches, so that snapshots are killed as well.
+ROWS, DIMENSIONS, KEPT = 100, 2000, 5
+KILLS = int(os.environ.get("GRAPHBIT_STORE_KILLS", "15"))
+
+
+def batches(store: VectorStore) -> set[int]:
+    """The batches in the store, each of which must be whole, with its own vectors."""
+    hits = store.search([1 / DIMENSIONS] * DIMENSIONS, top_k=max(len(store), 1))
+    rows: dict[int, set[int]] = {}
+    for hit in hits:
+        batch, row = map(int, hit.id.split("-"))
+        assert hit.score == pytest.approx(batch, rel=1e-4)
+        rows.setdefault(batch, set()).add(row)
+    assert all(found == set(range(ROWS)) for found in rows.values())
+    return set(rows)
+
+
+@pytest.mark.timeout(600)
+def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    held: set[int] = set()
+    batch = 1
+    for _ in range(KILLS):
+        command = [sys.executable, str(CHILD), str(tmp_path / "store"), str(batch)]
+        command += [str(number) for number in (ROWS, DIMENSIONS, KEPT)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            told = [writer.stdout.readline()]
+            time.sleep(chance.uniform(0, 0.4))
+            writer.kill()
+            told += writer.stdout.read().splitlines()
+        for line in told:
+            done, _, number = line.strip().partition(" ")
+            if done == "added":
+                held.add(int(number))
+                last = int(number)
+            elif done == "deleted":
+                held.discard(int(number))
+        found = batches(VectorStore.open(tmp_path / "store", read_only=True))
+        # The change under way may have got there without anybody being told.
+        assert found in (held, held | {last + 1}, held - {last - KEPT}), (found, held, last)
+        held, batch = found, max(found) + 1
+
+
+def test_a_folder_survives_and_has_one_writer(tmp_path: Path) -> None:
+    with VectorStore.open(tmp_path / "s", metric="l2", dimensions=2) as store:
+        store.add([[0, 0], [3, 4]], ["here", "there"], metadatas=[{"a": "b"}, {}])
+        with pytest.raises(StoreError, match="another process is writing"):
+            VectorStore.open(tmp_path / "s")
+        reader = VectorStore.open(tmp_path / "s", read_only=True)
+        assert [hit.text for hit in reader.search([1, 1])] == ["here", "there"]
+        assert not reader.refresh()
+        store.delete(["0"])
+        assert reader.refresh()
+        assert len(reader) == 1
+        with pytest.raises(StoreError, match="read-only"):
+            reader.add([[1, 1]])
+    with pytest.raises(StoreError, match="closed"):
+        store.add([[1, 1]])
+    again = VectorStore.open(tmp_path / "s")
+    (hit,) = again.search([0, 0])
+    assert (hit.id, hit.text, hit.score) == ("1", "there", -5.0)
+    assert (again.metric, again.dimensions) == ("l2", 2)
+    with pytest.raises(StoreError, match="no store"):
+        VectorStore.open(tmp_path / "nothing", read_only=True)
+    with pytest.raises(ValidationError, match="metric 'l2'"):
+        VectorStore.open(tmp_path / "s", metric="dot", read_only=True)
+
+
+def test_a_forked_child_must_open_it_for_itself(tmp_path: Path) -> None:
+    store = VectorStore.open(tmp_path / "s")
+    store.add([[1.0]], ["parent"])
+
+    def child() -> None:
+        try:
+            store.add([[2.0]])
+        except StoreError as error:
+            os._exit(0 if "forked" in str(error) else 1)
+        os._exit(2)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    store.add([[3.0]])
+    assert len(VectorStore.open(tmp_path / "s", read_only=True)) == 2
+
+
+def test_a_pipeline_goes_on_where_the_last_process_left_it(tmp_path: Path) -> None:
+    page = ("swift.md", "The common swift sleeps on the wing, high above the roofs.")
+    with VectorStore.open(tmp_path / "s") as store:
+        assert ParallelRAG(store=store).ingest([page]).failed == []
+    with VectorStore.open(tmp_path / "s", read_only=True) as store:
+        answer = ParallelRAG(store=store).ask("Where does the common swift sleep?")
+        assert answer.citations[0].source == "swift.md"
+
+
+def test_a_full_disk_is_an_error_and_no_damage(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, signal\n"
+        "from graphbit import VectorStore\n"
+        "from graphbit.exceptions import StoreError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "store = VectorStore.open(sys.argv[1])\n"
+        "store.add([[1.0] * 100])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "for _ in range(50):\n"
+        "    try:\n"
+        "        store.add([[2.0] * 100])\n"
+        "    except StoreError as error:\n"
+        "        assert 'File too large' in str(error), error\n"
+        "print(len(store))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "s")]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    count = int(told.stdout)
+    assert 1 < count < 20
+    store = VectorStore.open(tmp_path / "s")
+    assert len(store) == count
+    assert np.isclose(store.search([1.0] * 100, 1)[0].score, 1)
