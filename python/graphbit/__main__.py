@@ -1,0 +1,7 @@
+"""`python -m graphbit`: the command line, for those who have the package but not its script."""
+
+import sys
+
+from graphbit.cli import main
+
+sys.exit(main())
