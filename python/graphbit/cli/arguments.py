@@ -27,8 +27,8 @@ _DESCRIPTION = """\
 Files into a store, answers with citations out of it; texts cut and counted. Works offline and without a
 key, unless --llm or --embedding names a provider."""
 _EPILOG = """\
-exit status: 0 all well (also when nothing relevant was found) · 1 some documents, or the command, failed ·
-2 an argument is unusable · 130 Ctrl-C; what an ingest had finished is saved"""
+exit status: 0, all well, also when nothing relevant was found; 1, some documents or the command failed; 2, an
+argument is unusable; 130, Ctrl-C, and what an ingest had finished is saved"""
 _INGEST = """\
 Reads, cuts and embeds documents and keeps the passages in a file. May be repeated, also after Ctrl-C: a document
 whose text the store holds already, cut the same way, is not embedded again; one that has changed is replaced. A

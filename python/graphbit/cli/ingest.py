@@ -55,12 +55,12 @@ def run(options: argparse.Namespace) -> int:
         with stores.saved(store, options.store):
             report = rag.ingest(list(work.values()))
     except KeyboardInterrupt:
+        # No number: documents under way may still arrive in memory, where they are lost.
+        kept = f"what was finished is saved in {options.store}"
+        told = kept if options.store.exists() else "nothing was finished"
         # Behind the progress bar, where there is one.
         start = "\n" if sys.stderr.isatty() else ""
-        print(
-            f"{start}graphbit: interrupted; {_holds(options, store)}; repeat the command to go on",
-            file=sys.stderr,
-        )
+        print(f"{start}graphbit: interrupted; {told}; repeat the command to go on", file=sys.stderr)
         raise
     for file, outcome in zip(work, report.outcomes, strict=True):
         status = "ingested" if outcome.ok else "failed"
@@ -93,11 +93,7 @@ def _report(
         print(json.dumps(result, ensure_ascii=False))
     else:
         print(
-            f"{len(ingested)} documents ingested ({chunks} passages, {tokens} tokens), "
-            f"{unchanged} unchanged, {len(failed)} failed; {_holds(options, store)}"
+            f"documents: {len(ingested)} ingested, {unchanged} unchanged, {len(failed)} failed; "
+            f"passages: {chunks} embedded, {len(store)} in {options.store}; tokens: {tokens}"
         )
     return 1 if failed else 0
-
-
-def _holds(options: argparse.Namespace, store: VectorStore) -> str:
-    return f"{options.store} holds {len(store)} passages"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import tempfile
 import threading
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,20 @@ def load(path: Path) -> VectorStore:
 
 
 def load_or_create(path: Path) -> VectorStore:
-    """Read the store, or start an empty one that could be saved there."""
-    if path.exists():
-        return load(path)
-    if not path.parent.is_dir():
-        raise UsageError(f"argument --store: there is no folder '{path.parent}' for '{path.name}'")
-    return VectorStore()
+    """Read the store, or start an empty one.
+
+    Raises:
+        UsageError: It cannot be read, or could not be saved; that would be learned late otherwise.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"argument --store: cannot write to the folder '{path.parent}': {reason}"
+        ) from error
+    return load(path) if path.exists() else VectorStore()
 
 
 def check_model(
