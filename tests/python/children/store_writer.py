@@ -3,6 +3,7 @@
 Arguments: the folder, the number of the first batch, rows a batch, dimensions, batches to keep.
 """
 
+import os
 import sys
 
 import numpy as np
@@ -10,6 +11,11 @@ from graphbit import VectorStore
 
 folder = sys.argv[1]
 first, rows, dimensions, kept = (int(argument) for argument in sys.argv[2:])
+
+
+def tell(what: str, batch: int) -> None:
+    # In one write: a killed process leaves whole lines behind.
+    os.write(1, f"{what} {batch}\n".encode())
 
 
 def ids(batch: int) -> list[str]:
@@ -20,8 +26,8 @@ store = VectorStore.open(folder, metric="dot")
 batch = first
 while True:
     store.add(np.full((rows, dimensions), batch, "float32"), ids=ids(batch))
-    print("added", batch, flush=True)
+    tell("added", batch)
     if batch >= kept:
         store.delete(ids(batch - kept))
-        print("deleted", batch - kept, flush=True)
+        tell("deleted", batch - kept)
     batch += 1
