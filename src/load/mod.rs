@@ -11,6 +11,10 @@
 //! assert!(error.message().contains("no/such/folder"));
 //! ```
 
+mod limits;
+
+pub use limits::Limits;
+
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
