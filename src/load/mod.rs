@@ -11,6 +11,20 @@
 //! assert!(error.message().contains("no/such/folder"));
 //! ```
 
+mod archive;
+mod docx;
+mod elements;
+mod excel;
+mod extracted;
+pub mod isolate;
+mod limits;
+mod packed;
+mod pdf;
+
+pub use isolate::Isolation;
+pub use limits::Limits;
+pub use packed::Packed;
+
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
