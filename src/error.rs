@@ -60,6 +60,16 @@ pub enum Kind {
     Cancelled,
     /// A document cannot be read.
     Document,
+    /// There is no such document.
+    DocumentNotFound,
+    /// The document may not be read: by its mode, by the server, or by a limit on places.
+    DocumentDenied,
+    /// The document is a folder.
+    DocumentIsFolder,
+    /// The server of a document could not be reached, or the connection broke.
+    DocumentNetwork,
+    /// The server of a document took too long.
+    DocumentTimeout,
     /// The vector store cannot do it, or its file is damaged.
     Store,
     /// The graph of a workflow cannot run, or its checkpoint cannot be used.
@@ -72,7 +82,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Validation,
         Self::Parameter,
         Self::Configuration,
@@ -91,6 +101,11 @@ impl Kind {
         Self::Stream,
         Self::Cancelled,
         Self::Document,
+        Self::DocumentNotFound,
+        Self::DocumentDenied,
+        Self::DocumentIsFolder,
+        Self::DocumentNetwork,
+        Self::DocumentTimeout,
         Self::Store,
         Self::Workflow,
         Self::Callback,
@@ -119,6 +134,11 @@ impl Kind {
             Self::Stream => "stream",
             Self::Cancelled => "cancelled",
             Self::Document => "document",
+            Self::DocumentNotFound => "document_not_found",
+            Self::DocumentDenied => "document_denied",
+            Self::DocumentIsFolder => "document_is_folder",
+            Self::DocumentNetwork => "document_network",
+            Self::DocumentTimeout => "document_timeout",
             Self::Store => "store",
             Self::Workflow => "workflow",
             Self::Callback => "callback",
@@ -129,9 +149,12 @@ impl Kind {
     /// What a fresh error of this kind advises before anybody knows better.
     const fn default_advice(self) -> Advice {
         match self {
-            Self::RateLimited | Self::Server | Self::Network | Self::Timeout => {
-                Advice::Retry { after: None }
-            }
+            Self::RateLimited
+            | Self::Server
+            | Self::Network
+            | Self::Timeout
+            | Self::DocumentNetwork
+            | Self::DocumentTimeout => Advice::Retry { after: None },
             // A garbled answer is worth one more try; a second one is a protocol mismatch.
             Self::Decode => Advice::RetryOnce,
             _ => Advice::Never,

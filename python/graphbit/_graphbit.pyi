@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import NotRequired, Self
 
+from graphbit.exceptions import GraphbitError
 from graphbit.resilience import (
     AdaptiveConcurrency,
     Cache,
@@ -2255,6 +2256,254 @@ class TextSplitter(_Splitting):
         """The chunks as dicts of strings: `content`, `start_index`, `end_index`, `chunk_index`."""
 
 # --- vector store ---------------------------------------------------------------------------------
+
+_Path: TypeAlias = str | PathLike[str]
+_Scalar: TypeAlias = str | int | float | bool | None
+
+@final
+class DocumentLoaderConfig:
+    """How documents are loaded. Compares by value, copies and pickles.
+
+    A loader keeps the settings it was made with. Only the first four can be assigned to.
+
+    Args:
+        max_file_size: Bytes of a file or of what a server sends; 10 MiB. Nothing beyond is read.
+        default_encoding: How texts are written, by Python's or the web's name; `"utf-8"`. A charset that
+            a server names helps where this fails. A name that is not known counts as UTF-8.
+        preserve_formatting: With `full`: texts keep their blanks and line breaks, and JSON comes as it
+            is written; False.
+        full: Everything that is in a document, instead of the text that GraphBit 0.6.8 extracts. A
+            byte-order mark, and then a server's charset, win over `default_encoding`. URLs are read as
+            files are.
+        root: A folder that files must lie in, symbolic links resolved. Relative paths start there.
+        deny_private_networks: Load from addresses of the public internet only. Each redirect is judged,
+            and the address that a name resolves to; connections are direct, without a proxy.
+        max_text_bytes: UTF-8 bytes of the text; 256 MiB.
+        max_unpacked_bytes: Bytes that a DOCX, XLSX or XLSB is unpacked to; 256 MiB.
+        max_pages: Pages of a PDF; 20,000.
+        max_cells: Cells of all sheets or tables of a document; 10 million.
+        max_depth: Elements within elements; 256.
+        max_seconds: Seconds of extracting, without reading and downloading; 60.
+        isolate: Read PDF, DOCX and workbooks in a process that may die of them, with 2 GiB of memory at most;
+            None does so for PDF, whose libraries follow references in circles and believe sizes.
+
+    Raises:
+        ValueError: `max_file_size` or a limit is 0, or `default_encoding` is blank.
+        OverflowError: A number is negative.
+    """
+
+    def __new__(
+        cls,
+        max_file_size: int | None = None,
+        default_encoding: str | None = None,
+        preserve_formatting: bool | None = None,
+        *,
+        full: bool = False,
+        root: _Path | None = None,
+        deny_private_networks: bool = False,
+        max_text_bytes: int | None = None,
+        max_unpacked_bytes: int | None = None,
+        max_pages: int | None = None,
+        max_cells: int | None = None,
+        max_depth: int | None = None,
+        max_seconds: float | None = None,
+        isolate: bool | None = None,
+    ) -> Self: ...
+    @property
+    def max_file_size(self) -> int: ...
+    @max_file_size.setter
+    def max_file_size(self, size: int) -> None: ...
+    @property
+    def default_encoding(self) -> str: ...
+    @default_encoding.setter
+    def default_encoding(self, encoding: str) -> None: ...
+    @property
+    def preserve_formatting(self) -> bool: ...
+    @preserve_formatting.setter
+    def preserve_formatting(self, preserve: bool) -> None: ...
+    @property
+    def extraction_settings(self) -> dict[str, Any]:
+        """Your own values, kept and pickled; nothing reads them. A new dict each time.
+
+        Raises:
+            TypeError: Something in it is none of None, bool, int, float, str, list and dict.
+            ValueError: A number is not finite, or the values are nested more than 128 levels deep.
+        """
+
+    @extraction_settings.setter
+    def extraction_settings(self, settings: dict[str, Any]) -> None: ...
+    @property
+    def full(self) -> bool: ...
+    @property
+    def root(self) -> str | None: ...
+    @property
+    def deny_private_networks(self) -> bool: ...
+    @property
+    def isolate(self) -> bool | None: ...
+    @property
+    def max_text_bytes(self) -> int: ...
+    @property
+    def max_unpacked_bytes(self) -> int: ...
+    @property
+    def max_pages(self) -> int: ...
+    @property
+    def max_cells(self) -> int: ...
+    @property
+    def max_depth(self) -> int: ...
+    @property
+    def max_seconds(self) -> float: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class DocumentContent:
+    """A document that was loaded. It never changes, compares by value, and pickles."""
+
+    @property
+    def source(self) -> str:
+        """The path or URL, as it was given."""
+
+    @property
+    def document_type(self) -> str:
+        """The type, as it was given; the one of the extension when none was."""
+
+    @property
+    def content(self) -> str: ...
+    @property
+    def file_size(self) -> int:
+        """Bytes of the document itself."""
+
+    @property
+    def extracted_at(self) -> int:
+        """Seconds since 1970, UTC."""
+
+    @property
+    def metadata(self) -> dict[str, _Scalar]:
+        """A new dict each time.
+
+        `file_size` and `file_path`, or of a URL `url`, without user and password, and `content_type`.
+        `parse_fallback` says why the content is the raw text, when it is because the document is
+        damaged.
+        """
+
+    def content_length(self) -> int:
+        """UTF-8 bytes of the content."""
+
+    def is_empty(self) -> bool:
+        """True when there is nothing but white space."""
+
+    def preview(self, max_length: int = 500) -> str:
+        """The first `max_length` characters, and `...` when there are more.
+
+        Raises:
+            OverflowError: `max_length` is negative.
+        """
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class DocumentLoader:
+    """Loads documents from files and `http://` or `https://` URLs. Pickles with its settings.
+
+    Reading, downloading and parsing happen without the interpreter, and Ctrl-C ends them. `full`
+    overrules the setting of that name for one call.
+
+    What cannot be loaded raises a `graphbit.exceptions.DocumentError`, always a `ValueError` and of the
+    natural class, too: `FileNotFoundError`, `PermissionError`, `IsADirectoryError`, `ConnectionError` or
+    `TimeoutError`. Names and types that cannot be are a `ValidationError`.
+    """
+
+    def __new__(cls, config: DocumentLoaderConfig | None = None) -> Self: ...
+    @staticmethod
+    def supported_types() -> list[str]:
+        """`txt`, `pdf`, `docx`, `json`, `csv`, `xml`, `html`, `xlsb`, `xlsx` and `xls`."""
+
+    @staticmethod
+    def detect_document_type(file_path: _Path) -> str | None:
+        """What the extension says, in lower case; None for one that is not supported.
+
+        Only the name is looked at. A URL with a query or a fragment has no extension here.
+        """
+
+    @staticmethod
+    def validate_document_source(source_path: _Path, document_type: str) -> None:
+        """Checks that the type is supported, in lower case, and that the file exists.
+
+        URLs are not looked at.
+
+        Raises:
+            ValidationError: The type is none of `supported_types()`.
+            DocumentNotFoundError: There is neither a file nor a folder of that name.
+        """
+
+    def load_document(
+        self, source_path: _Path, document_type: str, *, full: bool | None = None
+    ) -> DocumentContent:
+        """One document, read as `document_type`, in whatever case and whatever the extension.
+
+        Args:
+            source_path: A path, or a URL if it is a `str`. A server has 30 seconds for everything; up to
+                10 redirects are followed.
+            document_type: One of `supported_types()`.
+
+        Raises:
+            ValidationError: The path or the type is blank, the type is not supported, or the URL is of
+                another scheme.
+            DocumentError: The document cannot be had or read, or costs more than a limit.
+        """
+
+    def load_document_async(
+        self, source_path: _Path, document_type: str, *, full: bool | None = None
+    ) -> Future[DocumentContent]:
+        """As `load_document`."""
+
+    def load_many(
+        self,
+        paths: Iterable[_Path],
+        document_type: str | None = None,
+        max_workers: int | None = None,
+        *,
+        full: bool | None = None,
+    ) -> list[DocumentContent | GraphbitError]:
+        """All of them, loaded side by side; for each its document or its error, in the order given.
+
+        Args:
+            paths: Any iterable of paths and URLs; not itself a path.
+            document_type: The type of all; None goes by each extension, of a URL by that of its path.
+            max_workers: How many are loaded at once; four more than there are processors, 32 at most.
+
+        Raises:
+            ValidationError: `max_workers` is 0.
+            KeyboardInterrupt: Ctrl-C, with the outcomes so far in `results`, None for the others.
+        """
+
+    def load_many_async(
+        self,
+        paths: Iterable[_Path],
+        document_type: str | None = None,
+        max_workers: int | None = None,
+        *,
+        full: bool | None = None,
+    ) -> Future[list[DocumentContent | GraphbitError]]:
+        """As `load_many`; a future that is cancelled has the outcomes so far in `results`."""
+
+    def load_iter(
+        self,
+        paths: Iterable[_Path],
+        document_type: str | None = None,
+        max_workers: int | None = None,
+        *,
+        full: bool | None = None,
+    ) -> Iterator[DocumentContent | GraphbitError]:
+        """As `load_many`, one outcome after the other; at most `max_workers` are loaded ahead.
+
+        Paths are drawn when they are needed. What drawing raises is raised after the outcomes of the
+        paths before it, and ends the iteration. An iterator cannot be used in a forked child.
+
+        Raises:
+            ValidationError: `max_workers` is 0.
+        """
 
 _Vectors: TypeAlias = Sequence[_Vector] | NDArray[np.floating[Any]]
 

@@ -25,7 +25,12 @@ __all__ = [
     "CallbackError",
     "CircuitOpenError",
     "ConfigurationError",
+    "DocumentDeniedError",
     "DocumentError",
+    "DocumentIsFolderError",
+    "DocumentNetworkError",
+    "DocumentNotFoundError",
+    "DocumentTimeoutError",
     "GraphbitError",
     "InternalError",
     "NetworkError",
@@ -217,6 +222,40 @@ class DocumentError(GraphbitError, ValueError, OSError):
     kind = "document"
 
 
+class DocumentNotFoundError(DocumentError, FileNotFoundError):
+    """There is no such file, or the server says so (HTTP 404, 410)."""
+
+    kind = "document_not_found"
+
+
+class DocumentDeniedError(DocumentError, PermissionError):
+    """The document may not be read.
+
+    By its mode, by the server (HTTP 401, 403), because it lies outside of `root`, or because its
+    address is none of the public internet and `deny_private_networks` is set.
+    """
+
+    kind = "document_denied"
+
+
+class DocumentIsFolderError(DocumentError, IsADirectoryError):
+    """The path is a folder's."""
+
+    kind = "document_is_folder"
+
+
+class DocumentNetworkError(DocumentError, ConnectionError):
+    """The server of a document could not be reached, or the connection broke."""
+
+    kind = "document_network"
+
+
+class DocumentTimeoutError(DocumentError, TimeoutError):
+    """The server of a document took too long."""
+
+    kind = "document_timeout"
+
+
 class StoreError(GraphbitError, RuntimeError, ValueError):
     """The vector store cannot do it, or its file is damaged."""
 
@@ -263,6 +302,11 @@ BY_KIND: dict[str, type[GraphbitError]] = {
     "stream": StreamError,
     "cancelled": RequestCancelledError,
     "document": DocumentError,
+    "document_not_found": DocumentNotFoundError,
+    "document_denied": DocumentDeniedError,
+    "document_is_folder": DocumentIsFolderError,
+    "document_network": DocumentNetworkError,
+    "document_timeout": DocumentTimeoutError,
     "store": StoreError,
     "workflow": WorkflowError,
     "callback": CallbackError,

@@ -28,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::reach::Resolver;
 use crate::error::{Error, Kind, Result};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -84,8 +85,8 @@ pub(super) struct Connector {
 impl Connector {
     /// # Errors
     /// [`Kind::Configuration`] when the system's certificate store cannot be used.
-    pub(super) fn new(proxies: Proxies, limit: Duration) -> Result<Self> {
-        let mut tcp = HttpConnector::new();
+    pub(super) fn new(proxies: Proxies, limit: Duration, public_only: bool) -> Result<Self> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(public_only));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
@@ -150,8 +151,8 @@ impl StdError for ConnectTimeout {}
 #[derive(Clone)]
 struct Dialer {
     proxies: Proxies,
-    tcp: HttpConnector,
-    to_proxy: HttpsConnector<HttpConnector>,
+    tcp: HttpConnector<Resolver>,
+    to_proxy: HttpsConnector<HttpConnector<Resolver>>,
 }
 
 impl Service<Uri> for Dialer {
@@ -176,8 +177,8 @@ impl Service<Uri> for Dialer {
 
 async fn through(
     proxy: Intercept,
-    tcp: HttpConnector,
-    mut to_proxy: HttpsConnector<HttpConnector>,
+    tcp: HttpConnector<Resolver>,
+    mut to_proxy: HttpsConnector<HttpConnector<Resolver>>,
     target: Uri,
 ) -> Result<Dialed, BoxError> {
     let address = proxy.uri().clone();

@@ -17,7 +17,7 @@ use url::Url;
 use super::connector::Proxies;
 use super::failure::{self, Secrets, names_credential};
 use super::pool::{self, Held, Pooled};
-use super::{Auth, ByteStream, Reply, Settings, Timeouts, body};
+use super::{Auth, ByteStream, Reply, Settings, Timeouts, body, reach};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use crate::secret::ApiKey;
@@ -107,6 +107,9 @@ impl Endpoint {
             }
         }
         check(&settings.timeouts)?;
+        if settings.public_only {
+            reach::check(&url)?;
+        }
 
         url.set_fragment(None);
         let target = target(&url)?;
@@ -124,6 +127,7 @@ impl Endpoint {
                 key: pool::Key {
                     proxy: settings.proxy.clone(),
                     connect: settings.timeouts.connect,
+                    public_only: settings.public_only,
                 },
                 generation: runtime::generation(),
                 client: OnceLock::new(),
@@ -264,7 +268,7 @@ impl Endpoint {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         body: Option<Bytes>,

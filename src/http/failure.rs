@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::body;
 use super::connector::ConnectTimeout;
 use super::endpoint::Inner;
+use super::reach::NotPublic;
 use crate::error::{Advice, Error, Kind, shortened};
 use crate::secret::ApiKey;
 
@@ -64,9 +65,12 @@ impl Inner {
     /// No complete answer came.
     pub(super) fn transport(&self, error: impl StdError + Send + Sync + 'static) -> Error {
         let cause = self.secrets.redact(root_cause(&error));
-        let kind = match causes(&error).any(|cause| cause.is::<ConnectTimeout>()) {
-            true => Kind::Timeout,
-            false => Kind::Network,
+        let kind = if causes(&error).any(|cause| cause.is::<ConnectTimeout>()) {
+            Kind::Timeout
+        } else if causes(&error).any(|cause| cause.is::<NotPublic>()) {
+            Kind::PermissionDenied
+        } else {
+            Kind::Network
         };
         let told = Error::new(kind, self.sending(&cause)).with_provider(self.provider);
         // A certificate that was refused once is refused again; other faults of TLS may pass.

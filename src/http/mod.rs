@@ -31,6 +31,7 @@ mod lines;
 pub mod ndjson;
 mod pace;
 mod pool;
+mod reach;
 pub mod sse;
 mod stream;
 
@@ -42,6 +43,7 @@ pub use endpoint::{Endpoint, shown_address};
 pub use failure::{LONGEST_WAIT, Secrets, names_credential};
 pub use http::HeaderMap;
 pub use pace::pace;
+pub use reach::is_public;
 use serde::de::Deserialize;
 pub use stream::ByteStream;
 
@@ -93,6 +95,9 @@ pub struct Settings {
     pub headers: Vec<(String, String)>,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// Whether to refuse addresses of this machine and of private networks. Such connections are always
+    /// direct: a proxy would look names up by itself.
+    pub public_only: bool,
 }
 
 // Header values and proxy URLs may hold credentials, so only names are shown.
@@ -103,6 +108,7 @@ impl fmt::Debug for Settings {
             .field("proxy", &self.proxy.as_ref().map(|_| "***"))
             .field("headers", &names)
             .field("timeouts", &self.timeouts)
+            .field("public_only", &self.public_only)
             .finish()
     }
 }

@@ -27,6 +27,7 @@ const MOST_IDLE: usize = 1024;
 pub(super) struct Key {
     pub(super) proxy: Option<String>,
     pub(super) connect: Duration,
+    pub(super) public_only: bool,
 }
 
 #[derive(Default)]
@@ -87,8 +88,9 @@ fn client(key: &Key) -> Result<Client> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the transport the ban points to")]
 fn build(key: &Key) -> Result<Client> {
-    let proxies = Proxies::new(key.proxy.as_deref())?;
-    let connector = Connector::new(proxies.clone(), key.connect)?;
+    let proxy = if key.public_only { Some("") } else { key.proxy.as_deref() };
+    let proxies = Proxies::new(proxy)?;
+    let connector = Connector::new(proxies.clone(), key.connect, key.public_only)?;
     let hyper = legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

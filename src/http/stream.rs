@@ -3,21 +3,35 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::endpoint::Inner;
-use super::{HeaderMap, body, failure};
+use super::{Endpoint, HeaderMap, body, failure};
 use crate::error::{Error, Kind, Result};
 
-/// A 2xx answer as it arrives. Ends once: after `None` or an error there is only `None`.
+/// An answer as it arrives. Ends once: after `None` or an error there is only `None`.
 /// Dropping it closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
 pub struct ByteStream {
     endpoint: Arc<Inner>,
     headers: HeaderMap,
     body: Option<Incoming>,
     started: bool,
+}
+
+impl Endpoint {
+    /// Gets an answer of any status as it arrives, with its status: for readers of documents, to whom a
+    /// redirect is a step on the way. Only connecting has a time limit.
+    ///
+    /// # Errors
+    /// [`Kind::Network`], [`Kind::Timeout`] or, where only public addresses are allowed,
+    /// [`Kind::PermissionDenied`], when there is no answer.
+    pub async fn answer(&self) -> Result<(u16, ByteStream)> {
+        let response = self.send(Method::GET, None, true).await?;
+        let status = response.status().as_u16();
+        Ok((status, ByteStream::new(Arc::clone(&self.inner), response)))
+    }
 }
 
 impl ByteStream {

@@ -4,6 +4,8 @@
 //! lists that are printed once a level) or to spin for ever. So readers put each page, cell, level and
 //! piece of text on a [`Meter`], which refuses what exceeds a limit and looks at the clock meanwhile.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
@@ -46,6 +48,7 @@ impl Default for Limits {
 pub(super) struct Meter {
     limits: Limits,
     until: Option<Instant>,
+    stop: Option<Arc<AtomicBool>>,
     text: usize,
     unpacked: usize,
     pages: usize,
@@ -59,12 +62,19 @@ impl Meter {
         Self {
             until: Instant::now().checked_add(limits.time),
             limits,
+            stop: None,
             text: 0,
             unpacked: 0,
             pages: 0,
             cells: 0,
             steps: 0,
         }
+    }
+
+    /// Set from elsewhere, `stop` ends the work at the next look at the clock.
+    pub(super) fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = Some(stop);
+        self
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -79,6 +89,9 @@ impl Meter {
 
     /// Looks at the clock.
     pub(super) fn look(&self) -> Result<()> {
+        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(Error::new(Kind::Cancelled, "nobody waits for the document any more"));
+        }
         if self.until.is_some_and(|until| Instant::now() >= until) {
             let seconds = self.limits.time.as_secs_f64();
             return Err(exceeded(&format!("more than {seconds} s"), "max_seconds"));

@@ -131,7 +131,12 @@ impl Connection {
             timeouts.first_byte = timeout;
             timeouts.connect = timeouts.connect.min(timeout);
         }
-        Settings { proxy: self.proxy.clone(), headers: self.headers.clone(), timeouts }
+        Settings {
+            proxy: self.proxy.clone(),
+            headers: self.headers.clone(),
+            timeouts,
+            ..Settings::default()
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod llm_config;
 mod llm_many;
 mod llm_messages;
 mod llm_request;
+mod load;
 mod local;
 mod logging;
 mod pickle;
@@ -66,6 +67,8 @@ mod _graphbit {
     use super::llm::PyLlmClient;
     #[pymodule_export]
     use super::llm_config::PyLlmConfig;
+    #[pymodule_export]
+    use super::load::{DocumentContent, DocumentLoader, DocumentLoaderConfig, read_documents};
     #[pymodule_export]
     use super::prices::{get_prices, set_prices};
     #[pymodule_export]

@@ -1,7 +1,7 @@
 //! The journal of a store in a folder: every change since the last snapshot, in order.
 //!
-//! A record is the length of its body (u64), the CRC-32 of length and body (u32), and the body: one byte for
-//! the kind, the length of its JSON (u32), the JSON, and for added rows their vectors as f32; all of it
+//! A record is the length of its body (u64), the CRC-32 of that length (u32), the CRC-32 of the body (u32), and
+//! the body: one byte for the kind, the length of its JSON (u32), the JSON, and for added rows their vectors as f32; all of it
 //! little-endian. A record is written in one call, so what a killed writer leaves behind is the beginning of
 //! one at the very end, which nobody was told of. It is no damage; a record that is wrong in any other place
 //! is, and is refused rather than passed over.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Metric};
 use crate::types::Matrix;
 
-const FRAME: usize = 12;
+const FRAME: usize = 16;
 const START: u8 = 0;
 const ADD: u8 = 1;
 const DELETE: u8 = 2;
@@ -61,16 +61,10 @@ fn frame(kind: u8, json: &(impl Serialize + ?Sized), values: &[f32]) -> Result<V
     let length = (body.len() as u64).to_le_bytes();
     let mut record = Vec::with_capacity(FRAME + body.len());
     record.extend(length);
-    record.extend(checksum(&length, &body).to_le_bytes());
+    record.extend(crc32fast::hash(&length).to_le_bytes());
+    record.extend(crc32fast::hash(&body).to_le_bytes());
     record.append(&mut body);
     Ok(record)
-}
-
-fn checksum(length: &[u8], body: &[u8]) -> u32 {
-    let mut checksum = crc32fast::Hasher::new();
-    checksum.update(length);
-    checksum.update(body);
-    checksum.finalize()
 }
 
 /// Hands each whole record from byte `from` on to `apply`; the byte behind the last one.
@@ -95,8 +89,16 @@ pub(super) fn replay(
             return Ok(position);
         }
         reader.read_exact(&mut head).map_err(text)?;
-        let [l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3] = head;
+        let [l0, l1, l2, l3, l4, l5, l6, l7, h0, h1, h2, h3, c0, c1, c2, c3] = head;
         let length = [l0, l1, l2, l3, l4, l5, l6, l7];
+        let damaged = || Err(format!("its journal is damaged at byte {position}"));
+        // A length that is not to be believed says nothing about where the record ends.
+        if crc32fast::hash(&length) != u32::from_le_bytes([h0, h1, h2, h3]) {
+            return match only_zeros(&head, &mut reader).map_err(text)? {
+                true => Ok(position),
+                false => damaged(),
+            };
+        }
         let size = u64::from_le_bytes(length);
         if size > left - FRAME as u64 {
             return Ok(position);
@@ -104,12 +106,9 @@ pub(super) fn replay(
         let mut body = vec![0; usize::try_from(size).map_err(|error| error.to_string())?];
         reader.read_exact(&mut body).map_err(text)?;
         let next = position + FRAME as u64 + size;
-        if checksum(&length, &body) != u32::from_le_bytes([c0, c1, c2, c3]) {
-            // The last record, or room that a power cut left empty.
-            if next == end || only_zeros(&head, &body, &mut reader).map_err(text)? {
-                return Ok(position);
-            }
-            return Err(format!("its journal is damaged at byte {position}"));
+        if crc32fast::hash(&body) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            // The last record may have had its room before its bytes when the power went.
+            return if next == end { Ok(position) } else { damaged() };
         }
         let record = parse(&body).ok_or_else(|| {
             format!("its journal holds a record that this version cannot read, at byte {position}")
@@ -119,11 +118,11 @@ pub(super) fn replay(
     }
 }
 
-fn only_zeros(head: &[u8], body: &[u8], rest: &mut impl Read) -> std::io::Result<bool> {
-    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-    let mut remaining = Vec::new();
+/// Whether this is room that a power cut left empty.
+fn only_zeros(head: &[u8], rest: &mut impl Read) -> std::io::Result<bool> {
+    let mut remaining = head.to_vec();
     rest.read_to_end(&mut remaining)?;
-    Ok(zeros(head) && zeros(body) && zeros(&remaining))
+    Ok(remaining.iter().all(|byte| *byte == 0))
 }
 
 fn parse(body: &[u8]) -> Option<Record> {

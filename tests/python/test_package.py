@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # What GraphBit 0.6.8 exports and this version has too.
 SHARED = [
     "CharacterSplitter",
+    "DocumentContent",
+    "DocumentLoader",
+    "DocumentLoaderConfig",
     "EmbeddingClient",
     "EmbeddingConfig",
     "FinishReason",
@@ -105,7 +108,7 @@ def test_importing_starts_nothing(run_child: Any) -> None:
 
 def test_async_twins_take_what_their_verbs_take() -> None:
     checked = 0
-    for class_name in ("LlmClient", "EmbeddingClient", "ParallelRAG"):
+    for class_name in ("LlmClient", "EmbeddingClient", "ParallelRAG", "DocumentLoader"):
         cls = getattr(graphbit, class_name)
         for name in dir(cls):
             if name.endswith("_async") and not name.startswith("_"):
@@ -120,6 +123,7 @@ def test_waiting_verbs_have_both_colours() -> None:
         graphbit.LlmClient: ("complete", "complete_full", "complete_many", "chat"),
         graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array"),
         graphbit.ParallelRAG: ("ingest", "ask", "search"),
+        graphbit.DocumentLoader: ("load_document", "load_many"),
     }.items():
         for verb in verbs:
             assert callable(getattr(cls, verb)), verb

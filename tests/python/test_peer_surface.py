@@ -34,10 +34,6 @@ NOT_YET = {
     "PyMemory",
     "PyMemoryHistory",
     "PyScoredMemory",
-    # document loaders
-    "DocumentContent",
-    "DocumentLoader",
-    "DocumentLoaderConfig",
 }
 
 Surface = dict[str, dict[str, Any]]

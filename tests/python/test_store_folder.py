@@ -33,7 +33,7 @@ def batches(store: VectorStore) -> set[int]:
     return set(rows)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(120 + 5 * KILLS)
 def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     chance = random.Random(11)
     held: set[int] = set()

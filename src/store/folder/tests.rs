@@ -153,12 +153,17 @@ fn room_that_a_power_cut_left_empty_is_no_damage_and_a_changed_byte_is() {
     let whole = fs::read(&place).unwrap();
     fs::write(&place, [&whole[..], &[0; 5000]].concat()).unwrap();
     assert_eq!(contents(&scratch.open()), held);
-    let mut damaged = whole;
-    damaged[20] ^= 1;
-    fs::write(&place, damaged).unwrap();
-    let error = scratch.read().unwrap_err();
-    assert_eq!(error.kind(), Kind::Store);
-    assert!(error.message().contains("damaged at byte 0"), "{error}");
+    // In a length, in a checksum, in a body.
+    for at in [0, 7, 9, 13, 20] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&place, damaged).unwrap();
+        let error = scratch.read().unwrap_err();
+        assert_eq!(error.kind(), Kind::Store);
+        assert!(error.message().contains("damaged at byte 0"), "{error}");
+    }
+    fs::write(&place, "a text of somebody's that has this name").unwrap();
+    assert!(scratch.read().unwrap_err().message().contains("damaged"));
 }
 
 #[test]
