@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import graphbit
 import numpy as np
 import pytest
 from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG, VectorStore
-from simulator import Server
+from graphbit.exceptions import StoreError
+from simulator import Server, Simulator
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("wordllama") is None, reason="needs the package wordllama"
@@ -71,13 +72,13 @@ def hosted(server: Server) -> dict[str, str]:
 
 
 def test_files_go_in_and_answers_with_citations_come_out(run: Any, notes: Path) -> None:
-    done = run("ingest", "notes", "--store", "birds.store")
+    done = run("ingest", "notes", "--store", "birds.db")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(
-        "documents: 2 ingested, 0 unchanged, 0 failed; passages: 2 embedded, 2 in birds.store; "
+        "documents: 2 ingested, 0 unchanged, 0 failed; passages: 2 embedded, 2 in birds.db; "
     )
 
-    done = run("ask", "Where does the swift sleep?", "--store", "birds.store")
+    done = run("ask", "Where does the swift sleep?", "--store", "birds.db")
     assert (done.returncode, done.stderr) == (0, "")
     answer, _, citations = done.stdout.partition("\n\n")
     assert answer.splitlines()[1:] == [f"“{SWIFT}” [1]"]
@@ -85,7 +86,7 @@ def test_files_go_in_and_answers_with_citations_come_out(run: Any, notes: Path) 
     assert citations.startswith(f"[1] {source}, characters 0-52, score 0.")
     assert citations.count("\n") == 1
 
-    done = run("ask", "-", "--json", "--store", "birds.store", stdin=b"Where does the swift sleep?")
+    done = run("ask", "-", "--json", "--store", "birds.db", stdin=b"Where does the swift sleep?")
     told = json.loads(done.stdout)
     assert told["answer"] == answer
     first, second = told["citations"]
@@ -96,7 +97,7 @@ def test_files_go_in_and_answers_with_citations_come_out(run: Any, notes: Path) 
 
 def test_what_the_store_holds_is_not_embedded_again(run: Any, notes: Path) -> None:
     def ingest(*more: object) -> tuple[dict[str, Any], list[str]]:
-        done = run("ingest", "notes", *more, "--store", "birds.store", "--json")
+        done = run("ingest", "notes", *more, "--store", "birds.db", "--json")
         assert (done.returncode, done.stderr) == (0, "")
         told = json.loads(done.stdout)
         return told, [outcome["status"] for outcome in told["outcomes"]]
@@ -110,7 +111,7 @@ def test_what_the_store_holds_is_not_embedded_again(run: Any, notes: Path) -> No
     told, statuses = ingest()
     assert statuses == ["ingested", "unchanged"]
     assert told["chunks_in_store"] == 2
-    done = run("ask", "What has the heron done?", "--store", "birds.store")
+    done = run("ask", "What has the heron done?", "--store", "birds.db")
     assert "The heron has left." in done.stdout
     assert "shallow" not in done.stdout
 
@@ -127,7 +128,7 @@ def test_folders_are_walked_as_the_library_does(run: Any, notes: Path, tmp_path:
     (notes / "empty").mkdir()
     (notes / "round").symlink_to(notes)
     (notes / "link.md").symlink_to(notes / "heron.md")
-    done = run("ingest", notes, "--store", "birds.store", "--json")
+    done = run("ingest", notes, "--store", "birds.db", "--json")
     library = ParallelRAG(llm=LlmConfig.extractive()).ingest(notes)
     sources = [outcome["source"] for outcome in json.loads(done.stdout)["outcomes"]]
     assert sources == [outcome.source for outcome in library.outcomes]
@@ -139,7 +140,7 @@ def test_a_document_that_fails_is_named_and_the_others_are_stored(
 ) -> None:
     (notes / "photo.md").write_bytes(b"\x89PNG\0")
     (tmp_path / "empty").mkdir()
-    arguments = ("notes", "missing.md", "empty", "-", "--store", "birds.store")
+    arguments = ("notes", "missing.md", "empty", "-", "--store", "birds.db")
     done = run("ingest", *arguments, "--json", stdin=b"caf\xe9")
     assert done.returncode == 1
     told = json.loads(done.stdout)
@@ -165,8 +166,8 @@ def test_a_document_that_fails_is_named_and_the_others_are_stored(
 
 
 def test_nothing_relevant_is_an_answer_and_no_failure(run: Any, notes: Path) -> None:
-    run("ingest", "notes", "--store", "birds.store")
-    done = run("ask", "Who won the 1954 final?", "--store", "birds.store")
+    run("ingest", "notes", "--store", "birds.db")
+    done = run("ask", "Who won the 1954 final?", "--store", "birds.db")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Nothing relevant to the question was found")
     assert done.stdout.count("\n") == 1
@@ -174,14 +175,14 @@ def test_nothing_relevant_is_an_answer_and_no_failure(run: Any, notes: Path) -> 
 
 def test_a_key_in_the_environment_sends_nothing_away(run: Any, notes: Path, server: Server) -> None:
     environment = hosted(server) | {"OLLAMA_HOST": server.base_url, "GRAPHBIT_PROVIDER": "openai"}
-    run("ingest", "notes", "--store", "birds.store", **environment)
-    done = run("ask", "Where does the swift sleep?", "--store", "birds.store", **environment)
+    run("ingest", "notes", "--store", "birds.db", **environment)
+    done = run("ask", "Where does the swift sleep?", "--store", "birds.db", **environment)
     assert done.returncode == 0
     assert server.log() == []
 
 
 def test_named_providers_are_asked(run: Any, notes: Path, server: Server) -> None:
-    names = ("--store", "birds.store", "--embedding", "openai/text-embedding-3-small")
+    names = ("--store", "birds.db", "--embedding", "openai/text-embedding-3-small")
     assert run("ingest", "notes", *names, **hosted(server)).returncode == 0
     done = run("ask", "Where?", *names, "--llm", "openai/vendor/model", "--json", **hosted(server))
     assert (done.returncode, done.stderr) == (0, "")
@@ -201,16 +202,15 @@ def test_named_providers_are_asked(run: Any, notes: Path, server: Server) -> Non
 def test_another_embedding_model_is_refused(
     run: Any, notes: Path, tmp_path: Path, server: Server
 ) -> None:
-    run("ingest", "notes", "--store", "birds.store")
-    before = (tmp_path / "birds.store").read_bytes()
-    other = ("--store", "birds.store", "--embedding", "openai")
+    run("ingest", "notes", "--store", "birds.db")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "birds.db").iterdir()}
+    other = ("--store", "birds.db", "--embedding", "openai")
     for command in (("ask", "Where?"), ("ingest", "notes")):
         done = run(*command, *other, **hosted(server))
         assert done.returncode == 2
-        assert (
-            "--embedding: 'birds.store' was filled with another model than openai/" in done.stderr
-        )
-    assert (tmp_path / "birds.store").read_bytes() == before
+        assert "--embedding: 'birds.db' was filled with another model than openai/" in done.stderr
+    after = {path.name: path.read_bytes() for path in (tmp_path / "birds.db").iterdir()}
+    assert after == before
 
     # As many dimensions do not make it the same model.
     store = VectorStore()
@@ -228,12 +228,8 @@ def test_another_embedding_model_is_refused(
         ("fly", "invalid choice: 'fly'"),
         ("ingest notes", "required: --store"),
         ("ingest --store s", "required: PATH"),
-        (
-            "ingest notes --store nowhere/s",
-            "argument --store: cannot write to the folder 'nowhere'",
-        ),
-        ("ingest notes --store /proc/s", "argument --store: cannot write to the folder '/proc'"),
-        ("ingest notes --store notes", "argument --store: cannot load"),
+        ("ingest notes --store notes", "argument --store: 'notes' is a folder of other files"),
+        ("ingest notes --store notes/heron.md", "argument --store: 'notes/heron.md' is a file"),
         ("ingest notes --store s --chunk-size 0", "argument --chunk-size: '0' must be a whole"),
         ("ingest notes --store s --chunk-overlap 1000", "argument --chunk-overlap: 1000 must be"),
         (
@@ -242,8 +238,8 @@ def test_another_embedding_model_is_refused(
         ),
         ("ingest notes --store s --embedding local/x", "argument --embedding: there is no local"),
         ("ingest notes --store s --embedding openai", "argument --embedding: set OPENAI_API_KEY"),
-        ("ask What? --store s", "argument --store: there is no 's'"),
-        ("ask What? --store notes/heron.md", "argument --store: cannot load"),
+        ("ask What? --store s", "argument --store: there is no store in 's'"),
+        ("ask What? --store notes", "argument --store: there is no store in 'notes'"),
         (
             "ask What? --store s --top-k 1001",
             "argument --top-k: '1001' must be a whole number from",
@@ -332,50 +328,127 @@ def test_a_full_disk_under_the_output_is_a_failure(tmp_path: Path) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
-def test_ctrl_c_keeps_what_was_finished_and_the_next_run_goes_on(
-    run: Any, tmp_path: Path, server: Server
-) -> None:
-    many = 3000
+MANY = 3000
+INGEST = ("ingest", "many", "--store", "many.db", "--embedding", "openai")
+
+
+@pytest.fixture
+def ingesting(tmp_path: Path, server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    """An ingest of many documents, in the middle of its work."""
     (tmp_path / "many").mkdir()
-    for number in range(many):
+    for number in range(MANY):
         (tmp_path / "many" / f"{number:04}.txt").write_text(f"Words of number {number}.")
     server.behaviour(latency_ms=400)
-    command = ("ingest", "many", "--store", "many.store", "--embedding", "openai")
-    process = subprocess.Popen(
-        [*COMMAND, *command],
+    with subprocess.Popen(
+        [*COMMAND, *INGEST],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
         env=hosted(server),
-    )
+    ) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while not held(tmp_path):
+                assert time.monotonic() < deadline, process.poll()
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+
+
+def held(folder: Path) -> dict[str, str]:
+    """The texts in the store of an ingest that may be under way, by document."""
     try:
-        deadline = time.monotonic() + 30
-        while server.stats()["answered"] < 2:
-            assert time.monotonic() < deadline, process.poll()
-            time.sleep(0.02)
-        time.sleep(0.1)  # from the answer's leaving the server to its being stored
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=20)
-    finally:
-        process.kill()
-    assert (process.returncode, stdout) == (130, b"")
-    held = len(VectorStore.load(tmp_path / "many.store"))
-    assert 0 < held < many
-    told = "graphbit: interrupted; what was finished is saved in many.store; repeat the command to go on"
+        store = VectorStore.open(folder / "many.db", read_only=True)
+    except StoreError:  # not yet there
+        return {}
+    hits = store.search([0.0] * (store.dimensions or 1), top_k=MANY) if len(store) else []
+    return {hit.metadata["source"]: hit.text for hit in hits}
+
+
+def test_ctrl_c_keeps_what_was_finished_and_the_next_run_goes_on(
+    run: Any, tmp_path: Path, server: Server, ingesting: subprocess.Popen[bytes]
+) -> None:
+    ingesting.send_signal(signal.SIGINT)
+    stdout, stderr = ingesting.communicate(timeout=20)
+    assert (ingesting.returncode, stdout) == (130, b"")
+    told = "graphbit: interrupted; what was finished is in many.db; repeat the command to go on"
     assert stderr.decode() == f"{told}\n"
+    count = len(held(tmp_path))
+    assert 0 < count < MANY
 
     server.reset()
-    done = run(*command, "--json", **hosted(server))
+    done = run(*INGEST, "--json", **hosted(server))
     again = json.loads(done.stdout)
-    assert (done.returncode, again["unchanged"], again["ingested"]) == (0, held, many - held)
-    assert again["chunks_in_store"] == many
+    assert (done.returncode, again["unchanged"], again["ingested"]) == (0, count, MANY - count)
+    assert again["chunks_in_store"] == MANY
+
+
+def test_what_a_killed_ingest_had_stored_is_not_embedded_again(
+    run: Any, tmp_path: Path, server: Server, ingesting: subprocess.Popen[bytes]
+) -> None:
+    seen = held(tmp_path)
+    ingesting.kill()
+    ingesting.wait(timeout=20)
+    kept = held(tmp_path)
+    assert seen.items() <= kept.items()
+    assert 0 < len(kept) < MANY
+
+    server.reset()
+    done = run(*INGEST, "--json", **hosted(server))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["unchanged"] == len(kept)
+    requests = [json.loads(request["body"])["input"] for request in server.log()]
+    # The first asks whether the store has the same model.
+    probe, *texts = [text for request in requests for text in request]
+    assert probe in kept.values()
+    assert not set(kept.values()) & set(texts)
+    assert len(texts) == MANY - len(kept)
+    assert len(held(tmp_path)) == MANY
+
+
+def test_while_an_ingest_runs_others_may_ask_and_none_may_ingest(
+    run: Any, simulator: Simulator, server: Server, ingesting: subprocess.Popen[bytes]
+) -> None:
+    server.behaviour(latency_ms=60_000)
+    scope = simulator.new_scope("meanwhile")
+    elsewhere = Server(simulator, scope)
+    done = run("ask", "Where?", *INGEST[2:], "--json", **hosted(elsewhere))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["citations"]) == 4
+    sent = len(elsewhere.log())
+
+    done = run(*INGEST, **hosted(elsewhere))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("graphbit: cannot open the vector store in 'many.db': another ")
+    assert len(elsewhere.log()) == sent
+    assert ingesting.poll() is None
+    simulator.forget(scope)
+
+
+def test_a_store_among_the_documents_is_no_document(run: Any, notes: Path) -> None:
+    for status in ("ingested", "unchanged"):
+        done = run("ingest", "notes", "--store", "notes/birds.db", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        outcomes = json.loads(done.stdout)["outcomes"]
+        assert [outcome["status"] for outcome in outcomes] == [status, status]
+
+
+def test_a_store_that_cannot_be_used_is_a_failure(run: Any, notes: Path, tmp_path: Path) -> None:
+    (tmp_path / "junk.store").write_text("Some words.")
+    for command in ("ask What? --store junk.store", "ingest notes --store notes/heron.md/s"):
+        done = run(*command.split())
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("graphbit: cannot ")
+        assert command.split()[-1] in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_progress_is_drawn_for_a_terminal(notes: Path, tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     with subprocess.Popen(
-        [*COMMAND, "ingest", "notes", "--store", "birds.store", "--json"],
+        [*COMMAND, "ingest", "notes", "--store", "birds.db", "--json"],
         stdout=subprocess.PIPE,
         stderr=theirs,
         cwd=tmp_path,
@@ -407,8 +480,15 @@ def test_a_store_of_the_library_can_be_asked(run: Any, tmp_path: Path) -> None:
         {"swift": SWIFT, "heron": HERON}
     )
     store.save(tmp_path / "own.store")
+    before = (tmp_path / "own.store").read_bytes()
     done = run("ask", "Where does the swift sleep?", "--store", "own.store", "--top-k", 1)
     assert f"“{SWIFT}” [1]\n\n[1] swift, characters 0-52, score" in done.stdout
+
+    (tmp_path / "more.md").write_text(HERON)
+    done = run("ingest", "more.md", "--store", "own.store")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "argument --store: 'own.store' is a file, which can be asked but not" in done.stderr
+    assert (tmp_path / "own.store").read_bytes() == before
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/command-line.md"])

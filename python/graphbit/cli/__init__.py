@@ -1,7 +1,7 @@
 """The command line: files into a store, answers with citations out of it; texts cut and counted.
 
-    graphbit ingest notes/ --store notes.store
-    graphbit ask "Where does the swift sleep?" --store notes.store
+    graphbit ingest notes/ --store notes.db
+    graphbit ask "Where does the swift sleep?" --store notes.db
 
 Nothing leaves the machine and no key is read unless ``--llm`` or ``--embedding`` names a provider: a key that
 happens to be in the environment is no order to send documents away. What is asked for goes to standard

@@ -28,11 +28,12 @@ Files into a store, answers with citations out of it; texts cut and counted. Wor
 key, unless --llm or --embedding names a provider."""
 _EPILOG = """\
 exit status: 0, all well, also when nothing relevant was found; 1, some documents or the command failed; 2, an
-argument is unusable; 130, Ctrl-C, and what an ingest had finished is saved"""
+argument is unusable; 130, Ctrl-C"""
 _INGEST = """\
-Reads, cuts and embeds documents and keeps the passages in a file. May be repeated, also after Ctrl-C: a document
-whose text the store holds already, cut the same way, is not embedded again; one that has changed is replaced. A
-document is known by its path as given, and stays in the store when its file is deleted."""
+Reads, cuts and embeds documents and keeps the passages in a folder, each document as soon as it is finished. May
+be repeated, also after Ctrl-C or a crash: a document whose text the store holds already, cut the same way, is not
+embedded again; one that has changed is replaced. A document is known by its path as given, and stays in the store
+when its file is deleted. One ingest at a time; ask does not wait for it."""
 _ASK = """\
 Prints an answer from the passages most similar to the question, then those it cites: document, characters, score.
 Where none answers the question, says so and exits with 0."""
@@ -157,7 +158,11 @@ def _paths(command: argparse.ArgumentParser) -> None:
 
 def _store(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--store", type=Path, required=True, metavar="FILE", help="the file that keeps the passages"
+        "--store",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the folder of the passages alone",
     )
     command.add_argument(
         "--embedding",

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         raise arguments.UsageError("argument QUESTION: must not be blank")
     embedding = arguments.embedding(options)
     llm = arguments.llm(options)
-    store = stores.load(options.store)
+    store = stores.open_to_read(options.store)
     rag = ParallelRAG(embedding, llm, store=store, top_k=options.top_k)
     stores.check_model(store, options.store, rag, embedding)
     answer = rag.ask(question)

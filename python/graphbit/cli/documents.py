@@ -45,14 +45,14 @@ def describe(source: str, error: str) -> str:
     return error if source in error else f"{source}: {error}"
 
 
-def expand(paths: Iterable[str]) -> list[str | Path]:
-    """The files that `paths` stand for, each once; `-` stays itself.
+def expand(paths: Iterable[str], without: Path | None = None) -> list[str | Path]:
+    """The files that `paths` stand for, each once, but those in the folder `without`; `-` stays itself.
 
     A path that cannot be walked stays in the list: whoever reads it says why.
     """
     found: dict[str | Path, None] = {}
     for path in paths:
-        found.update(dict.fromkeys([STDIN] if path == STDIN else _find(Path(path))))
+        found.update(dict.fromkeys([STDIN] if path == STDIN else _find(Path(path), without)))
     return list(found)
 
 
@@ -87,7 +87,7 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def _find(path: Path) -> list[Path]:
+def _find(path: Path, without: Path | None) -> list[Path]:
     if not path.is_dir():
         return [path]
     files: list[Path] = []
@@ -96,6 +96,8 @@ def _find(path: Path) -> list[Path]:
         folder = folders.pop()
         inner: list[Path] = []
         try:
+            if without is not None and without.samefile(folder):
+                continue
             with os.scandir(folder) as entries:
                 ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError:

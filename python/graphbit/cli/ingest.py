@@ -1,6 +1,7 @@
 """`graphbit ingest`: documents into a store, each with an outcome, and nothing embedded twice.
 
-What was finished is saved also when Ctrl-C ends it; the same command then goes on where it ended.
+What was finished is in the store, whatever ends the process; the same command then goes on where it ended. Refuses
+to share a store with another ingest.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from graphbit._graphbit import VectorStore
+    from graphbit._graphbit import EmbeddingConfig, VectorStore
 
 
 class _Outcome(NamedTuple):
@@ -30,13 +31,17 @@ def run(options: argparse.Namespace) -> int:
     """Ingest what is new or has changed, and report."""
     arguments.check_sizes(options)
     embedding = arguments.embedding(options)
-    store = stores.load_or_create(options.store)
+    with stores.open_to_write(options.store) as store:
+        return _ingest(options, store, embedding)
+
+
+def _ingest(options: argparse.Namespace, store: VectorStore, embedding: EmbeddingConfig) -> int:
     splitter = RecursiveSplitter(options.chunk_size, options.chunk_overlap, exact=True)
     # Nobody is asked here: the answerer that is always there will do.
     rag = ParallelRAG(embedding, LlmConfig.extractive(), splitter=splitter, store=store)
     stores.check_model(store, options.store, rag, embedding)
 
-    files = documents.expand(options.paths)
+    files = documents.expand(options.paths, options.store)
     settled = {
         file: _Outcome(documents.name(file), "unchanged", chunks)
         for file, chunks in stores.unchanged(store, files, splitter).items()
@@ -52,12 +57,11 @@ def run(options: argparse.Namespace) -> int:
         elif file not in settled:
             work[file] = file
     try:
-        with stores.saved(store, options.store):
-            report = rag.ingest(list(work.values()))
+        report = rag.ingest(list(work.values()))
     except KeyboardInterrupt:
-        # No number: documents under way may still arrive in memory, where they are lost.
-        kept = f"what was finished is saved in {options.store}"
-        told = kept if options.store.exists() else "nothing was finished"
+        # Documents that are under way must not arrive after they were called unfinished.
+        store.close()
+        told = f"what was finished is in {options.store}" if len(store) else "nothing was finished"
         # Behind the progress bar, where there is one.
         start = "\n" if sys.stderr.isatty() else ""
         print(f"{start}graphbit: interrupted; {told}; repeat the command to go on", file=sys.stderr)

@@ -1,15 +1,11 @@
-"""The file of an ingest: opened, compared with documents, and saved whatever happens.
+"""The folder that keeps an ingest: opened for one writer or any reader, and compared with documents.
 
-Refuses a file that is no store, and one that was filled with another embedding model: the similarity of vectors of
-two models means nothing, and nobody would notice.
+Refuses a folder with other things in it, and a store that was filled with another embedding model: the similarity of
+vectors of two models means nothing, and nobody would notice.
 """
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import tempfile
-import threading
 from typing import TYPE_CHECKING
 
 from graphbit._graphbit import ParallelRAG, VectorStore
@@ -18,7 +14,7 @@ from graphbit.cli.arguments import UsageError
 from graphbit.exceptions import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from graphbit._graphbit import EmbeddingConfig, RecursiveSplitter, SearchHit
@@ -27,35 +23,38 @@ if TYPE_CHECKING:
 _SAME = 0.99
 
 
-def load(path: Path) -> VectorStore:
-    """Read the store.
+def open_to_read(path: Path) -> VectorStore:
+    """The store in a folder, while others may write to it, or in a file that `VectorStore.save` wrote.
 
     Raises:
-        UsageError: There is none, or it cannot be read.
+        UsageError: There is none.
+        StoreError: It cannot be read.
     """
-    if not path.exists():
-        raise UsageError(f"argument --store: there is no '{path}'; make it with graphbit ingest")
-    try:
+    if path.is_file():
         return VectorStore.load(path)
-    except StoreError as error:
-        raise UsageError(f"argument --store: {error}") from error
+    if not _is_store(path):
+        raise UsageError(
+            f"argument --store: there is no store in '{path}'; make it with graphbit ingest"
+        )
+    return VectorStore.open(path, read_only=True)
 
 
-def load_or_create(path: Path) -> VectorStore:
-    """Read the store, or start an empty one.
+def open_to_write(path: Path) -> VectorStore:
+    """The store in a folder, which is made when it is not there.
 
     Raises:
-        UsageError: It cannot be read, or could not be saved; that would be learned late otherwise.
+        UsageError: It is a file, or a folder of something else.
+        StoreError: Another process writes to it, or it cannot be used.
     """
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
+    if path.is_file():
         raise UsageError(
-            f"argument --store: cannot write to the folder '{path.parent}': {reason}"
-        ) from error
-    return load(path) if path.exists() else VectorStore()
+            f"argument --store: '{path}' is a file, which can be asked but not added to; name a folder"
+        )
+    if path.is_dir() and not _is_store(path) and any(path.iterdir()):
+        raise UsageError(
+            f"argument --store: '{path}' is a folder of other files; name one for the store alone"
+        )
+    return VectorStore.open(path)
 
 
 def check_model(
@@ -114,28 +113,9 @@ def unchanged(
     return same
 
 
-@contextlib.contextmanager
-def saved(store: VectorStore, path: Path) -> Generator[None]:
-    """Save the store at the end of the block, also when Ctrl-C or an error ended it."""
-    try:
-        yield
-    finally:
-        if len(store) or path.exists():
-            with _undisturbed():
-                store.save(path)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Generator[None]:
-    """Ignore Ctrl-C for the moment: the second one must not cost what the first one left."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+def _is_store(path: Path) -> bool:
+    # The lock is the first thing that a writer makes, and it stays.
+    return (path / "lock").is_file()
 
 
 def _entries(store: VectorStore, most: int) -> list[SearchHit]:
