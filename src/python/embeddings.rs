@@ -23,7 +23,6 @@ use crate::embeddings::{
     self, EmbedOptions, GatheredGroups, GatheredRows, OnError, OnProgress, SomeRows,
 };
 use crate::error::{Error, Kind, Result};
-use crate::resilience::Protection;
 use crate::types::{Embeddings, Matrix};
 
 /// Groups under way at once in `embed_batch_parallel`.
@@ -58,11 +57,7 @@ fn clients(models: &[Bound<'_, PyAny>], keywords: &Keywords<'_, '_>) -> PyResult
             asked.push((client.client.clone(), client.identity.clone()));
         } else if let Ok(config) = given.cast::<EmbeddingConfig>() {
             let config = config.get();
-            let mut protection = keywords.protection(None)?;
-            if position > 0 {
-                protection.rate = None;
-                protection.concurrency = Protection::default().concurrency;
-            }
+            let protection = keywords.protection(None, position == 0)?;
             let model = config.shared_model();
             let client = embeddings::EmbeddingClient::protected(model, protection);
             asked.push((client, config.identity()));

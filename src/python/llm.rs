@@ -44,11 +44,7 @@ fn clients(models: &[Bound<'_, PyAny>], keywords: &Keywords<'_, '_>) -> PyResult
             asked.push((client.client.clone(), client.identity.clone()));
         } else if let Ok(config) = given.cast::<PyLlmConfig>() {
             let config = &config.get().config;
-            let mut protection = keywords.protection(Protection::default().breaker)?;
-            if position > 0 {
-                protection.rate = None;
-                protection.concurrency = Protection::default().concurrency;
-            }
+            let protection = keywords.protection(Protection::default().breaker, position == 0)?;
             let client = LlmClient::protected(config.model(), protection);
             asked.push((client, config.settings().map(ProviderSettings::identity)));
         } else {

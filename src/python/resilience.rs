@@ -282,8 +282,13 @@ pub(super) struct Keywords<'a, 'py> {
 }
 
 impl<'py> Keywords<'_, 'py> {
-    /// The layers that they ask for; `breaker` is the client's usual one.
-    pub(super) fn protection(&self, breaker: Option<BreakerPolicy>) -> PyResult<Protection> {
+    /// The layers that they ask for; `breaker` is the client's usual one. Limits are those of the `first`
+    /// model: what another server can carry is another number.
+    pub(super) fn protection(
+        &self,
+        breaker: Option<BreakerPolicy>,
+        first: bool,
+    ) -> PyResult<Protection> {
         let usual = Protection { breaker, ..Protection::default() };
         let retry = core(self.retry, "retry", "RetryPolicy", |core| match core {
             Core::Retry(policy) => Some(policy.clone()),
@@ -295,7 +300,7 @@ impl<'py> Keywords<'_, 'py> {
                 _ => None,
             })
         })?;
-        let concurrency = unless_false(self.concurrency, usual.concurrency, |given| {
+        let concurrency = unless_false(self.concurrency, usual.concurrency.clone(), |given| {
             core(given, "concurrency", "AdaptiveConcurrency or False", |core| match core {
                 Core::Concurrency(concurrency) => Some(concurrency.clone()),
                 _ => None,
@@ -309,6 +314,10 @@ impl<'py> Keywords<'_, 'py> {
             Core::Hedging(settings) => Some(*settings),
             _ => None,
         })?;
+        let (rate, concurrency) = match first {
+            true => (rate, concurrency),
+            false => (None, concurrency.and(usual.concurrency)),
+        };
         Ok(Protection { retry: retry.unwrap_or(usual.retry), breaker, rate, concurrency, hedge })
     }
 
