@@ -4,18 +4,19 @@
 //! themselves. Each is checked here when it is made, and keeps what the core made of it: one that limits or
 //! remembers is shared by all clients it is given to.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList};
 
 use super::bridge;
 use super::json::class_of;
-use crate::cache::{Cache, CacheSettings, Completions};
+use crate::cache::{Cache, CacheSettings};
 use crate::error::{Error, Result};
 use crate::resilience::{
     Algorithm, BreakerPolicy, Concurrency, ConcurrencySettings, HedgeSettings, OnRetry, Order,
@@ -114,34 +115,49 @@ impl Given<'_, '_> {
         }
     }
 
+    fn refused<T>(&self, field: &str, right: &str) -> PyResult<T> {
+        let value = self.0.getattr(field)?.str()?;
+        let text = format!("{field} must {right}");
+        Err(Error::validation(field, Some(&value.to_string_lossy()), &text).into())
+    }
+
     fn number(&self, field: &'static str) -> PyResult<f64> {
         self.0.getattr(field)?.extract().map_err(|_| self.wrong(field, "a number"))
     }
 
     fn seconds(&self, field: &'static str) -> PyResult<Duration> {
         let number = self.number(field)?;
-        Duration::try_from_secs_f64(number).map_err(|_| {
-            let text = format!("{field} must be a number of seconds, at least 0");
-            Error::validation(field, Some(&number.to_string()), &text).into()
-        })
+        match Duration::try_from_secs_f64(number) {
+            Ok(seconds) => Ok(seconds),
+            // Longer than can be counted is for ever.
+            Err(_) if number.is_finite() && number > 0.0 => Ok(Duration::MAX),
+            Err(_) => self.refused(field, "be a finite number of seconds, at least 0"),
+        }
     }
 
     fn positive_seconds(&self, field: &'static str) -> PyResult<Duration> {
-        let seconds = self.seconds(field)?;
-        if seconds.is_zero() {
-            let text = format!("{field} must be above 0 seconds");
-            return Err(Error::validation(field, Some("0"), &text).into());
+        match self.seconds(field)? {
+            Duration::ZERO => self.refused(field, "be above 0 seconds"),
+            seconds => Ok(seconds),
         }
-        Ok(seconds)
     }
 
-    fn count<T: TryFrom<i64>>(&self, field: &'static str) -> PyResult<T> {
+    /// A whole number from 1 to `most`.
+    fn count<T>(&self, field: &'static str, most: T) -> PyResult<T>
+    where
+        T: TryFrom<u64> + PartialOrd + Display + Copy,
+    {
         let value = self.0.getattr(field)?;
-        let number: i64 = value.extract().map_err(|_| self.wrong(field, "an int"))?;
-        T::try_from(number).ok().filter(|_| number > 0).ok_or_else(|| {
-            let text = format!("{field} must be a whole number, at least 1");
-            Error::validation(field, Some(&number.to_string()), &text).into()
-        })
+        let number = match value.extract::<u64>() {
+            Ok(number) => T::try_from(number).ok().filter(|fits| number > 0 && *fits <= most),
+            // Below 0, or longer than 64 bits.
+            Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => None,
+            Err(_) => return Err(self.wrong(field, "an int")),
+        };
+        match number {
+            Some(number) => Ok(number),
+            None => self.refused(field, &format!("be a whole number from 1 to {most}")),
+        }
     }
 
     fn flag(&self, field: &'static str) -> PyResult<bool> {
@@ -154,7 +170,7 @@ impl Given<'_, '_> {
 
     fn retry(&self) -> PyResult<RetryPolicy> {
         let policy = RetryPolicy {
-            attempts: self.count("attempts")?,
+            attempts: self.count("attempts", u32::MAX)?,
             base: self.seconds("base_delay")?,
             cap: self.seconds("max_delay")?,
             jitter: self.flag("jitter")?,
@@ -196,10 +212,10 @@ impl Given<'_, '_> {
             failure_rate: self.number("failure_rate")?,
             slow_rate: self.number("slow_rate")?,
             slow: self.optional("slow_seconds", Self::positive_seconds)?,
-            window: self.count("window")?,
-            minimum_calls: self.count("minimum_calls")?,
+            window: self.count("window", BreakerPolicy::WIDEST_WINDOW)?,
+            minimum_calls: self.count("minimum_calls", BreakerPolicy::WIDEST_WINDOW)?,
             open_for: self.positive_seconds("open_seconds")?,
-            probes: self.count("probes")?,
+            probes: self.count("probes", u16::MAX)?,
         };
         policy.check()?;
         Ok(policy)
@@ -208,36 +224,41 @@ impl Given<'_, '_> {
     fn rate(&self) -> PyResult<RateSettings> {
         let name = self.word("name")?;
         let url = self.optional("redis", Self::word)?;
+        let burst = self.seconds("burst_seconds")?;
+        let most = RateSettings::LONGEST_BURST;
+        if burst > most {
+            let right = format!("be a number of seconds from 0 to {}", most.as_secs());
+            return self.refused("burst_seconds", &right);
+        }
         Ok(RateSettings {
             requests_per_minute: self.optional("requests_per_minute", Self::number)?,
             tokens_per_minute: self.optional("tokens_per_minute", Self::number)?,
-            burst: self.seconds("burst_seconds")?,
+            burst,
             from_headers: self.flag("from_headers")?,
             redis: url.map(|url| RedisSettings { url: ApiKey::new(url), name }),
         })
     }
 
     fn concurrency(&self) -> PyResult<ConcurrencySettings> {
-        let algorithm = match self.word("algorithm")?.as_str() {
-            "aimd" => Algorithm::Aimd { backoff: self.number("backoff")? },
-            "gradient2" => Algorithm::GRADIENT2,
-            "fixed" => Algorithm::Fixed,
-            other => {
-                let text = "algorithm must be 'aimd', 'gradient2' or 'fixed'";
-                return Err(Error::validation("algorithm", Some(other), text).into());
-            }
-        };
+        // Checked whether it is used or not: who gives one should learn that it is none.
+        let aimd = Algorithm::Aimd { backoff: self.number("backoff")? };
+        ConcurrencySettings { algorithm: aimd, ..ConcurrencySettings::default() }.check()?;
         Ok(ConcurrencySettings {
-            algorithm,
-            initial: self.optional("initial", Self::count)?,
-            minimum: self.count("minimum")?,
-            maximum: self.count("maximum")?,
+            algorithm: match self.word("algorithm")?.as_str() {
+                "aimd" => aimd,
+                "gradient2" => Algorithm::GRADIENT2,
+                "fixed" => Algorithm::Fixed,
+                _ => return self.refused("algorithm", "be 'aimd', 'gradient2' or 'fixed'"),
+            },
+            initial: self.optional("initial", |given, field| given.count(field, usize::MAX))?,
+            minimum: self.count("minimum", usize::MAX)?,
+            maximum: self.count("maximum", usize::MAX)?,
         })
     }
 
     fn hedging(&self) -> PyResult<HedgeSettings> {
         let settings = HedgeSettings {
-            after: self.optional("after", Self::seconds)?,
+            after: self.optional("after", Self::positive_seconds)?,
             percentile: self.number("percentile")?,
             minimum: self.seconds("minimum")?,
             budget: self.number("budget")?,
@@ -247,23 +268,18 @@ impl Given<'_, '_> {
     }
 
     fn cache(&self) -> PyResult<CacheSettings> {
-        let completions = match self.word("completions")?.as_str() {
-            "deterministic" => Completions::Deterministic,
-            "all" => Completions::All,
-            "none" => Completions::None,
-            other => {
-                let text = "completions must be 'deterministic', 'all' or 'none'";
-                return Err(Error::validation("completions", Some(other), text).into());
-            }
-        };
         let path = |given: &Self, field| -> PyResult<PathBuf> {
-            given.0.getattr(field)?.extract().map_err(|_| given.wrong(field, "a path"))
+            given
+                .0
+                .getattr(field)?
+                .extract()
+                .map_err(|_| given.wrong(field, "a str or os.PathLike"))
         };
         Ok(CacheSettings {
-            max_bytes: self.count("max_bytes")?,
+            max_bytes: self.count("max_bytes", usize::MAX)?,
             ttl: self.optional("ttl", Self::positive_seconds)?,
             path: self.optional("path", path)?,
-            completions,
+            completions: self.word("completions")?.parse()?,
         })
     }
 }
@@ -422,7 +438,7 @@ fn core<T>(
     match found.and_then(|found| read(&found.get().0)) {
         Some(core) => Ok(Some(core)),
         None => Err(PyTypeError::new_err(format!(
-            "argument '{argument}': must be a {right}, not '{}'",
+            "argument '{argument}': must be {right}, not '{}'",
             class_of(given)
         ))),
     }
