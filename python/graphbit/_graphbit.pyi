@@ -717,6 +717,10 @@ class LlmClient:
                 own with these settings, the usual limit of concurrency, and no rate limit.
             order: As they are listed, drawn by `weights`, or the cheapest first by `get_prices`.
             weights: For `order="weighted"`, one for each model.
+
+        Raises:
+            TypeError: A model or settings of another class.
+            ValueError: No model, or an order and weights that do not fit together.
         """
 
     def complete(

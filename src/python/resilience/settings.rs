@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList};
+use pyo3::types::PyDict;
 
-use super::bridge;
-use super::json::class_of;
+use super::report::describe_cache;
 use crate::cache::{Cache, CacheSettings};
-use crate::error::{Error, Result};
+use crate::error::Error;
+use crate::python::bridge;
+use crate::python::json::class_of;
 use crate::resilience::{
-    Algorithm, BreakerPolicy, Concurrency, ConcurrencySettings, HedgeSettings, OnRetry, Order,
-    Protection, RateLimit, RateSettings, RedisSettings, RetryPolicy, Stack,
+    Algorithm, BreakerPolicy, Concurrency, ConcurrencySettings, HedgeSettings, OnRetry, RateLimit,
+    RateSettings, RedisSettings, RetryPolicy,
 };
 use crate::secret::ApiKey;
 
@@ -29,9 +30,9 @@ const UNTOLD: usize = 64;
 
 /// What the core made of a settings object.
 #[pyclass(name = "PreparedSettings", module = "graphbit._graphbit", frozen)]
-pub(super) struct PreparedSettings(Core);
+pub(in super::super) struct PreparedSettings(Core);
 
-enum Core {
+pub(super) enum Core {
     Retry(RetryPolicy),
     Breaker(BreakerPolicy),
     Rate(RateLimit),
@@ -79,7 +80,7 @@ impl PreparedSettings {
 
 /// Checks a settings object; `kind` is what its class calls itself.
 #[pyfunction]
-pub(super) fn prepare_settings(
+pub(in super::super) fn prepare_settings(
     settings: &Bound<'_, PyAny>,
     kind: &str,
 ) -> PyResult<PreparedSettings> {
@@ -284,149 +285,8 @@ impl Given<'_, '_> {
     }
 }
 
-/// The keywords of a client, as Python gave them.
-pub(super) struct Keywords<'a, 'py> {
-    pub(super) retry: Option<&'a Bound<'py, PyAny>>,
-    pub(super) circuit_breaker: Option<&'a Bound<'py, PyAny>>,
-    pub(super) rate_limit: Option<&'a Bound<'py, PyAny>>,
-    pub(super) concurrency: Option<&'a Bound<'py, PyAny>>,
-    pub(super) hedging: Option<&'a Bound<'py, PyAny>>,
-    pub(super) cache: Option<&'a Bound<'py, PyAny>>,
-    pub(super) fallbacks: Option<&'a Bound<'py, PyAny>>,
-    pub(super) order: &'a str,
-    pub(super) weights: Option<Vec<f64>>,
-}
-
-impl<'py> Keywords<'_, 'py> {
-    /// The layers that they ask for; `breaker` is the client's usual one. Limits are those of the `first`
-    /// model: what another server can carry is another number.
-    pub(super) fn protection(
-        &self,
-        breaker: Option<BreakerPolicy>,
-        first: bool,
-    ) -> PyResult<Protection> {
-        let usual = Protection { breaker, ..Protection::default() };
-        let retry = core(self.retry, "retry", "RetryPolicy", |core| match core {
-            Core::Retry(policy) => Some(policy.clone()),
-            _ => None,
-        })?;
-        let breaker = unless_false(self.circuit_breaker, usual.breaker, |given| {
-            core(given, "circuit_breaker", "CircuitBreaker or False", |core| match core {
-                Core::Breaker(policy) => Some(*policy),
-                _ => None,
-            })
-        })?;
-        let concurrency = unless_false(self.concurrency, usual.concurrency.clone(), |given| {
-            core(given, "concurrency", "AdaptiveConcurrency or False", |core| match core {
-                Core::Concurrency(concurrency) => Some(concurrency.clone()),
-                _ => None,
-            })
-        })?;
-        let rate = core(self.rate_limit, "rate_limit", "RateLimit", |core| match core {
-            Core::Rate(rate) => Some(rate.clone()),
-            _ => None,
-        })?;
-        let hedge = core(self.hedging, "hedging", "Hedging", |core| match core {
-            Core::Hedging(settings) => Some(*settings),
-            _ => None,
-        })?;
-        let (rate, concurrency) = match first {
-            true => (rate, concurrency),
-            false => (None, concurrency.and(usual.concurrency)),
-        };
-        Ok(Protection { retry: retry.unwrap_or(usual.retry), breaker, rate, concurrency, hedge })
-    }
-
-    /// The cache.
-    pub(super) fn cache(&self) -> PyResult<Option<Cache>> {
-        core(self.cache, "cache", "Cache", |core| match core {
-            Core::Cache(cache) => Some(cache.clone()),
-            _ => None,
-        })
-    }
-
-    /// What a pickle of the client holds of them: those that were given.
-    pub(super) fn pickled(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (name, value) in [
-            ("retry", self.retry),
-            ("circuit_breaker", self.circuit_breaker),
-            ("rate_limit", self.rate_limit),
-            ("concurrency", self.concurrency),
-            ("hedging", self.hedging),
-            ("cache", self.cache),
-            ("fallbacks", self.fallbacks),
-        ] {
-            if let Some(value) = value {
-                dict.set_item(name, value)?;
-            }
-        }
-        if self.order != "ordered" {
-            dict.set_item("order", self.order)?;
-        }
-        if let Some(weights) = &self.weights {
-            dict.set_item("weights", weights)?;
-        }
-        Ok(dict)
-    }
-
-    /// Every model to ask, `config` itself or what is in it first.
-    pub(super) fn models(&self, config: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let mut models = listed(config)?;
-        if let Some(fallbacks) = self.fallbacks {
-            models.extend(listed(fallbacks)?);
-        }
-        if models.is_empty() {
-            let text = "config must name at least one model";
-            return Err(Error::validation("config", Some("[]"), text).into());
-        }
-        Ok(models)
-    }
-
-    /// How to choose among them; `None` for the cheapest first.
-    pub(super) fn order(&self) -> PyResult<Option<Order>> {
-        match (self.order, &self.weights) {
-            ("weighted", Some(weights)) => Ok(Some(Order::Weighted(weights.clone()))),
-            ("weighted", None) => {
-                let text = "order='weighted' needs weights=, one for each model";
-                Err(Error::validation("weights", None, text).into())
-            }
-            (_, Some(_)) => {
-                let text = "weights= goes with order='weighted'";
-                Err(Error::validation("order", Some(self.order), text).into())
-            }
-            ("ordered", None) => Ok(Some(Order::Listed)),
-            ("cheapest", None) => Ok(None),
-            (other, None) => {
-                let text = "order must be 'ordered', 'weighted' or 'cheapest'";
-                Err(Error::validation("order", Some(other), text).into())
-            }
-        }
-    }
-}
-
-fn listed<'py>(given: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    match given.cast::<PyList>() {
-        Ok(list) => Ok(list.iter().collect()),
-        Err(_) if given.is_instance_of::<pyo3::types::PyTuple>() => given.extract(),
-        Err(_) => Ok(vec![given.clone()]),
-    }
-}
-
-/// `usual` for `None`, nothing for `False`, else what `read` makes of it.
-fn unless_false<'a, 'py, T>(
-    given: Option<&'a Bound<'py, PyAny>>,
-    usual: Option<T>,
-    read: impl FnOnce(Option<&'a Bound<'py, PyAny>>) -> PyResult<Option<T>>,
-) -> PyResult<Option<T>> {
-    match given {
-        None => Ok(usual),
-        Some(given) if given.cast::<PyBool>().is_ok_and(|flag| !flag.is_true()) => Ok(None),
-        given => read(given),
-    }
-}
-
-fn core<T>(
+/// What the core made of a keyword's settings; `None` where none was given. `right` is what it takes.
+pub(super) fn prepared<T>(
     given: Option<&Bound<'_, PyAny>>,
     argument: &str,
     right: &str,
@@ -442,60 +302,4 @@ fn core<T>(
             class_of(given)
         ))),
     }
-}
-
-/// What `with_cache` needs to know of a model.
-pub(super) fn identity(identity: Option<String>, described: &str) -> Result<String> {
-    identity.ok_or_else(|| {
-        Error::configuration(format!(
-            "cache= cannot tell the answers of {described} from others; \
-             give it to a client of a provider's model"
-        ))
-    })
-}
-
-/// What a client's layers and its cache were doing.
-pub(super) fn describe<'a, 'py>(
-    py: Python<'py>,
-    routes: impl Iterator<Item = (&'a str, &'a str, &'a Stack)>,
-    cache: Option<&Cache>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let list = PyList::empty(py);
-    for (provider, model, stack) in routes {
-        let now = stack.snapshot();
-        let route = PyDict::new(py);
-        route.set_item("provider", provider)?;
-        route.set_item("model", model)?;
-        route.set_item("calls", now.calls)?;
-        route.set_item("attempts", now.attempts)?;
-        route.set_item("hedged", now.hedged)?;
-        route.set_item("circuit_breaker_state", now.breaker.to_string())?;
-        route.set_item("in_flight", now.in_flight)?;
-        route.set_item("concurrency_limit", now.concurrency_limit)?;
-        list.append(route)?;
-    }
-    let held = match cache {
-        Some(cache) => {
-            let held = PyDict::new(py);
-            describe_cache(cache, &held)?;
-            Some(held)
-        }
-        None => None,
-    };
-    let dict = PyDict::new(py);
-    dict.set_item("routes", list)?;
-    dict.set_item("cache", held)?;
-    Ok(dict)
-}
-
-fn describe_cache(cache: &Cache, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-    let now = cache.stats();
-    dict.set_item("hits", now.hits)?;
-    dict.set_item("disk_hits", now.disk_hits)?;
-    dict.set_item("misses", now.misses)?;
-    dict.set_item("shared", now.shared)?;
-    dict.set_item("hit_ratio", now.hit_ratio)?;
-    dict.set_item("entries", now.memory_entries)?;
-    dict.set_item("bytes", now.memory_bytes)?;
-    Ok(())
 }
