@@ -710,14 +710,18 @@ class LlmClient:
             retry: How often, how fast and how long to try.
             circuit_breaker: When to stop asking a server that does not answer; `False` is never.
             rate_limit: Requests and tokens a minute, of the first model.
-            concurrency: Requests under way at once, of the first model; `False` is no limit.
+            concurrency: Requests under way at once, of the first model; `False` is no limit for any.
             hedging: Send a second copy when an answer is late.
             cache: Keep answers. They are those of the first model, whoever gave them.
             fallbacks: Models to ask after those of `config`. One that is given as a client brings its own
                 settings; one that is given as a configuration has retry, breaker and hedging of its
-                own with these settings, and no rate limit.
+                own with these settings, the usual limit of concurrency, and no rate limit.
             order: As they are listed, drawn by `weights`, or the cheapest first by `get_prices`.
             weights: For `order="weighted"`, one for each model.
+
+        Raises:
+            TypeError: A model or settings of another class.
+            ValueError: No model, or an order and weights that do not fit together.
         """
 
     def complete(

@@ -104,13 +104,13 @@ class CircuitBreaker(_Settings):
     slow_seconds: float | None = None
     """An answer that takes longer is slow; ``None`` calls none slow."""
     window: int = 100
-    """How many of the last calls are looked at."""
+    """How many of the last calls are looked at, 1 to 1,000,000."""
     minimum_calls: int = 5
-    """It stays closed until there were so many calls."""
+    """It stays closed until there were so many calls, 1 to ``window``."""
     open_seconds: float = 60.0
     """How long it stays open. As long a silence empties the window as well."""
     probes: int = 1
-    """Calls that may probe at once after that, and that must succeed to close it."""
+    """Calls that may probe at once after that, and that must succeed to close it; 1 to 65,535."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class RateLimit(_Settings):
     tokens_per_minute: float | None = None
     """Most tokens in a minute, of requests and answers together."""
     burst_seconds: float = 1.0
-    """How much may be spent at once after a rest, as seconds at the full rate."""
+    """How much may be spent at once after a rest, as seconds at the full rate, 0 to 60."""
     from_headers: bool = True
     """Heed what the provider's ``x-ratelimit-*`` and similar headers say is left."""
     redis: str | None = field(default=None, repr=False)
@@ -183,9 +183,9 @@ class Hedging(_Settings):
     percentile: float = 0.95
     """Which part of the answers came sooner, above 0, below 1."""
     minimum: float = 0.045
-    """No copy is sent before so many seconds."""
+    """A measured time is never taken for shorter than so many seconds."""
     budget: float = 0.1
-    """Copies as a share of calls, above 0, at most 1."""
+    """Copies as a share of calls, 0 to 1; at 0 none is ever sent."""
 
 
 @dataclass(frozen=True, kw_only=True)

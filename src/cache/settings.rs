@@ -34,16 +34,16 @@ impl CacheSettings {
     /// [`crate::Kind::Validation`] when `ttl` is zero or `path` cannot name a file.
     pub(super) fn validate(&self) -> Result<()> {
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
-            let text = "must be longer than zero; without it entries are kept for ever";
+            let text = "ttl must be longer than zero; without it entries are kept for ever";
             return Err(Error::validation("ttl", Some("0"), text));
         }
         if let Some(path) = &self.path {
             let shown = path.display().to_string();
             if path.file_name().is_none() {
-                return Err(Error::validation("path", Some(&shown), "must name a file"));
+                return Err(Error::validation("path", Some(&shown), "path must name a file"));
             }
             if path.is_dir() {
-                let text = "is a folder; it must name a file";
+                let text = "path must name a file, and this is a folder";
                 return Err(Error::validation("path", Some(&shown), text));
             }
         }
@@ -87,7 +87,7 @@ impl FromStr for Completions {
     fn from_str(name: &str) -> Result<Self> {
         let all = [Self::Deterministic, Self::All, Self::None];
         all.into_iter().find(|one| one.as_str() == name).ok_or_else(|| {
-            let text = "must be 'deterministic', 'all' or 'none'";
+            let text = "completions must be 'deterministic', 'all' or 'none'";
             Error::validation("completions", Some(name), text)
         })
     }
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_field_and_what_is_right() {
         let settings = CacheSettings { ttl: Some(Duration::ZERO), ..CacheSettings::default() };
-        assert!(refusal(&settings).contains("'ttl' with value '0': must be longer than zero"));
+        assert!(refusal(&settings).contains("'ttl' with value '0': ttl must be longer than zero"));
         for path in ["", "/", "..", env!("CARGO_MANIFEST_DIR")] {
             let settings = CacheSettings { path: Some(path.into()), ..CacheSettings::default() };
             assert!(refusal(&settings).contains("must name a file"), "{path}");

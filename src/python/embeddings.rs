@@ -17,26 +17,23 @@ use super::bridge;
 use super::embedding_config::{EmbeddingConfig, describe};
 use super::errors::to_py_err;
 use super::finished::{Conversion, with_results};
-use super::json::class_of;
-use super::resilience::{self, Keywords};
+use super::resilience::{self, Asked, Entry, Keywords, Layered, NewArguments, Recipe};
+use crate::cache::Cache;
 use crate::embeddings::{
-    self, EmbedOptions, GatheredGroups, GatheredRows, OnError, OnProgress, SomeRows,
+    self, EmbedOptions, EmbeddingModel, GatheredGroups, GatheredRows, OnError, OnProgress, SomeRows,
 };
 use crate::error::{Error, Kind, Result};
-use crate::resilience::Protection;
+use crate::resilience::{BreakerPolicy, Order, Protection};
 use crate::types::{Embeddings, Matrix};
 
 /// Groups under way at once in `embed_batch_parallel`.
 const DEFAULT_GROUPS: usize = 10;
+
 /// Embeds texts, with retries. May be shared between threads and event loops.
 #[pyclass(name = "EmbeddingClient", module = "graphbit", frozen)]
 pub(super) struct EmbeddingClient {
     client: embeddings::EmbeddingClient,
-    /// What tells its vectors in a cache from those of other models.
-    identity: Option<String>,
-    /// What it was made from, which is what it pickles as.
-    config: Py<PyAny>,
-    keywords: Py<PyDict>,
+    recipe: Recipe,
 }
 
 impl EmbeddingClient {
@@ -46,33 +43,43 @@ impl EmbeddingClient {
     }
 }
 
-/// A client, and what tells its vectors from those of other models.
-type Asked = (embeddings::EmbeddingClient, Option<String>);
+impl Layered for embeddings::EmbeddingClient {
+    type Model = dyn EmbeddingModel;
+    const ENTRIES: &'static str = "EmbeddingConfig or EmbeddingClient";
 
-/// A client of each server, sharing nothing but the settings; limits are the first one's.
-fn clients(models: &[Bound<'_, PyAny>], keywords: &Keywords<'_, '_>) -> PyResult<Vec<Asked>> {
-    let mut asked = Vec::with_capacity(models.len());
-    for (position, given) in models.iter().enumerate() {
-        if let Ok(client) = given.cast::<EmbeddingClient>() {
-            let client = client.get();
-            asked.push((client.client.clone(), client.identity.clone()));
-        } else if let Ok(config) = given.cast::<EmbeddingConfig>() {
-            let config = config.get();
-            let mut protection = keywords.protection(None)?;
-            if position > 0 {
-                protection.rate = None;
-                protection.concurrency = Protection::default().concurrency;
-            }
-            let model = config.shared_model();
-            let client = embeddings::EmbeddingClient::protected(model, protection);
-            asked.push((client, config.identity()));
-        } else {
-            let text =
-                "argument 'config': must be EmbeddingConfig or EmbeddingClient, or a list of them";
-            return Err(PyTypeError::new_err(format!("{text}, not '{}'", class_of(given))));
-        }
+    fn usual_breaker() -> Option<BreakerPolicy> {
+        None
     }
-    Ok(asked)
+
+    fn entry(given: &Bound<'_, PyAny>) -> Option<Entry<Self>> {
+        if let Ok(client) = given.cast::<EmbeddingClient>() {
+            let EmbeddingClient { client, recipe } = client.get();
+            return Some(Entry::Client((client.clone(), recipe.identity())));
+        }
+        let config = given.cast::<EmbeddingConfig>().ok()?.get();
+        Some(Entry::Model(config.shared_model(), config.identity()))
+    }
+
+    fn protected(model: Arc<dyn EmbeddingModel>, protection: Protection) -> Self {
+        Self::protected(model, protection)
+    }
+
+    fn any_of(clients: &[Self], order: Order) -> Result<Self> {
+        Self::any_of(clients, order)
+    }
+
+    fn with_cache(&self, cache: Cache, identity: &str) -> Self {
+        self.with_cache(cache, identity)
+    }
+
+    fn provider(&self) -> &str {
+        self.model().provider()
+    }
+
+    fn cheapest_first(_: &mut [Asked<Self>]) -> Result<()> {
+        let text = "order must be 'ordered' or 'weighted': the models are the same";
+        Err(Error::validation("order", Some("cheapest"), text))
+    }
 }
 
 #[pymethods]
@@ -104,26 +111,8 @@ impl EmbeddingClient {
             order,
             weights,
         };
-        let models = given.models(config)?;
-        let order = given.order()?.ok_or_else(|| {
-            let text = "order must be 'ordered' or 'weighted': the models are the same";
-            Error::validation("order", Some("cheapest"), text)
-        })?;
-        let asked = clients(&models, &given)?;
-        let identity = asked.first().and_then(|(_, identity)| identity.clone());
-        let mut client = match asked.as_slice() {
-            [(client, _)] if given.weights.is_none() => client.clone(),
-            asked => {
-                let clients: Vec<_> = asked.iter().map(|(client, _)| client.clone()).collect();
-                embeddings::EmbeddingClient::any_of(&clients, order)?
-            }
-        };
-        if let Some(cache) = given.cache()? {
-            let described = format!("a model of '{}'", client.model().provider());
-            client = client.with_cache(cache, &resilience::identity(identity.clone(), &described)?);
-        }
-        let keywords = given.pickled(config.py())?.unbind();
-        Ok(Self { client, identity, config: config.clone().unbind(), keywords })
+        let (client, recipe) = given.client(config)?;
+        Ok(Self { client, recipe })
     }
 
     /// The vector of one text.
@@ -301,15 +290,7 @@ impl EmbeddingClient {
 
     /// Counts of requests: total, successful, failed, success rate, mean duration, uptime.
     fn get_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.client.stats();
-        let dict = PyDict::new(py);
-        dict.set_item("total_requests", stats.total_requests)?;
-        dict.set_item("successful_requests", stats.successful_requests)?;
-        dict.set_item("failed_requests", stats.failed_requests)?;
-        dict.set_item("success_rate", stats.success_rate)?;
-        dict.set_item("average_response_time_ms", stats.average_response_time_ms)?;
-        dict.set_item("uptime_seconds", stats.uptime.as_secs())?;
-        Ok(dict)
+        resilience::statistics(py, &self.client.stats(), None)
     }
 
     /// What the layers before each model were doing, and the cache.
@@ -325,11 +306,8 @@ impl EmbeddingClient {
     }
 
     /// A client pickles as its configuration and settings; the copy has statistics of its own.
-    fn __getnewargs_ex__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> ((Bound<'py, PyAny>,), Bound<'py, PyDict>) {
-        ((self.config.bind(py).clone(),), self.keywords.bind(py).clone())
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> NewArguments<'py> {
+        self.recipe.arguments(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

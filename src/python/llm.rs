@@ -3,64 +3,74 @@
 //! Arguments are checked by `llm_request` and `llm_many`, at once and alike in every variant; everything
 //! else is the core's. An async verb differs from its twin in the door only.
 
-use pyo3::exceptions::PyTypeError;
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::bridge;
 use super::chat_response::PyLlmResponse;
-use super::json::class_of;
 use super::llm_config::PyLlmConfig;
 use super::llm_many::{Batch, ManyArguments, response_into_py, text_into_py};
 use super::llm_request::{ChatArguments, Limits, options, prompt_request};
-use super::resilience::{self, Keywords};
+use super::resilience::{self, Asked, Entry, Keywords, Layered, NewArguments, Recipe};
 use super::stream::PyStream;
 use super::stream_events::PyEvents;
 use super::structured::{self, Reader};
+use crate::cache::Cache;
 use crate::cost;
 use crate::error::{Error, Result};
-use crate::llm::{LlmClient, Lookup};
+use crate::llm::{ChatModel, LlmClient, Lookup};
 use crate::providers::ProviderSettings;
-use crate::resilience::Protection;
+use crate::resilience::{BreakerPolicy, Order, Protection};
 use crate::types::{ChatRequest, Message, Role};
 
 /// A client for one configuration. Share it freely between threads, event loops and forked children.
 #[pyclass(name = "LlmClient", module = "graphbit", frozen)]
 pub(super) struct PyLlmClient {
     pub(super) client: LlmClient,
-    /// What tells its answers in a cache from those of other models.
-    identity: Option<String>,
-    /// What it was made from, which is what it pickles as.
-    config: Py<PyAny>,
-    keywords: Py<PyDict>,
+    recipe: Recipe,
 }
 
-/// A client of each model, sharing nothing but the settings; limits are the first one's.
-fn clients(models: &[Bound<'_, PyAny>], keywords: &Keywords<'_, '_>) -> PyResult<Vec<Asked>> {
-    let mut asked = Vec::with_capacity(models.len());
-    for (position, given) in models.iter().enumerate() {
-        if let Ok(client) = given.cast::<PyLlmClient>() {
-            let client = client.get();
-            asked.push((client.client.clone(), client.identity.clone()));
-        } else if let Ok(config) = given.cast::<PyLlmConfig>() {
-            let config = &config.get().config;
-            let mut protection = keywords.protection(Protection::default().breaker)?;
-            if position > 0 {
-                protection.rate = None;
-                protection.concurrency = Protection::default().concurrency;
-            }
-            let client = LlmClient::protected(config.model(), protection);
-            asked.push((client, config.settings().map(ProviderSettings::identity)));
-        } else {
-            let text = "argument 'config': must be LlmConfig or LlmClient, or a list of them";
-            return Err(PyTypeError::new_err(format!("{text}, not '{}'", class_of(given))));
-        }
+impl Layered for LlmClient {
+    type Model = dyn ChatModel;
+    const ENTRIES: &'static str = "LlmConfig or LlmClient";
+
+    fn usual_breaker() -> Option<BreakerPolicy> {
+        Some(BreakerPolicy::default())
     }
-    Ok(asked)
-}
 
-/// A client, and what tells its answers from those of other models.
-type Asked = (LlmClient, Option<String>);
+    fn entry(given: &Bound<'_, PyAny>) -> Option<Entry<Self>> {
+        if let Ok(client) = given.cast::<PyLlmClient>() {
+            let PyLlmClient { client, recipe } = client.get();
+            return Some(Entry::Client((client.clone(), recipe.identity())));
+        }
+        let config = &given.cast::<PyLlmConfig>().ok()?.get().config;
+        let identity = config.settings().map(ProviderSettings::identity);
+        Some(Entry::Model(config.model(), identity))
+    }
+
+    fn protected(model: Arc<dyn ChatModel>, protection: Protection) -> Self {
+        Self::protected(model, protection)
+    }
+
+    fn any_of(clients: &[Self], order: Order) -> Result<Self> {
+        Self::any_of(clients, order)
+    }
+
+    fn with_cache(&self, cache: Cache, identity: &str) -> Self {
+        self.with_cache(cache, identity)
+    }
+
+    fn provider(&self) -> &str {
+        self.model().provider()
+    }
+
+    fn cheapest_first(asked: &mut [Asked<Self>]) -> Result<()> {
+        asked.sort_by(|(one, _), (other, _)| price(one).total_cmp(&price(other)));
+        Ok(())
+    }
+}
 
 impl PyLlmClient {
     fn content(&self, request: ChatRequest) -> impl Future<Output = Result<String>> + use<> {
@@ -117,30 +127,12 @@ impl PyLlmClient {
             order,
             weights,
         };
-        let (models, order) = (given.models(config)?, given.order()?);
-        let mut asked = clients(&models, &given)?;
-        if order.is_none() {
-            asked.sort_by(|(one, _), (other, _)| price(one).total_cmp(&price(other)));
-        }
-        let identity = asked.first().and_then(|(_, identity)| identity.clone());
-        let mut client = match asked.as_slice() {
-            // What was given as a client stays one, with its statistics.
-            [(client, _)] if given.weights.is_none() => client.clone(),
-            asked => {
-                let clients: Vec<_> = asked.iter().map(|(client, _)| client.clone()).collect();
-                LlmClient::any_of(&clients, order.unwrap_or_default())?
-            }
-        };
-        if let Some(cache) = given.cache()? {
-            let described = format!("a model of '{}'", client.model().provider());
-            client = client.with_cache(cache, &resilience::identity(identity.clone(), &described)?);
-        }
+        let (client, recipe) = given.client::<LlmClient>(config)?;
         if debug == Some(true) {
             let model = client.model();
             tracing::debug!(provider = model.provider(), model = model.model(), "new client");
         }
-        let keywords = given.pickled(config.py())?.unbind();
-        Ok(Self { client, identity, config: config.clone().unbind(), keywords })
+        Ok(Self { client, recipe })
     }
 
     /// One answer's text.
@@ -463,16 +455,8 @@ impl PyLlmClient {
 
     /// Numbers of this client's calls, and its circuit breaker's state.
     fn get_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.client.stats();
-        let dict = PyDict::new(py);
-        dict.set_item("total_requests", stats.total_requests)?;
-        dict.set_item("successful_requests", stats.successful_requests)?;
-        dict.set_item("failed_requests", stats.failed_requests)?;
-        dict.set_item("success_rate", stats.success_rate)?;
-        dict.set_item("average_response_time_ms", stats.average_response_time_ms)?;
-        dict.set_item("circuit_breaker_state", self.client.breaker_state().to_string())?;
-        dict.set_item("uptime_seconds", stats.uptime.as_secs())?;
-        Ok(dict)
+        let breaker = Some(self.client.breaker_state());
+        resilience::statistics(py, &self.client.stats(), breaker)
     }
 
     /// What the layers before each model were doing, and the cache.
@@ -489,11 +473,8 @@ impl PyLlmClient {
 
     /// A client pickles as its configuration and settings; the copy has a breaker and statistics of its
     /// own.
-    fn __getnewargs_ex__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> ((Bound<'py, PyAny>,), Bound<'py, PyDict>) {
-        ((self.config.bind(py).clone(),), self.keywords.bind(py).clone())
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> NewArguments<'py> {
+        self.recipe.arguments(py)
     }
 
     fn __repr__(&self) -> String {

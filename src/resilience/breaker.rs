@@ -29,9 +29,9 @@ pub struct BreakerPolicy {
     pub slow_rate: f64,
     /// A successful call that takes longer is slow; `None` calls none slow.
     pub slow: Option<Duration>,
-    /// How many of the last calls are looked at, at least 1.
+    /// How many of the last calls are looked at, 1 to [`BreakerPolicy::WIDEST_WINDOW`].
     pub window: usize,
-    /// It stays closed until there were so many calls, at least 1.
+    /// It stays closed until there were so many calls, at least 1 and at most `window`.
     pub minimum_calls: usize,
     /// How long it stays open. As long a silence empties the window as well.
     pub open_for: Duration,
@@ -54,6 +54,9 @@ impl Default for BreakerPolicy {
 }
 
 impl BreakerPolicy {
+    /// A byte of memory for each call; more of them would tell no other share.
+    pub const WIDEST_WINDOW: usize = 1_000_000;
+
     /// Refuses what makes no sense.
     ///
     /// # Errors
@@ -71,6 +74,11 @@ impl BreakerPolicy {
                 let text = format!("{field} must be at least 1");
                 return Err(Error::validation(field, Some("0"), &text));
             }
+        }
+        if self.window > Self::WIDEST_WINDOW {
+            let (value, most) = (self.window.to_string(), Self::WIDEST_WINDOW);
+            let text = format!("window must be at most {most}");
+            return Err(Error::validation("window", Some(&value), &text));
         }
         if self.minimum_calls > self.window {
             let value = self.minimum_calls.to_string();
@@ -554,6 +562,7 @@ mod tests {
             refused(BreakerPolicy { slow_rate: rate, ..usual }, "slow_rate");
         }
         refused(BreakerPolicy { window: 0, ..usual }, "window");
+        refused(BreakerPolicy { window: 1_000_001, ..usual }, "window must be at most 1000000");
         refused(BreakerPolicy { minimum_calls: 0, ..usual }, "minimum_calls");
         refused(BreakerPolicy { minimum_calls: 101, ..usual }, "minimum_calls");
         refused(BreakerPolicy { probes: 0, ..usual }, "probes");

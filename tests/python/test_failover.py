@@ -13,11 +13,13 @@ from typing import Any
 import graphbit
 import pytest
 from graphbit import (
+    AdaptiveConcurrency,
     CircuitBreaker,
     EmbeddingClient,
     EmbeddingConfig,
     LlmClient,
     LlmConfig,
+    RateLimit,
     RetryPolicy,
 )
 from llm_setup import ECHO, KEY
@@ -140,6 +142,45 @@ def test_a_client_brings_its_own_layers(server: Server, other: Server) -> None:
     assert patient.get_stats()["total_requests"] == 0, "its statistics are of its own calls"
 
 
+def vectors(url: str, model: str = "e", **extra: Any) -> EmbeddingConfig:
+    return EmbeddingConfig.openai_compatible(url, model, **extra)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("embeds", [True, False])
+def test_a_fallback_s_configuration_gets_the_layers(
+    server: Server, other: Server, embeds: bool, listed: bool
+) -> None:
+    make: Any = EmbeddingClient if embeds else LlmClient
+    first, second = [(vectors if embeds else at)(it.openai_url) for it in (server, other)]
+    given: dict[str, Any] = {
+        "retry": RetryPolicy(attempts=3, base_delay=0),
+        "circuit_breaker": CircuitBreaker(minimum_calls=1, window=1),
+    }
+
+    def routes(**more: Any) -> Any:
+        keywords = given | more
+        client = (
+            make([first, second], **keywords)
+            if listed
+            else make(first, fallbacks=second, **keywords)
+        )
+        for scope in (server, other):
+            scope.behaviour(fail_every=1)
+        with pytest.raises(graphbit.exceptions.ServerError):
+            client.embed("x") if embeds else client.complete("x")
+        return client.get_resilience()["routes"]
+
+    limit = RateLimit(requests_per_minute=60, burst_seconds=60)
+    for route in routes(rate_limit=limit):
+        assert (route["attempts"], route["circuit_breaker_state"]) == (3, "Open")
+    assert 56 < limit.snapshot()["requests_available"] < 59, "three of them were the first one's"
+    fixed = AdaptiveConcurrency(algorithm="fixed", initial=2)
+    assert [it["concurrency_limit"] for it in routes(concurrency=fixed)] == [2, None]
+    assert [it["in_flight"] for it in routes()] == [0, 0]
+    assert [it["in_flight"] for it in routes(concurrency=False)] == [None, None]
+
+
 def test_a_server_that_dies_in_a_batch_costs_no_answer(server: Server) -> None:
     with Simulator() as mortal:
         mortal.behaviour(latency_ms=5)
@@ -165,10 +206,6 @@ def test_a_server_that_dies_in_a_batch_costs_no_answer(server: Server) -> None:
 
 
 # embeddings
-
-
-def vectors(url: str, model: str = "e", **extra: Any) -> EmbeddingConfig:
-    return EmbeddingConfig.openai_compatible(url, model, **extra)
 
 
 def test_another_server_of_the_same_model_embeds(server: Server) -> None:

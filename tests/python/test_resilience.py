@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import pickle
+import re
 import threading
 import time
 from typing import Any
@@ -69,52 +71,124 @@ def test_an_address_of_redis_is_never_shown() -> None:
     assert "hunter2" not in repr(limit)
 
 
-@pytest.mark.parametrize(
-    ("kind", "keywords", "named"),
-    [
-        (RetryPolicy, {"attempts": 0}, "attempts"),
-        (RetryPolicy, {"base_delay": -1}, "base_delay"),
-        (RetryPolicy, {"max_delay": float("nan")}, "max_delay"),
-        (RetryPolicy, {"deadline": 0}, "deadline"),
-        (RetryPolicy, {"budget": 1.5}, "budget"),
-        (RetryPolicy, {"budget_per_second": -1}, "budget_per_second"),
-        (CircuitBreaker, {"failure_rate": 0}, "failure_rate"),
-        (CircuitBreaker, {"window": 0}, "window"),
-        (CircuitBreaker, {"window": 3}, "minimum_calls"),
-        (CircuitBreaker, {"open_seconds": 0}, "open_seconds"),
-        (CircuitBreaker, {"probes": 70_000}, "probes"),
-        (RateLimit, {"requests_per_minute": 0}, "requests_per_minute"),
-        (RateLimit, {"tokens_per_minute": float("inf")}, "tokens_per_minute"),
-        (RateLimit, {"requests_per_minute": 1, "redis": "http://x"}, "redis"),
-        (AdaptiveConcurrency, {"algorithm": "vegas"}, "algorithm"),
-        (AdaptiveConcurrency, {"algorithm": "fixed"}, "initial"),
-        (AdaptiveConcurrency, {"backoff": 1.0}, "backoff"),
-        (AdaptiveConcurrency, {"minimum": 5, "maximum": 4}, "maximum"),
-        (Hedging, {"percentile": 1.0}, "percentile"),
-        (Hedging, {"budget": -0.1}, "budget"),
-        (Cache, {"max_bytes": 0}, "max_bytes"),
-        (Cache, {"ttl": -1}, "ttl"),
-        (Cache, {"completions": "some"}, "completions"),
-    ],
-)
-def test_a_bad_setting_is_named(kind: type, keywords: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=f"'{named}'"):
-        kind(**keywords)
+NOT_A_TIME = "be a finite number of seconds, at least 0"
+NO_TIME = "be above 0 seconds"
+NO_COUNT = "be a whole number from 1 to "
+SOME_SHARE = "be above 0 and at most 1"
+ANY_SHARE = "be at least 0 and at most 1"
+#: One wrong value at least for each field: its value as it is shown and what would be right, or its type.
+WRONG: list[tuple[type, str, Any, str]] = [
+    (RetryPolicy, "attempts", 0, NO_COUNT + "4294967295"),
+    (RetryPolicy, "attempts", 2**80, NO_COUNT + "4294967295"),
+    (RetryPolicy, "attempts", "4", "be an int"),
+    (RetryPolicy, "base_delay", -1, NOT_A_TIME),
+    (RetryPolicy, "max_delay", float("nan"), NOT_A_TIME),
+    (RetryPolicy, "max_retry_after", float("inf"), NOT_A_TIME),
+    (RetryPolicy, "jitter", "yes", "be True or False"),
+    (RetryPolicy, "deadline", 0, NO_TIME),
+    (RetryPolicy, "budget", 1.5, ANY_SHARE),
+    (RetryPolicy, "budget_per_second", -1, "be a finite number, at least 0"),
+    (RetryPolicy, "on_retry", 1, "be callable"),
+    (CircuitBreaker, "failure_rate", 0, SOME_SHARE),
+    (CircuitBreaker, "slow_rate", 1.5, SOME_SHARE),
+    (CircuitBreaker, "slow_seconds", 0, NO_TIME),
+    (CircuitBreaker, "window", -1, NO_COUNT + "1000000"),
+    (CircuitBreaker, "window", 2**62, NO_COUNT + "1000000"),
+    (CircuitBreaker, "minimum_calls", 0, NO_COUNT + "1000000"),
+    (CircuitBreaker, "minimum_calls", 101, "not exceed window, which is 100"),
+    (CircuitBreaker, "open_seconds", 0.0, NO_TIME),
+    (CircuitBreaker, "probes", 70_000, NO_COUNT + "65535"),
+    (RateLimit, "requests_per_minute", 0, "be a finite number above 0"),
+    (RateLimit, "requests_per_minute", "60", "be a number"),
+    (RateLimit, "tokens_per_minute", float("inf"), "be a finite number above 0"),
+    (RateLimit, "burst_seconds", 61, "be a number of seconds from 0 to 60"),
+    (RateLimit, "burst_seconds", -1, NOT_A_TIME),
+    (RateLimit, "from_headers", "no", "be True or False"),
+    (RateLimit, "redis", 6379, "be a str"),
+    (RateLimit, "name", 1, "be a str"),
+    (AdaptiveConcurrency, "algorithm", "vegas", "be 'aimd', 'gradient2' or 'fixed'"),
+    (AdaptiveConcurrency, "initial", 0, NO_COUNT),
+    (
+        AdaptiveConcurrency,
+        "initial",
+        10_001,
+        "lie between minimum and maximum, which are 1 and 10000",
+    ),
+    (AdaptiveConcurrency, "minimum", 0, NO_COUNT),
+    (AdaptiveConcurrency, "maximum", -4, NO_COUNT),
+    (AdaptiveConcurrency, "backoff", 1.0, "be at least 0.5 and below 1"),
+    (Hedging, "after", 0, NO_TIME),
+    (Hedging, "percentile", 1.0, "be above 0 and below 1"),
+    (Hedging, "minimum", -0.5, NOT_A_TIME),
+    (Hedging, "budget", -0.1, "be between 0 and 1"),
+    (Cache, "max_bytes", 0, NO_COUNT),
+    (Cache, "ttl", -1, NOT_A_TIME),
+    (Cache, "ttl", 0, NO_TIME),
+    (Cache, "path", 1, "be a str or os.PathLike"),
+    (Cache, "path", "/", "name a file"),
+    (Cache, "completions", "some", "be 'deterministic', 'all' or 'none'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "value", "right"), WRONG)
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_right(
+    kind: type, field: str, value: Any, right: str
+) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        kind(**{field: value})
+    text = str(caught.value)
+    if isinstance(caught.value, TypeError):
+        assert text == f"{field} must {right}, not '{type(value).__name__}'"
+    else:
+        named = rf"'{field}' with value '([^']*)': (?:{field} )?must {re.escape(right)}"
+        found = re.search(named, text)
+        assert found, text
+        assert found[1].lower() == str(value).lower() or float(found[1]) == float(value)
+
+
+def test_each_field_has_a_wrong_value_above() -> None:
+    fields = {(type(it), field.name) for it in SETTINGS for field in dataclasses.fields(it)}
+    assert fields == {(kind, field) for kind, field, _, _ in WRONG}
 
 
 @pytest.mark.parametrize(
-    ("kind", "keywords"),
+    ("kind", "keywords", "text"),
     [
-        (RetryPolicy, {"attempts": "4"}),
-        (RetryPolicy, {"on_retry": 1}),
-        (RetryPolicy, {"jitter": "yes"}),
-        (Cache, {"path": 1}),
-        (RateLimit, {"requests_per_minute": "60"}),
+        (
+            CircuitBreaker,
+            {"window": 3},
+            "'minimum_calls' with value '5': minimum_calls must not exceed",
+        ),
+        (
+            AdaptiveConcurrency,
+            {"minimum": 5, "maximum": 4},
+            "'4': maximum must not be below minimum, w",
+        ),
+        (AdaptiveConcurrency, {"algorithm": "fixed"}, "'initial': initial must be given where"),
+        (
+            AdaptiveConcurrency,
+            {"algorithm": "gradient2", "backoff": 7},
+            "'7': backoff must be at least",
+        ),
+        (
+            RateLimit,
+            {"from_headers": False},
+            "'requests_per_minute': requests_per_minute must be set",
+        ),
+        (RateLimit, {"redis": "http://:hunter2@x"}, "'redis': redis must be redis://"),
+        (
+            RateLimit,
+            {"redis": "redis://x", "name": ""},
+            "'name' with value '': name must not be empty",
+        ),
     ],
 )
-def test_a_setting_of_a_wrong_type_is_named(kind: type, keywords: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=next(iter(keywords))):
+def test_settings_that_do_not_go_together_are_named(
+    kind: type, keywords: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)) as caught:
         kind(**keywords)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

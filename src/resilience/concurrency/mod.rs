@@ -193,37 +193,47 @@ impl Concurrency {
 }
 
 impl ConcurrencySettings {
-    fn check(&self) -> Result<()> {
-        let refuse = |field, value: String, text| Err(Error::validation(field, Some(&value), text));
-        if self.minimum == 0 {
-            return refuse("minimum", self.minimum.to_string(), "must be at least 1");
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Validation`] naming the setting that is out of its range.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |field: &str, value: String, right: &str| {
+            Err(Error::validation(field, Some(&value), &format!("{field} must {right}")))
+        };
+        let (minimum, maximum) = (self.minimum, self.maximum);
+        if minimum == 0 {
+            return refuse("minimum", minimum.to_string(), "be at least 1");
         }
-        if self.maximum < self.minimum {
-            return refuse("maximum", self.maximum.to_string(), "must not be below the minimum");
+        if maximum < minimum {
+            let right = format!("not be below minimum, which is {minimum}");
+            return refuse("maximum", maximum.to_string(), &right);
         }
         if let Some(initial) = self.initial
-            && !(self.minimum..=self.maximum).contains(&initial)
+            && !(minimum..=maximum).contains(&initial)
         {
-            let text = "must lie between the minimum and the maximum";
-            return refuse("initial", initial.to_string(), text);
+            let right =
+                format!("lie between minimum and maximum, which are {minimum} and {maximum}");
+            return refuse("initial", initial.to_string(), &right);
         }
         match self.algorithm {
             Algorithm::Aimd { backoff } if !(0.5..1.0).contains(&backoff) => {
-                refuse("backoff", backoff.to_string(), "must be at least 0.5 and below 1")
+                refuse("backoff", backoff.to_string(), "be at least 0.5 and below 1")
             }
             Algorithm::Gradient2 { tolerance, .. }
                 if !(1.0..f64::INFINITY).contains(&tolerance) =>
             {
-                refuse("tolerance", tolerance.to_string(), "must be a number of at least 1")
+                refuse("tolerance", tolerance.to_string(), "be a number of at least 1")
             }
             Algorithm::Gradient2 { smoothing, .. } if !(smoothing > 0.0 && smoothing <= 1.0) => {
-                refuse("smoothing", smoothing.to_string(), "must be above 0 and at most 1")
+                refuse("smoothing", smoothing.to_string(), "be above 0 and at most 1")
             }
             Algorithm::Gradient2 { long_window: 0, .. } => {
-                refuse("long_window", "0".to_owned(), "must be at least 1")
+                refuse("long_window", "0".to_owned(), "be at least 1")
             }
             Algorithm::Fixed if self.initial.is_none() => {
-                Err(Error::validation("initial", None, "a fixed limit needs a value"))
+                let text = "initial must be given where the limit is fixed";
+                Err(Error::validation("initial", None, text))
             }
             _ => Ok(()),
         }

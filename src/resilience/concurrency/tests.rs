@@ -170,18 +170,3 @@ proptest! {
         prop_assert!((1..=20).contains(&limit), "{}", limit);
     }
 }
-
-/// Prints what a call pays when nothing is wrong: `cargo test --release -- --ignored --nocapture costs`.
-#[test]
-#[ignore = "a measurement"]
-fn costs_of_a_call_without_a_limit() {
-    let concurrency = Concurrency::new(ConcurrencySettings::default()).unwrap();
-    for _ in 0..5 {
-        let started = std::time::Instant::now();
-        for _ in 0..1_000_000 {
-            at_once(&concurrency).unwrap().finish(Outcome::Success);
-        }
-        println!("{} ns", started.elapsed().as_nanos() / 1_000_000);
-    }
-    assert_eq!(concurrency.in_flight(), 0);
-}

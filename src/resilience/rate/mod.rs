@@ -47,9 +47,6 @@ use crate::runtime::PerProcess;
 use crate::secret::ApiKey;
 use crate::types::Pace;
 
-/// Providers count by the minute; who saves up more than one may spend two at once.
-const LONGEST_BURST: Duration = Duration::from_secs(60);
-
 /// What a [`RateLimit`] limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateSettings {
@@ -64,6 +61,11 @@ pub struct RateSettings {
     pub from_headers: bool,
     /// The server that processes share the limit through; none.
     pub redis: Option<RedisSettings>,
+}
+
+impl RateSettings {
+    /// Providers count by the minute; who saves up more than one may spend two at once.
+    pub const LONGEST_BURST: Duration = Duration::from_secs(60);
 }
 
 impl Default for RateSettings {
@@ -126,17 +128,18 @@ impl RateLimit {
         let (requests, tokens) = (settings.requests_per_minute, settings.tokens_per_minute);
         for (field, rate) in [("requests_per_minute", requests), ("tokens_per_minute", tokens)] {
             if let Some(rate) = rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
-                let text = "must be a finite number above 0";
-                return Err(Error::validation(field, Some(&rate.to_string()), text));
+                let text = format!("{field} must be a finite number above 0");
+                return Err(Error::validation(field, Some(&rate.to_string()), &text));
             }
         }
         if requests.is_none() && tokens.is_none() && !settings.from_headers {
-            let text = "nothing is limited: set it, or tokens_per_minute, or from_headers";
+            let text = "requests_per_minute must be set, or tokens_per_minute, or from_headers: \
+                        nothing is limited";
             return Err(Error::validation("requests_per_minute", None, text));
         }
-        if settings.burst > LONGEST_BURST {
+        if settings.burst > RateSettings::LONGEST_BURST {
             let value = settings.burst.as_secs_f64().to_string();
-            return Err(Error::validation("burst", Some(&value), "must be 60 s or less"));
+            return Err(Error::validation("burst", Some(&value), "burst must be 60 s or less"));
         }
         let shared = settings.redis.as_ref().map(Shared::new).transpose()?;
         let burst = settings.burst;

@@ -96,10 +96,10 @@ impl Shared {
     /// [`crate::Kind::Validation`] for a name or an address that cannot be used; the address is not quoted.
     pub(super) fn new(settings: &RedisSettings) -> Result<Self> {
         if settings.name.is_empty() {
-            return Err(Error::validation("name", Some(""), "must not be empty"));
+            return Err(Error::validation("name", Some(""), "name must not be empty"));
         }
         let client = Client::open(settings.url.expose()).map_err(|_| {
-            let text = "must be redis://[[user]:password@]host[:port][/database] or \
+            let text = "redis must be redis://[[user]:password@]host[:port][/database] or \
                         unix:///path/to/socket; TLS (rediss) is not supported";
             Error::validation("redis", None, text)
         })?;

@@ -346,7 +346,7 @@ fn impossible_settings_are_refused_by_name() {
     let nothing = RateSettings { from_headers: false, ..RateSettings::default() };
     assert!(refusal(nothing).contains("nothing is limited"));
     let saved = RateSettings { burst: Duration::from_secs(61), ..RateSettings::default() };
-    assert!(refusal(saved).contains("'burst' with value '61'"));
+    assert!(refusal(saved).contains("'burst' with value '61': burst must be 60 s"));
     for (url, name, field) in [
         ("redis://127.0.0.1", "", "name"),
         ("http://127.0.0.1", "n", "redis"),
