@@ -233,9 +233,9 @@ def _message(answer: LlmResponse) -> ChatMessage:
         if not isinstance(arguments, dict):
             # There is no place in a ToolCall for what cannot be read.
             _log.warning(
-                "The model called {name} with arguments that are no JSON object; the call is left out: "
+                "The model called {tool} with arguments that are no JSON object; the call is left out: "
                 "{arguments}",
-                name=call.name,
+                tool=call.name,
                 arguments=arguments,
             )
             continue

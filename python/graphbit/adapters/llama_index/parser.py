@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.node_parser.interface import TextSplitter
-from llama_index.core.node_parser.node_utils import build_nodes_from_splits
+from llama_index.core.node_parser.node_utils import build_nodes_from_splits, default_id_func
 from llama_index.core.schema import TextNode
 from pydantic import Field, field_serializer
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from llama_index.core.schema import BaseNode, Document
 
 __all__ = ["GraphbitNodeParser"]
+
+# How LlamaIndex saves its default, which it does not read back.
+_SAVED_ID_FUNC = {"id_func_name": default_id_func.__name__, "title": "id_func"}
 
 
 class GraphbitNodeParser(TextSplitter):
@@ -44,6 +47,8 @@ class GraphbitNodeParser(TextSplitter):
     """What else the strategy takes, such as `separators`, `language` or `client`."""
 
     def __init__(self, **fields: Any) -> None:
+        if fields.get("id_func") == _SAVED_ID_FUNC:
+            del fields["id_func"]
         cast("Any", super()).__init__(**fields)
         # Complains here rather than at the first document.
         self._splitting().splitter()
