@@ -68,7 +68,7 @@ deny: $(TOOLS)/.deny
 	cargo deny --all-features --log-level error check licenses bans sources
 
 types: $(VENV)/.wheel $(VENV)/.dev
-	$(PY) -m mypy.stubtest graphbit --allowlist .mypy-stubtest-allowlist
+	$(PY) -m mypy.stubtest graphbit --allowlist .mypy-stubtest-allowlist --mypy-config-file pyproject.toml
 	$(PY) -m basedpyright --pythonpath $(PY)
 
 docs: $(VENV)/.dev
