@@ -29,7 +29,8 @@ pub(super) fn extract(text: &str, style: &Style<'_>, meter: &mut Meter) -> Resul
     let broken = loop {
         outline.meter.step()?;
         let event = match reader.read_event() {
-            Ok(Event::Eof) => break None,
+            // Text behind the last element is nowhere printed, but it may still be none.
+            Ok(Event::Eof) => break outline.resolve().err(),
             Ok(event) => event,
             Err(reason) => break Some(reason.to_string()),
         };

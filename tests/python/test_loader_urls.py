@@ -126,7 +126,7 @@ def test_a_redirect_out_of_the_web_is_not_followed(documents: Documents) -> None
     with pytest.raises(ValueError) as caught:
         load(url)
     assert str(caught.value) == f"{PREFIX}HTTP error 302 Found: {url}"
-    assert caught.value.status_code == 302  # type: ignore[attr-defined]
+    assert caught.value.status_code == 302
 
 
 def test_credentials_go_to_their_own_server_and_nowhere_else(documents: Documents) -> None:
@@ -193,6 +193,16 @@ def test_a_download_stops_at_the_limit(documents: Documents) -> None:
     assert documents.last()["sent"] < 64 << 20, "the server was hung up on"
 
 
+def test_downloads_wait_side_by_side(documents: Documents) -> None:
+    urls = [f"{documents.base}/late/{number}.txt" for number in range(8)]
+    loader = DocumentLoader()
+    for verb in (loader.load_many, loader.load_iter):
+        begun = time.monotonic()
+        outcomes = list(verb(urls, max_workers=8))
+        assert time.monotonic() - begun < 4, "each of the eight takes a second"
+        assert [outcome.content for outcome in outcomes] == [f"/late/{n}.txt" for n in range(8)]
+
+
 def test_ctrl_c_ends_a_download(documents: Documents, run_child: Any) -> None:
     child = run_child(
         f"""
@@ -229,7 +239,8 @@ def test_a_forked_child_loads_too(documents: Documents, run_child: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"]
+    "host",
+    ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"],
 )
 def test_private_addresses_can_be_denied(documents: Documents, host: str) -> None:
     port = documents.host.rpartition(":")[2]
@@ -273,7 +284,7 @@ def test_proxies_of_the_environment_are_used(run_child: Any) -> None:
             except ValueError as error:
                 print(error)
             """,
-            env={name: proxy.url for name in ("HTTP_PROXY", "http_proxy")}
+            env=dict.fromkeys(("HTTP_PROXY", "http_proxy"), proxy.url)
             | {"NO_PROXY": "", "no_proxy": ""},
         )
         assert re.match(r"GET http://nowhere\.invalid/x ", proxy.seen[0]), (child, os.environ)

@@ -268,7 +268,7 @@ impl Workbook {
             [0, .., 0xFF, 0xFF] => return Some((row, column)),
             [1, _, truth, .., 0xFF, 0xFF] => truth_or_error(truth, false),
             [2, _, code, .., 0xFF, 0xFF] => truth_or_error(code, true),
-            [.., 0xFF, 0xFF] => return None,
+            [.., 0xFF, 0xFF] => Value::Text(Box::default()),
             _ => self.number(Bytes(result).double()?, style, full),
         };
         cells.push(Cell { row, column, value });

@@ -32,7 +32,7 @@ pub(super) fn extract(
     let sheets = sheets(&text, &mut book, meter)?;
     if let Some(part) = relations.of_kind("sharedStrings") {
         let text = archive.text(part, meter)?.unwrap_or_default();
-        book.shared = shared_strings(&text, meter)?;
+        book.shared = shared_strings(&text, full, meter)?;
     }
     let mut styles = Vec::new();
     if let (true, Some(part)) = (full, relations.of_kind("styles")) {
@@ -44,7 +44,7 @@ pub(super) fn extract(
             Some(part) => archive.text(&part, meter)?.unwrap_or_default(),
             None => String::new(),
         };
-        let cells = cells(&text, &styles, meter)?;
+        let cells = cells(&text, full, &styles, meter)?;
         book.sheet(&name, cells, meter)?;
     }
     Ok(book.finish(full))
@@ -110,14 +110,15 @@ fn sheets(text: &str, book: &mut Book, meter: &mut Meter) -> Result<Vec<(String,
     }
 }
 
-fn shared_strings(text: &str, meter: &mut Meter) -> Result<Vec<String>> {
+fn shared_strings(text: &str, full: bool, meter: &mut Meter) -> Result<Vec<String>> {
     let mut elements = Elements::new(text);
     let mut strings = Vec::new();
     loop {
         match elements.next(meter)? {
             Item::Open(element) if element.name() == "si" => {
                 meter.cell()?;
-                strings.push(rich_text(&mut elements, meter)?);
+                let text = rich_text(&mut elements, meter)?;
+                strings.push(if full { unescaped(text) } else { text });
             }
             Item::End => return Ok(strings),
             _ => {}
@@ -140,10 +141,10 @@ fn rich_text(elements: &mut Elements<'_>, meter: &mut Meter) -> Result<String> {
             _ => {}
         }
     }
-    Ok(unescaped(text))
+    Ok(text)
 }
 
-/// Characters that XML cannot hold are written as `_x000D_`.
+/// Characters that XML cannot hold are written as `_x000D_`, which 0.6.8 shows as it stands.
 fn unescaped(text: String) -> String {
     if !text.contains("_x") {
         return text;
@@ -200,7 +201,7 @@ fn formats(text: &str, meter: &mut Meter) -> Result<Vec<Shown>> {
     }
 }
 
-fn cells(text: &str, styles: &[Shown], meter: &mut Meter) -> Result<Vec<Cell>> {
+fn cells(text: &str, full: bool, styles: &[Shown], meter: &mut Meter) -> Result<Vec<Cell>> {
     let mut elements = Elements::new(text);
     let mut cells = Vec::new();
     let (mut row, mut column) = (0_u32, 0_u32);
@@ -215,7 +216,7 @@ fn cells(text: &str, styles: &[Shown], meter: &mut Meter) -> Result<Vec<Cell>> {
                 let address = element.attribute("r").and_then(|address| place(&address));
                 let (own_row, own_column) = address.unwrap_or((row.saturating_sub(1), column));
                 column = own_column.saturating_add(1);
-                if let Some(value) = value(&element, &mut elements, styles, meter)? {
+                if let Some(value) = value(&element, &mut elements, full, styles, meter)? {
                     meter.cell()?;
                     cells.push(Cell { row: own_row, column: own_column, value });
                 }
@@ -242,6 +243,7 @@ fn place(address: &str) -> Option<(u32, u32)> {
 fn value(
     cell: &Element<'_>,
     elements: &mut Elements<'_>,
+    full: bool,
     styles: &[Shown],
     meter: &mut Meter,
 ) -> Result<Option<Value>> {
@@ -272,9 +274,8 @@ fn value(
         "s" => text.trim().parse().ok().map(Value::Shared),
         "b" => Some(Value::Truth(text.trim() != "0")),
         "e" => Some(Value::Text(error(&text).into())),
-        "str" | "inlineStr" => Some(Value::Text(unescaped(text).into())),
-        "d" => Some(Value::Text(text.into())),
-        _ if text.is_empty() => None,
+        "str" | "inlineStr" if full => Some(Value::Text(unescaped(text).into())),
+        "str" | "inlineStr" | "d" => Some(Value::Text(text.into())),
         _ => Some(match number() {
             Some(number) => match style.and_then(|style| styles.get(style)) {
                 None | Some(Shown::Number) => Value::Number(number),

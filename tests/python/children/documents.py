@@ -71,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"half of it")
             self.close_connection = True
+        elif url.path.startswith("/late/"):
+            time.sleep(1)
+            self.answer(200, url.path.encode())
         elif url.path == "/silent":
             time.sleep(60)
         else:
