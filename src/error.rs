@@ -482,7 +482,13 @@ mod tests {
             let retried = !matches!(Error::new(kind, "").advice(), Advice::Never);
             let heals = matches!(
                 kind,
-                Kind::RateLimited | Kind::Server | Kind::Network | Kind::Timeout | Kind::Decode
+                Kind::RateLimited
+                    | Kind::Server
+                    | Kind::Network
+                    | Kind::Timeout
+                    | Kind::Decode
+                    | Kind::DocumentNetwork
+                    | Kind::DocumentTimeout
             );
             assert_eq!(retried, heals, "{kind}");
         }

@@ -98,11 +98,14 @@ fn causes<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// TLS errors travel inside I/O errors, whose `source` passes them over.
+/// TLS errors travel inside I/O errors inside I/O errors, whose `source` passes them over.
 fn is_refused_certificate(cause: &(dyn StdError + 'static)) -> bool {
-    let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    let tls = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>());
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    let inside =
+        |error: &std::io::Error| error.get_ref().is_some_and(|it| is_refused_certificate(it));
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => inside(error),
+        None => matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))),
+    }
 }
 
 /// The innermost reason: the outer ones only say that something failed.
