@@ -88,6 +88,7 @@ __all__ = [
     "truncate_tokens",
     "version",
     "without_key",
+    "_read_documents",
 ]
 
 _Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
@@ -2266,6 +2267,9 @@ class TextSplitter(_Splitting):
 
 _Path: TypeAlias = str | PathLike[str]
 _Scalar: TypeAlias = str | int | float | bool | None
+
+def _read_documents() -> None:
+    """What the processes do in which documents are read: answer on standard output until nobody asks."""
 
 @final
 class DocumentLoaderConfig:
