@@ -73,6 +73,7 @@ __all__ = [
     "Workflow",
     "WorkflowResult",
     "WorkflowStreamIterator",
+    "_read_documents",
     "configure_runtime",
     "count_tokens",
     "count_tokens_many",
@@ -88,7 +89,6 @@ __all__ = [
     "truncate_tokens",
     "version",
     "without_key",
-    "_read_documents",
 ]
 
 _Vector: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
