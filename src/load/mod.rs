@@ -46,6 +46,7 @@ mod packed;
 mod pdf;
 mod place;
 mod readers;
+mod relations;
 mod url;
 mod xml;
 

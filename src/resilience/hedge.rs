@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::share;
 use crate::error::{Error, Result};
 
 /// Measurements without which a percentile means nothing.
@@ -76,17 +77,14 @@ impl HedgeSettings {
     /// [`crate::Kind::Validation`] naming the setting that is out of its range.
     pub fn check(&self) -> Result<()> {
         if self.after.is_some_and(|after| after.is_zero()) {
-            return Err(Error::validation("after", Some("0"), "must be longer than nothing"));
+            return Err(Error::validation("after", Some("0"), "after must be longer than nothing"));
         }
         if !(self.percentile > 0.0 && self.percentile < 1.0) {
-            let (value, text) = (self.percentile.to_string(), "must be above 0 and below 1");
+            let value = self.percentile.to_string();
+            let text = "percentile must be above 0 and below 1";
             return Err(Error::validation("percentile", Some(&value), text));
         }
-        if !(0.0..=1.0).contains(&self.budget) {
-            let text = "must be between 0 and 1";
-            return Err(Error::validation("budget", Some(&self.budget.to_string()), text));
-        }
-        Ok(())
+        share("budget", self.budget, true)
     }
 }
 

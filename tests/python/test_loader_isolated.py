@@ -15,7 +15,6 @@ HELP = f"""
 import os, signal, sys
 from pathlib import Path
 from graphbit import DocumentLoader, DocumentLoaderConfig
-from graphbit.exceptions import DocumentError
 
 PDF, XLSX = {str(DOCUMENTS / "plain.pdf")!r}, {str(DOCUMENTS / "cells.xlsx")!r}
 
@@ -41,16 +40,12 @@ text = load(PDF).content
 assert load(PDF).content == text and readers() == [reader], "one reads one after the other"
 assert load(PDF, isolate=False).content == text
 os.kill(reader, signal.SIGKILL)
-try:
-    load(PDF)
-except DocumentError as error:
-    print(str(error).partition("unknown': ")[2])
-assert load(PDF).content == text
+assert load(PDF).content == text, "its death was no fault of the document"
 assert readers() and readers() != [reader]
+print("done")
 """
     )
-    # What was waiting had died, for all we know of the document.
-    assert child.stdout == "the reader of this document ended: signal 9\n", child
+    assert child.stdout == "done\n", child
 
 
 def test_other_documents_are_read_here_unless_it_is_asked_for(run_child: Any) -> None:

@@ -12,7 +12,8 @@ use super::super::archive::Archive;
 use super::super::elements::{Element, Elements, Item};
 use super::super::extracted::Extracted;
 use super::super::limits::Meter;
-use super::sheets::{References, Role, Sheets, note_role};
+use super::super::relations::Relations;
+use super::sheets::{Role, Sheets, note_role};
 use crate::error::Result;
 
 const MAIN: &str = "word/document.xml";
@@ -20,7 +21,7 @@ const MAIN: &str = "word/document.xml";
 pub(super) fn extract(archive: &mut Archive<'_>, meter: &mut Meter) -> Result<Extracted> {
     let body = super::main_part(archive, meter)?;
     let mut sheets = Sheets::read(archive, meter);
-    let references = References::of(MAIN, &mut sheets, archive, meter);
+    let references = sheets.relations(archive, MAIN, meter);
     let mut text = String::new();
     side_parts("header", &references, &mut text, &mut sheets, archive, meter)?;
     add_block(&mut text, &Writer::new(&sheets, &references).write(&body, meter)?, "\n\n");
@@ -40,7 +41,7 @@ pub(super) fn extract(archive: &mut Archive<'_>, meter: &mut Meter) -> Result<Ex
 /// Adds what stands in the parts of one kind.
 fn side_parts(
     kind: &str,
-    references: &References,
+    references: &Relations,
     text: &mut String,
     sheets: &mut Sheets,
     archive: &mut Archive<'_>,
@@ -49,7 +50,7 @@ fn side_parts(
     for part in references.targets(kind) {
         meter.look()?;
         let inside = sheets.part(archive, &part, meter);
-        let own = References::of(&part, sheets, archive, meter);
+        let own = sheets.relations(archive, &part, meter);
         match Writer::new(sheets, &own).write(&inside, meter) {
             Ok(inside) => add_block(text, &inside, "\n\n"),
             Err(_) => sheets.damaged.push(part),
@@ -99,7 +100,7 @@ struct Flow {
 
 struct Writer<'a> {
     sheets: &'a Sheets,
-    references: &'a References,
+    references: &'a Relations,
     frames: Vec<Frame>,
     paragraphs: Vec<Paragraph>,
     flows: Vec<Flow>,
@@ -109,7 +110,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(sheets: &'a Sheets, references: &'a References) -> Self {
+    fn new(sheets: &'a Sheets, references: &'a Relations) -> Self {
         Self {
             sheets,
             references,

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::super::archive::{Archive, resolve};
+use super::super::archive::Archive;
 use super::super::elements::{Element, Elements, Item};
 use super::super::limits::Meter;
+use super::super::relations::{Relations, place};
 use crate::error::Result;
 
 /// A paragraph's place in the document's outline or in a list.
@@ -60,6 +61,22 @@ impl Sheets {
             self.damaged.push(name.to_owned());
             String::new()
         })
+    }
+
+    /// What a part refers to, as far as that can be read.
+    pub(super) fn relations(
+        &mut self,
+        archive: &mut Archive<'_>,
+        part: &str,
+        meter: &mut Meter,
+    ) -> Relations {
+        let place = place(part);
+        let text = self.part(archive, &place, meter);
+        let mut relations = Relations::default();
+        if relations.note(&text, part, meter).is_err() {
+            self.damaged.push(place);
+        }
+        relations
     }
 
     /// The level of a list; what is unknown is a bullet.
@@ -149,57 +166,5 @@ pub(super) fn note_role(element: &Element<'_>, role: &mut Role) {
         "numId" => role.list = value(),
         "ilvl" => role.level = value().and_then(|level| level.parse().ok()),
         _ => {}
-    }
-}
-
-/// What a part refers to: from the name of a reference to its kind and target.
-#[derive(Debug, Default)]
-pub(super) struct References(HashMap<String, (String, String)>);
-
-impl References {
-    pub(super) fn of(
-        part: &str,
-        sheets: &mut Sheets,
-        archive: &mut Archive<'_>,
-        meter: &mut Meter,
-    ) -> Self {
-        let (folder, file) = part.rsplit_once('/').unwrap_or(("", part));
-        let place = format!("{folder}/_rels/{file}.rels");
-        let text = sheets.part(archive, &place, meter);
-        let mut references = Self::default();
-        if references.note(&text, folder, meter).is_err() {
-            sheets.damaged.push(place);
-        }
-        references
-    }
-
-    fn note(&mut self, text: &str, folder: &str, meter: &mut Meter) -> Result<()> {
-        let mut elements = Elements::new(text);
-        loop {
-            let element = match elements.next(meter)? {
-                Item::Open(element) if element.name() == "Relationship" => element,
-                Item::End => return Ok(()),
-                _ => continue,
-            };
-            let written = |name| element.attribute(name).unwrap_or_default();
-            let kind = written("Type").rsplit('/').next().unwrap_or_default().to_owned();
-            let outside = written("TargetMode").eq_ignore_ascii_case("external");
-            let target = written("Target");
-            let target = if outside { target } else { resolve(folder, &target) };
-            self.0.insert(written("Id"), (kind, target));
-        }
-    }
-
-    pub(super) fn target(&self, id: &str) -> Option<&str> {
-        self.0.get(id).map(|(_, target)| target.as_str())
-    }
-
-    /// All targets of a kind, sorted by name.
-    pub(super) fn targets(&self, kind: &str) -> Vec<String> {
-        let of_kind = self.0.values().filter(|(known, _)| known == kind);
-        let mut targets: Vec<_> = of_kind.map(|(_, target)| target.clone()).collect();
-        targets.sort();
-        targets.dedup();
-        targets
     }
 }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use super::super::archive::Archive;
 use super::super::extracted::Extracted;
 use super::super::limits::Meter;
+use super::super::relations::Relations;
 use super::bytes::{Bytes, error_name, utf16};
 use super::dates::Shown;
 use super::refused;
 use super::sheet::{Book, Cell, Value};
-use super::xlsx::Relations;
 use crate::error::Result;
 
 const ROW: u32 = 0;
@@ -40,7 +40,7 @@ pub(super) fn extract(
     full: bool,
     meter: &mut Meter,
 ) -> Result<Extracted> {
-    let relations = Relations::read(archive, "xl/_rels/workbook.bin.rels", "xl", meter)?;
+    let relations = Relations::of("xl/workbook.bin", archive, meter)?;
     let Some(bytes) = archive.bytes("xl/workbook.bin", meter)? else {
         return Err(refused("the archive holds no xl/workbook.bin"));
     };

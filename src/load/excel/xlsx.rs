@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::super::archive::{Archive, resolve};
+use super::super::archive::Archive;
 use super::super::elements::{Element, Elements, Item};
 use super::super::extracted::Extracted;
 use super::super::limits::Meter;
+use super::super::relations::Relations;
 use super::dates::Shown;
 use super::refused;
 use super::sheet::{Book, Cell, Value};
@@ -20,11 +21,9 @@ pub(super) fn extract(
     full: bool,
     meter: &mut Meter,
 ) -> Result<Extracted> {
-    let root = Relations::read(archive, "_rels/.rels", "", meter)?;
+    let root = Relations::of("", archive, meter)?;
     let workbook = root.of_kind("officeDocument").unwrap_or("xl/workbook.xml").to_owned();
-    let (folder, file) = workbook.rsplit_once('/').unwrap_or(("", &workbook));
-    let relations =
-        Relations::read(archive, &format!("{folder}/_rels/{file}.rels"), folder, meter)?;
+    let relations = Relations::of(&workbook, archive, meter)?;
     let Some(text) = archive.text(&workbook, meter)? else {
         return Err(refused(format!("the archive holds no {workbook}")));
     };
@@ -48,46 +47,6 @@ pub(super) fn extract(
         book.sheet(&name, cells, meter)?;
     }
     Ok(book.finish(full))
-}
-
-/// What the parts of an archive refer to.
-#[derive(Debug, Default)]
-pub(super) struct Relations(HashMap<String, (String, String)>);
-
-impl Relations {
-    /// Of the part that lies in `folder`; empty if it refers to nothing.
-    pub(super) fn read(
-        archive: &mut Archive<'_>,
-        part: &str,
-        folder: &str,
-        meter: &mut Meter,
-    ) -> Result<Self> {
-        let text = archive.text(part, meter)?.unwrap_or_default();
-        let mut elements = Elements::new(&text);
-        let mut relations = Self::default();
-        loop {
-            match elements.next(meter)? {
-                Item::Open(element) if element.name() == "Relationship" => {
-                    let written = |name| element.attribute(name).unwrap_or_default();
-                    let kind = written("Type").rsplit('/').next().unwrap_or_default().to_owned();
-                    let target = resolve(folder, &written("Target"));
-                    relations.0.insert(written("Id"), (kind, target));
-                }
-                Item::End => return Ok(relations),
-                _ => {}
-            }
-        }
-    }
-
-    pub(super) fn target(&self, id: &str) -> Option<&str> {
-        self.0.get(id).map(|(_, target)| target.as_str())
-    }
-
-    /// The first by name, so that a file reads the same each time.
-    pub(super) fn of_kind(&self, kind: &str) -> Option<&str> {
-        let of_kind = self.0.values().filter(|(known, _)| known == kind);
-        of_kind.map(|(_, target)| target.as_str()).min()
-    }
 }
 
 /// Name and reference of each sheet.

@@ -104,8 +104,9 @@ impl Isolation {
         let question = Question { packed, extension, full, limits, memory_bytes };
         if let Some(mut reader) = self.waiting() {
             match reader.ask(&question, bytes) {
-                // It may have gone while nobody looked, which is no fault of this document.
-                Err(Failure::Ended(status)) if status.success() => {}
+                // It may have gone while nobody looked, or of what it had read before. Whether it is the
+                // fault of this document shows in a process of its own.
+                Err(Failure::Ended(_)) => {}
                 answer => return self.settle(reader, answer),
             }
         }
