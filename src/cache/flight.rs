@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
+use super::key::Unhashed;
 use super::{Key, Origin};
 use crate::error::{Error, Result};
 use crate::runtime;
@@ -24,7 +25,7 @@ type Work = BoxFuture<'static, Landing>;
 #[derive(Default)]
 pub(super) struct Flights {
     /// Weak, so that only those who wait keep the work alive.
-    airborne: Mutex<HashMap<Key, (u64, WeakShared<Work>)>>,
+    airborne: Mutex<HashMap<Key, (u64, WeakShared<Work>), Unhashed>>,
     numbers: AtomicU64,
 }
 

@@ -1,7 +1,7 @@
 //! Names of cached answers: a hash of everything that could change the answer.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// The name of one answer: 32 bytes of BLAKE3. Equal keys promise equal answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,29 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Hashes [`Key`]s for tables of this process, which need no hash of a hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for eight in bytes.as_chunks::<8>().0 {
+            self.0 ^= u64::from_le_bytes(*eight);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The table's side of [`AsItIs`].
+pub(super) type Unhashed = BuildHasherDefault<AsItIs>;
+
 /// Builds a [`Key`] part by part. It refuses to hash what must not matter: leave the API key out.
+///
+/// The parts are gathered and hashed at once: they are short, and the hash of many small pieces costs
+/// several times as much.
 ///
 /// ```
 /// use graphbit::cache::KeyBuilder;
@@ -46,27 +68,37 @@ impl fmt::Debug for Key {
 /// assert_ne!(one.finish(), other.finish());
 /// ```
 #[derive(Clone, Debug)]
-pub struct KeyBuilder(blake3::Hasher);
+pub struct KeyBuilder {
+    domain: [u8; 32],
+    parts: Vec<u8>,
+}
 
 impl KeyBuilder {
     /// Keys of different domains never meet. Name what is hashed and the version of its encoding, so that
     /// a new encoding does not read the old one's values.
     #[must_use]
     pub fn new(domain: &str) -> Self {
-        Self(blake3::Hasher::new_derive_key(domain))
+        Self { domain: blake3::derive_key(domain, b""), parts: Vec::new() }
+    }
+
+    /// Keys whose first parts are those of `base`, which need not be hashed each time.
+    #[must_use]
+    pub fn below(base: &Key) -> Self {
+        Self { domain: base.0, parts: Vec::new() }
     }
 
     /// Adds one part. Its length goes first, so that neighbours cannot run together.
     pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        self.parts.reserve(bytes.len().saturating_add(8));
+        self.parts.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.parts.extend_from_slice(bytes);
         self
     }
 
     /// The key of the parts so far.
     #[must_use]
     pub fn finish(&self) -> Key {
-        Key(self.0.finalize().into())
+        Key(blake3::keyed_hash(&self.domain, &self.parts).into())
     }
 }
 
@@ -99,8 +131,9 @@ mod tests {
     #[test]
     fn domains_are_apart_and_a_prefix_is_no_key_of_its_whole() {
         let part = [b"text".to_vec()];
-        let keys = [key("a", &part), key("b", &part), key("a", &[]), key("atext", &[])];
-        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 4);
+        let below = KeyBuilder::below(&key("a", &part)).finish();
+        let keys = [key("a", &part), key("b", &part), key("a", &[]), key("atext", &[]), below];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 5);
         assert_eq!(key("a", &part), key("a", &part));
         assert_eq!(format!("{:?}", keys[0]).len(), "Key(0123456789abcdef..)".len());
     }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::{OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
 use super::Key;
+use super::key::Unhashed;
 
 /// What an entry takes beside its value: key, value handle, expiry, list links, hash slot and the heap's
 /// own headers, rounded up.
@@ -38,7 +39,7 @@ impl Weighter<Key, Entry> for Bytewise {
 
 /// Holds locks: one for each process.
 pub(super) struct Memory {
-    entries: Cache<Key, Entry, Bytewise>,
+    entries: Cache<Key, Entry, Bytewise, Unhashed>,
     largest: usize,
 }
 
@@ -50,7 +51,7 @@ impl Memory {
             .estimated_items_capacity((max_bytes / TYPICAL_ENTRY).max(32 * SHARDS))
             // The crate rounds each share up.
             .weight_capacity((max_bytes - max_bytes % SHARDS) as u64);
-        let hasher = DefaultHashBuilder::default();
+        let hasher = Unhashed::default();
         let entries = match options.build() {
             Ok(options) => {
                 Cache::with_options(options, Bytewise, hasher, DefaultLifecycle::default())
@@ -71,14 +72,14 @@ impl Memory {
         Some(entry.value)
     }
 
-    /// Keeps a copy: a slice would keep the whole buffer alive that it was cut from, uncounted.
-    pub(super) fn put(&self, key: Key, value: &[u8], left: Option<Duration>) {
+    /// Counts the value's own bytes; a slice would keep the whole buffer alive that it was cut from.
+    pub(super) fn put(&self, key: Key, value: Bytes, left: Option<Duration>) {
         if value.len().saturating_add(OVERHEAD) > self.largest {
             self.entries.remove(&key);
             return;
         }
         let expires = left.and_then(|left| Instant::now().checked_add(left));
-        self.entries.insert(key, Entry { value: Bytes::copy_from_slice(value), expires });
+        self.entries.insert(key, Entry { value, expires });
     }
 
     pub(super) fn clear(&self) {
@@ -113,7 +114,7 @@ mod tests {
         ) {
             let memory = Memory::new(max_bytes);
             for (number, length) in lengths.iter().enumerate() {
-                memory.put(key(number % 150), &vec![7; *length], None);
+                memory.put(key(number % 150), vec![7; *length].into(), None);
                 prop_assert!(memory.size().1 <= max_bytes as u64);
             }
         }
@@ -123,7 +124,7 @@ mod tests {
     fn ten_times_the_bound_is_put_and_most_of_the_bound_is_used() {
         let memory = Memory::new(1 << 20);
         for number in 0..10_000 {
-            memory.put(key(number), &[1; 1024], None);
+            memory.put(key(number), vec![1; 1024].into(), None);
         }
         let (entries, bytes) = memory.size();
         assert!(bytes <= 1 << 20, "{bytes}");
@@ -133,10 +134,10 @@ mod tests {
     #[test]
     fn a_value_out_of_proportion_is_not_kept_and_takes_its_predecessor_along() {
         let memory = Memory::new(80_000);
-        memory.put(key(1), b"small", None);
-        memory.put(key(2), &[0; 9_000], None);
+        memory.put(key(1), "small".into(), None);
+        memory.put(key(2), vec![0; 9_000].into(), None);
         assert!(memory.get(&key(2)).is_some());
-        memory.put(key(1), &[0; 10_000], None);
+        memory.put(key(1), vec![0; 10_000].into(), None);
         assert_eq!(memory.get(&key(1)), None, "the small value is out of date");
         assert!(memory.get(&key(2)).is_some());
     }
@@ -144,14 +145,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_entry_ends_with_its_time_and_a_fresh_one_starts_anew() {
         let memory = Memory::new(1 << 20);
-        memory.put(key(1), b"one", Some(Duration::from_secs(10)));
-        memory.put(key(2), b"two", None);
+        memory.put(key(1), "one".into(), Some(Duration::from_secs(10)));
+        memory.put(key(2), "two".into(), None);
         advance(Duration::from_secs(9)).await;
         assert_eq!(memory.get(&key(1)).as_deref(), Some(&b"one"[..]));
         advance(Duration::from_secs(1)).await;
         assert_eq!(memory.get(&key(1)), None);
         assert_eq!(memory.size().0, 1, "what is found expired is removed");
-        memory.put(key(1), b"new", Some(Duration::from_secs(10)));
+        memory.put(key(1), "new".into(), Some(Duration::from_secs(10)));
         advance(Duration::from_secs(9)).await;
         assert_eq!(memory.get(&key(1)).as_deref(), Some(&b"new"[..]));
         assert_eq!(memory.get(&key(2)).as_deref(), Some(&b"two"[..]));

@@ -167,7 +167,7 @@ impl Cache {
             let absent = found.iter_mut().zip(keys).filter(|(slot, _)| slot.is_none());
             for ((slot, key), stored) in absent.zip(read) {
                 let Some(stored) = stored else { continue };
-                memory.put(*key, &stored.value, stored.left);
+                memory.put(*key, stored.value.clone(), stored.left);
                 *slot = Some(stored.value);
                 missing = missing.saturating_sub(1);
                 counters.disk_hits.fetch_add(1, Ordering::Relaxed);
@@ -178,10 +178,11 @@ impl Cache {
     }
 
     /// Keeps the entries in memory and returns when they are in the file too, if there is one and it works.
+    /// Each value should be all of its buffer: one cut from a larger buffer keeps the whole of it.
     pub async fn put_many(&self, entries: Vec<(Key, Bytes)>) {
         let memory = self.0.memory.get();
         for (key, value) in &entries {
-            memory.put(*key, value, self.0.settings.ttl);
+            memory.put(*key, value.clone(), self.0.settings.ttl);
         }
         if let Some(disk) = self.0.disk.as_ref().filter(|_| !entries.is_empty()) {
             disk.write(Change::Put(entries)).await;
@@ -205,6 +206,17 @@ impl Cache {
         if let Some(value) = self.peek(&key) {
             return Ok((value, Origin::Memory));
         }
+        self.bring(key, work).await
+    }
+
+    /// As [`Self::share`], for a caller whose [`Self::peek`] has just found nothing.
+    ///
+    /// # Errors
+    /// As [`Self::share`].
+    pub async fn bring<F>(&self, key: Key, work: impl FnOnce() -> F) -> Result<(Bytes, Origin)>
+    where
+        F: Future<Output = Result<Bytes>> + Send + 'static,
+    {
         let flights = self.0.flights.get();
         let seat = flights.board(key, || {
             let work = work();
@@ -224,17 +236,29 @@ impl Cache {
         key: Key,
         work: impl Future<Output = Result<Bytes>> + Send,
     ) -> Result<(Bytes, Origin)> {
+        let Inner { settings, counters, memory, disk, .. } = &*self.0;
         // An earlier flight may have landed between the caller's look and its boarding.
-        if let Some(value) = self.peek(&key) {
+        let memory = memory.get();
+        if let Some(value) = memory.get(&key) {
+            counters.memory_hits.fetch_add(1, Ordering::Relaxed);
             return Ok((value, Origin::Memory));
         }
-        if self.0.disk.is_none() {
-            self.0.counters.misses.fetch_add(1, Ordering::Relaxed);
-        } else if let Some(value) = self.get_many(&[key]).await.pop().flatten() {
-            return Ok((value, Origin::Disk));
-        }
-        let value = work.await?;
-        self.put_many(vec![(key, value.clone())]).await;
+        let value = match disk {
+            None => {
+                counters.misses.fetch_add(1, Ordering::Relaxed);
+                let value = work.await?;
+                memory.put(key, value.clone(), settings.ttl);
+                value
+            }
+            Some(_) => {
+                if let Some(value) = self.get_many(&[key]).await.pop().flatten() {
+                    return Ok((value, Origin::Disk));
+                }
+                let value = work.await?;
+                self.put_many(vec![(key, value.clone())]).await;
+                value
+            }
+        };
         Ok((value, Origin::Fresh))
     }
 

@@ -1,7 +1,5 @@
 //! One client's part of a cache that several may share.
 
-use std::sync::Arc;
-
 use super::{Cache, Key, KeyBuilder};
 
 /// A cache, and what tells this client's entries from those of others: everything but the question that
@@ -9,14 +7,15 @@ use super::{Cache, Key, KeyBuilder};
 #[derive(Clone, Debug)]
 pub struct Shelf {
     cache: Cache,
-    identity: Arc<str>,
+    /// What all its keys begin with.
+    base: Key,
 }
 
 impl Shelf {
-    /// The part of `cache` that belongs to `identity`.
+    /// The part of `cache` that belongs to `identity`; see [`KeyBuilder::new`] for `domain`.
     #[must_use]
-    pub fn new(cache: Cache, identity: &str) -> Self {
-        Self { cache, identity: Arc::from(identity) }
+    pub fn new(cache: Cache, domain: &str, identity: &str) -> Self {
+        Self { cache, base: KeyBuilder::new(domain).part(identity.as_bytes()).finish() }
     }
 
     /// The whole of it.
@@ -25,9 +24,9 @@ impl Shelf {
         &self.cache
     }
 
-    /// The key of `question` in this part; see [`KeyBuilder::new`] for `domain`.
+    /// For the key of a question in this part.
     #[must_use]
-    pub fn key(&self, domain: &str, question: &[u8]) -> Key {
-        KeyBuilder::new(domain).part(self.identity.as_bytes()).part(question).finish()
+    pub fn key(&self) -> KeyBuilder {
+        KeyBuilder::below(&self.base)
     }
 }

@@ -9,8 +9,11 @@ use super::plan::Sought;
 use crate::cache::{Key, Shelf};
 use crate::types::Matrix;
 
+/// What is hashed, and the version of how.
+pub(super) const DOMAIN: &str = "graphbit embedding 2";
+
 pub(super) fn key(shelf: &Shelf, text: &str) -> Key {
-    shelf.key("graphbit embedding 1", text.as_bytes())
+    shelf.key().part(text.as_bytes()).finish()
 }
 
 /// Puts each text's row there; done when they are in the file, if there is one.

@@ -128,7 +128,7 @@ impl EmbeddingClient {
     /// everything but the text that changes a vector.
     #[must_use]
     pub fn with_cache(&self, cache: Cache, identity: &str) -> Self {
-        Self::of(self.inner.routes.clone(), Some(Shelf::new(cache, identity)))
+        Self::of(self.inner.routes.clone(), Some(Shelf::new(cache, cached::DOMAIN, identity)))
     }
 
     fn single(model: Arc<Model>, protection: Protection) -> Self {

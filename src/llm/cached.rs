@@ -1,11 +1,12 @@
 //! Answers as entries of a cache: what tells one question from another, and the form on the shelf.
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::cache::{Completions, Key, Shelf};
 use crate::error::{Error, Kind, Result};
-use crate::types::{ChatRequest, ChatResponse};
+use crate::types::{ChatRequest, ChatResponse, Message};
 
 /// Under this name of its metadata an answer says that it was not made for this call.
 const CACHED: &str = "cached";
@@ -19,15 +20,69 @@ pub(super) fn belongs(completions: Completions, request: &ChatRequest) -> bool {
     }
 }
 
-/// Of everything that changes an answer: the model as the shelf describes it, and the whole request.
+/// What is hashed, and the version of how.
+pub(super) const DOMAIN: &str = "graphbit chat 2";
+/// Bytes of an answer's form beside its text, of most answers.
+const FRAME: usize = 512;
+
+/// Of everything that changes an answer: the model as the shelf describes it, and the whole request. What
+/// most requests have is hashed as it lies there; the rest as JSON, when there is any.
 pub(super) fn key(shelf: &Shelf, request: &ChatRequest) -> Result<Key> {
-    let request = serde_json::to_vec(request).map_err(|cause| unwritable(&cause))?;
-    Ok(shelf.key("graphbit chat 1", &request))
+    let ChatRequest {
+        messages,
+        max_tokens,
+        temperature,
+        top_p,
+        tools,
+        tool_choice,
+        response_format,
+        stop,
+        seed,
+        extra_body,
+        keep_raw,
+        prompt_caching,
+        passages,
+    } = request;
+    let mut key = shelf.key();
+    key.part(&(messages.len() as u64).to_le_bytes());
+    for Message { role, content, tool_calls, tool_call_id } in messages {
+        key.part(role.as_str().as_bytes()).part(content.as_bytes());
+        let plain = tool_calls.is_empty() && tool_call_id.is_none();
+        key.part(&json((!plain).then_some((tool_calls, tool_call_id)))?);
+    }
+    let number = |given: Option<u64>| given.map(u64::to_le_bytes);
+    for option in [
+        number(max_tokens.map(u64::from)),
+        number(temperature.map(f64::to_bits)),
+        number(top_p.map(f64::to_bits)),
+        number(seed.map(i64::cast_unsigned)),
+    ] {
+        key.part(option.as_ref().map_or(&[], <[u8; 8]>::as_slice));
+    }
+    key.part(&[u8::from(*keep_raw), u8::from(*prompt_caching)]);
+    let plain = tools.is_empty()
+        && tool_choice.is_none()
+        && response_format.is_none()
+        && stop.is_empty()
+        && extra_body.is_none()
+        && passages.is_empty();
+    let rest = (tools, tool_choice, response_format, stop, extra_body, passages);
+    key.part(&json((!plain).then_some(rest))?);
+    Ok(key.finish())
+}
+
+/// As JSON; nothing for nothing.
+fn json(value: Option<impl Serialize>) -> Result<Vec<u8>> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    serde_json::to_vec(&value).map_err(|cause| unwritable(&cause))
 }
 
 /// An answer's form on the shelf.
 pub(super) fn encode(answer: &ChatResponse) -> Result<Bytes> {
-    Ok(serde_json::to_vec(answer).map_err(|cause| unwritable(&cause))?.into())
+    let mut entry = Vec::with_capacity(answer.content.len().saturating_add(FRAME));
+    serde_json::to_writer(&mut entry, answer).map_err(|cause| unwritable(&cause))?;
+    // Exactly as large as it is: it may be kept for long.
+    Ok(Bytes::copy_from_slice(&entry))
 }
 
 /// The answer of an entry, which says so; `None` when this version cannot read it.
@@ -39,4 +94,72 @@ pub(super) fn decode(entry: &[u8]) -> Option<ChatResponse> {
 
 fn unwritable(cause: &serde_json::Error) -> Error {
     Error::new(Kind::Internal, format!("Internal error: an answer cannot be cached: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cache::{Cache, CacheSettings};
+    use crate::types::{Passage, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec};
+
+    fn shelf(identity: &str) -> Shelf {
+        Shelf::new(Cache::new(CacheSettings::default()).unwrap(), DOMAIN, identity)
+    }
+
+    #[test]
+    fn whatever_changes_an_answer_changes_its_key() {
+        let plain = || ChatRequest::from_prompt("Why?");
+        let message = |change: fn(&mut Message)| {
+            let mut request = plain();
+            change(&mut request.messages[0]);
+            request
+        };
+        let tool = ToolSpec {
+            name: "add".into(),
+            description: String::new(),
+            parameters: json!({"type": "object"}),
+        };
+        let two = [Message::new(Role::User, "Wh"), Message::new(Role::User, "y?")];
+        let requests = [
+            plain(),
+            message(|message| message.content.push('?')),
+            message(|message| message.role = Role::System),
+            message(|message| message.tool_call_id = Some("1".into())),
+            message(|message| message.tool_calls = vec![ToolCall::new("1", "add", json!({}))]),
+            ChatRequest { messages: two.into(), ..plain() },
+            ChatRequest { max_tokens: Some(1), ..plain() },
+            ChatRequest { temperature: Some(0.0), ..plain() },
+            ChatRequest { temperature: Some(1.0), ..plain() },
+            ChatRequest { top_p: Some(1.0), ..plain() },
+            ChatRequest { seed: Some(1), ..plain() },
+            ChatRequest { seed: Some(0), ..plain() },
+            ChatRequest { tools: vec![tool], ..plain() },
+            ChatRequest { tool_choice: Some(ToolChoice::None), ..plain() },
+            ChatRequest { response_format: Some(ResponseFormat::Json), ..plain() },
+            ChatRequest { stop: vec![".".into()], ..plain() },
+            ChatRequest { extra_body: Some(serde_json::Map::new()), ..plain() },
+            ChatRequest { keep_raw: true, ..plain() },
+            ChatRequest { prompt_caching: true, ..plain() },
+            ChatRequest { passages: vec![Passage::default()], ..plain() },
+        ];
+        let one = shelf("one");
+        let keys: HashSet<Key> =
+            requests.iter().map(|request| key(&one, request).unwrap()).collect();
+        assert_eq!(keys.len(), requests.len());
+        assert!(!keys.contains(&key(&shelf("another"), &plain()).unwrap()));
+        assert_eq!(key(&one, &plain()).unwrap(), key(&shelf("one"), &plain()).unwrap());
+    }
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written_and_says_that_it_was_kept() {
+        let mut answer = ChatResponse { content: "because".into(), ..ChatResponse::default() };
+        let kept = decode(&encode(&answer).unwrap()).unwrap();
+        answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
+        assert_eq!(kept, answer);
+        assert!(decode(b"{}").is_none());
+    }
 }

@@ -159,7 +159,7 @@ impl LlmClient {
     /// everything but the request that changes an answer.
     #[must_use]
     pub fn with_cache(&self, cache: Cache, identity: &str) -> Self {
-        Self::of(self.inner.routes.clone(), Some(Shelf::new(cache, identity)))
+        Self::of(self.inner.routes.clone(), Some(Shelf::new(cache, cached::DOMAIN, identity)))
     }
 
     fn single(model: Arc<Model>, protection: Protection) -> Self {
@@ -263,13 +263,12 @@ impl LlmClient {
             let _ = brought.set(answer);
             Ok(entry)
         };
-        // In a box, because what is around it would move it several times.
-        let work = Box::pin(work);
-        let (entry, origin) = cache.share(key, || work).await?;
+        // It was looked up in memory a moment ago.
+        let (entry, origin) = cache.bring(key, || work).await?;
         if origin == Origin::Fresh
-            && let Some(answer) = fresh.get()
+            && let Some(answer) = Arc::into_inner(fresh).and_then(OnceLock::into_inner)
         {
-            return Ok(answer.clone());
+            return Ok(answer);
         }
         match cached::decode(&entry) {
             Some(answer) => Ok(answer),
