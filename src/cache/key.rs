@@ -81,15 +81,15 @@ impl KeyBuilder {
         Self { domain: blake3::derive_key(domain, b""), parts: Vec::new() }
     }
 
-    /// Keys whose first parts are those of `base`, which need not be hashed each time.
+    /// Keys whose first parts are those of `base`, which need not be hashed each time; with room for so
+    /// many bytes of further ones.
     #[must_use]
-    pub fn below(base: &Key) -> Self {
-        Self { domain: base.0, parts: Vec::new() }
+    pub fn below(base: &Key, room: usize) -> Self {
+        Self { domain: base.0, parts: Vec::with_capacity(room) }
     }
 
     /// Adds one part. Its length goes first, so that neighbours cannot run together.
     pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
-        self.parts.reserve(bytes.len().saturating_add(8));
         self.parts.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.parts.extend_from_slice(bytes);
         self
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn domains_are_apart_and_a_prefix_is_no_key_of_its_whole() {
         let part = [b"text".to_vec()];
-        let below = KeyBuilder::below(&key("a", &part)).finish();
+        let below = KeyBuilder::below(&key("a", &part), 0).finish();
         let keys = [key("a", &part), key("b", &part), key("a", &[]), key("atext", &[]), below];
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 5);
         assert_eq!(key("a", &part), key("a", &part));

@@ -24,9 +24,9 @@ impl Shelf {
         &self.cache
     }
 
-    /// For the key of a question in this part.
+    /// For the key of a question in this part, of about so many bytes.
     #[must_use]
-    pub fn key(&self) -> KeyBuilder {
-        KeyBuilder::below(&self.base)
+    pub fn key(&self, room: usize) -> KeyBuilder {
+        KeyBuilder::below(&self.base, room)
     }
 }

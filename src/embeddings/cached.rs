@@ -13,7 +13,7 @@ use crate::types::Matrix;
 pub(super) const DOMAIN: &str = "graphbit embedding 2";
 
 pub(super) fn key(shelf: &Shelf, text: &str) -> Key {
-    shelf.key().part(text.as_bytes()).finish()
+    shelf.key(text.len().saturating_add(8)).part(text.as_bytes()).finish()
 }
 
 /// Puts each text's row there; done when they are in the file, if there is one.

@@ -22,7 +22,7 @@ pub(super) fn belongs(completions: Completions, request: &ChatRequest) -> bool {
 
 /// What is hashed, and the version of how.
 pub(super) const DOMAIN: &str = "graphbit chat 2";
-/// Bytes of an answer's form beside its text, of most answers.
+/// Bytes of a request or an answer beside its texts, of most of them.
 const FRAME: usize = 512;
 
 /// Of everything that changes an answer: the model as the shelf describes it, and the whole request. What
@@ -43,23 +43,25 @@ pub(super) fn key(shelf: &Shelf, request: &ChatRequest) -> Result<Key> {
         prompt_caching,
         passages,
     } = request;
-    let mut key = shelf.key();
+    let texts: usize = messages.iter().map(|message| message.content.len()).sum();
+    let mut key = shelf.key(texts.saturating_add(FRAME));
     key.part(&(messages.len() as u64).to_le_bytes());
     for Message { role, content, tool_calls, tool_call_id } in messages {
         key.part(role.as_str().as_bytes()).part(content.as_bytes());
         let plain = tool_calls.is_empty() && tool_call_id.is_none();
         key.part(&json((!plain).then_some((tool_calls, tool_call_id)))?);
     }
-    let number = |given: Option<u64>| given.map(u64::to_le_bytes);
-    for option in [
-        number(max_tokens.map(u64::from)),
-        number(temperature.map(f64::to_bits)),
-        number(top_p.map(f64::to_bits)),
-        number(seed.map(i64::cast_unsigned)),
-    ] {
-        key.part(option.as_ref().map_or(&[], <[u8; 8]>::as_slice));
-    }
-    key.part(&[u8::from(*keep_raw), u8::from(*prompt_caching)]);
+    let numbers = [
+        max_tokens.map(u64::from),
+        temperature.map(f64::to_bits),
+        top_p.map(f64::to_bits),
+        seed.map(i64::cast_unsigned),
+        Some(u64::from(*keep_raw)),
+        Some(u64::from(*prompt_caching)),
+    ];
+    // Each with a word that tells one that is there from none.
+    let numbers = numbers.map(|number| [u64::from(number.is_some()), number.unwrap_or_default()]);
+    key.part(bytemuck::bytes_of(&numbers.map(|pair| pair.map(u64::to_le))));
     let plain = tools.is_empty()
         && tool_choice.is_none()
         && response_format.is_none()
@@ -77,22 +79,22 @@ fn json(value: Option<impl Serialize>) -> Result<Vec<u8>> {
     serde_json::to_vec(&value).map_err(|cause| unwritable(&cause))
 }
 
-/// An answer's form on the shelf.
+/// An answer's form on the shelf: MessagePack, with the fields' names.
 pub(super) fn encode(answer: &ChatResponse) -> Result<Bytes> {
     let mut entry = Vec::with_capacity(answer.content.len().saturating_add(FRAME));
-    serde_json::to_writer(&mut entry, answer).map_err(|cause| unwritable(&cause))?;
+    rmp_serde::encode::write_named(&mut entry, answer).map_err(|cause| unwritable(&cause))?;
     // Exactly as large as it is: it may be kept for long.
     Ok(Bytes::copy_from_slice(&entry))
 }
 
 /// The answer of an entry, which says so; `None` when this version cannot read it.
 pub(super) fn decode(entry: &[u8]) -> Option<ChatResponse> {
-    let mut answer: ChatResponse = serde_json::from_slice(entry).ok()?;
+    let mut answer: ChatResponse = rmp_serde::from_slice(entry).ok()?;
     answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
     Some(answer)
 }
 
-fn unwritable(cause: &serde_json::Error) -> Error {
+fn unwritable(cause: &dyn std::fmt::Display) -> Error {
     Error::new(Kind::Internal, format!("Internal error: an answer cannot be cached: {cause}"))
 }
 
@@ -104,7 +106,9 @@ mod tests {
 
     use super::*;
     use crate::cache::{Cache, CacheSettings};
-    use crate::types::{Passage, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec};
+    use crate::types::{
+        FinishReason, Passage, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec, Usage,
+    };
 
     fn shelf(identity: &str) -> Shelf {
         Shelf::new(Cache::new(CacheSettings::default()).unwrap(), DOMAIN, identity)
@@ -156,10 +160,21 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_as_it_was_written_and_says_that_it_was_kept() {
-        let mut answer = ChatResponse { content: "because".into(), ..ChatResponse::default() };
+        let metadata = [("number", json!(0.1)), ("list", json!([1, null, {"a": u64::MAX}]))];
+        let mut answer = ChatResponse {
+            content: "because".into(),
+            id: Some("1".into()),
+            tool_calls: vec![ToolCall::new("2", "add", json!({"b": [-1, true]}))],
+            usage: Usage { reasoning_tokens: Some(3), ..Usage::new(1, 2) },
+            finish_reason: FinishReason::Other("sleepy".into()),
+            metadata: metadata.map(|(name, value)| (name.to_owned(), value)).into(),
+            provider: Some("somebody".into()),
+            ..ChatResponse::default()
+        };
         let kept = decode(&encode(&answer).unwrap()).unwrap();
         answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
         assert_eq!(kept, answer);
-        assert!(decode(b"{}").is_none());
+        assert!(decode(b"").is_none());
+        assert!(decode(br#"{"content":"of an earlier version"}"#).is_none());
     }
 }
