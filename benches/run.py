@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKLOADS = ROOT / "benches" / "workloads"
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
-import weather  # noqa: E402  (the path is set just above)
+import pipeline  # noqa: E402  (the path is set just above)
+import weather  # noqa: E402
 from simulator import Simulator  # noqa: E402
 from workflows import ROWS as WORKFLOWS  # noqa: E402
 
@@ -48,6 +49,7 @@ REQUIREMENTS = {
     OPENAI: "openai==3.54.0 numpy",
     BASETEN: "baseten_performance_client==0.1.16 numpy",
     WORDLLAMA: "wordllama==0.4.0.post1",
+    **pipeline.REQUIREMENTS,
 }
 Values = dict[str, float]
 
@@ -74,7 +76,7 @@ LESS_IS_BETTER = {
     "CPU us/call", "worst ms", "p99 ms", "KB/call", "seconds", "KB/run", "peak MB", "CPU ms/run",
     "requests/run", "connections/run", "tool calls/run", "requests/answer", "answered twice",
     "found 500/s", "found 250/s", "found 1000/s", "CPU us/prompt", "requests/call", "once spent",
-    "recovery s", "stall s",
+    "recovery s", "stall s", "CPU s", "KB/document",
 }  # fmt: skip
 FLOORS = {REQWEST: {}, HYPER: {}}
 THREAD_RIVAL = {
@@ -457,7 +459,7 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 def main() -> int:
     """Reads the command line, runs the rows, prints the table."""
-    groups = list(dict.fromkeys(["user", *(row.group for row in ROWS)]))
+    groups = list(dict.fromkeys(["user", "pipeline", *(row.group for row in ROWS)]))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", help=f"groups, comma separated: {', '.join(groups)}")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds (default 5)")
@@ -498,6 +500,9 @@ def main() -> int:
             for limits in weather.STORMS:
                 weather.storm(bench, limits)
             weather.failover(bench)
+        if "pipeline" in wanted:
+            pipeline.same_work(bench)
+            pipeline.growth(bench)
         if "user" in wanted:
             bench.user_script(full=options.full)
     if options.json:

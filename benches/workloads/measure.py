@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +52,20 @@ def served(url: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/control/stats", timeout=30) as reply:
         return json.loads(reply.read())
+
+
+def pipeline_documents(count: int) -> Iterator[tuple[str, str]]:
+    """Names and texts of about 10 KB in paragraphs, no two chunks of them alike."""
+    for number in range(count):
+        name = f"document {number:06}"
+        paragraphs = (
+            " ".join(
+                f"Sentence {line} of part {part} of {name} explains one matter, plainly, at length."
+                for line in range(10)
+            )
+            for part in range(12)
+        )
+        yield name, "\n\n".join(paragraphs)[:10_000]
 
 
 class Stopwatch:

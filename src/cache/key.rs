@@ -88,9 +88,16 @@ impl KeyBuilder {
         Self { domain: base.0, parts: Vec::with_capacity(room) }
     }
 
-    /// Adds one part. Its length goes first, so that neighbours cannot run together.
+    /// Adds one part. Its length goes first, so that neighbours cannot run together: in one byte where
+    /// that holds it.
     pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
-        self.parts.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        match u8::try_from(bytes.len()) {
+            Ok(length) if length < u8::MAX => self.parts.push(length),
+            _ => {
+                self.parts.push(u8::MAX);
+                self.parts.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            }
+        }
         self.parts.extend_from_slice(bytes);
         self
     }
@@ -126,6 +133,20 @@ mod tests {
         ) {
             prop_assert_eq!(key("a", &one) == key("a", &other), one == other);
         }
+    }
+
+    #[test]
+    fn long_parts_are_told_from_short_ones_too() {
+        let lengths = [0, 1, 253, 254, 255, 256, 511, 1000];
+        let parts = lengths.map(|length| vec![u8::MAX; length]);
+        let mut keys: HashSet<Key> =
+            parts.iter().map(|part| key("a", std::slice::from_ref(part))).collect();
+        assert_eq!(keys.len(), lengths.len());
+        // What the encoding of a long part looks like, as a short one.
+        let mut written = vec![u8::MAX];
+        written.extend_from_slice(&300_u64.to_le_bytes());
+        keys.insert(key("b", &[vec![7; 300]]));
+        assert!(keys.insert(key("b", &[written, vec![7; 300]])));
     }
 
     #[test]

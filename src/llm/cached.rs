@@ -45,23 +45,26 @@ pub(super) fn key(shelf: &Shelf, request: &ChatRequest) -> Result<Key> {
     } = request;
     let texts: usize = messages.iter().map(|message| message.content.len()).sum();
     let mut key = shelf.key(texts.saturating_add(FRAME));
+    // Which of the numbers are there, and those that are: a short key is a quick one.
+    let numbers = [
+        max_tokens.map(u64::from),
+        temperature.map(f64::to_bits),
+        top_p.map(f64::to_bits),
+        seed.map(i64::cast_unsigned),
+        keep_raw.then_some(1),
+        prompt_caching.then_some(1),
+    ];
+    let present = numbers.map(|number| u8::from(number.is_some()));
+    key.part(&present);
+    for number in numbers.into_iter().flatten() {
+        key.part(&number.to_le_bytes());
+    }
     key.part(&(messages.len() as u64).to_le_bytes());
     for Message { role, content, tool_calls, tool_call_id } in messages {
         key.part(role.as_str().as_bytes()).part(content.as_bytes());
         let plain = tool_calls.is_empty() && tool_call_id.is_none();
         key.part(&json((!plain).then_some((tool_calls, tool_call_id)))?);
     }
-    let numbers = [
-        max_tokens.map(u64::from),
-        temperature.map(f64::to_bits),
-        top_p.map(f64::to_bits),
-        seed.map(i64::cast_unsigned),
-        Some(u64::from(*keep_raw)),
-        Some(u64::from(*prompt_caching)),
-    ];
-    // Each with a word that tells one that is there from none.
-    let numbers = numbers.map(|number| [u64::from(number.is_some()), number.unwrap_or_default()]);
-    key.part(bytemuck::bytes_of(&numbers.map(|pair| pair.map(u64::to_le))));
     let plain = tools.is_empty()
         && tool_choice.is_none()
         && response_format.is_none()
