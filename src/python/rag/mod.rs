@@ -1,11 +1,13 @@
 //! `ParallelRAG`: documents in, answers with citations out. Python decides what, the core does it.
 
+mod answer;
+mod report;
+
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
-use super::chat_types::PyLlmUsage;
 use super::documents::{sources, wrong_type};
 use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
 use super::embeddings::EmbeddingClient as PyEmbeddingClient;
@@ -17,14 +19,12 @@ use crate::embeddings::EmbeddingClient;
 use crate::llm::LlmClient;
 use crate::local::Extractive;
 use crate::providers::{Connection, LlmConfig};
-use crate::rag::{
-    Answer, Citation, Config, DocumentOutcome, IngestReport, OnProgress, ParallelRag, Progress,
-    Source,
-};
+use crate::rag::{Config, OnProgress, ParallelRag, Progress, Source};
 use crate::secret::ApiKey;
 
-/// Characters of a text that a repr shows.
-const SHOWN: usize = 60;
+use answer::citations;
+pub(super) use answer::{PyAnswer, PyCitation};
+pub(super) use report::{PyDocumentOutcome, PyIngestProgress, PyIngestReport};
 
 /// Ingests documents in parallel and answers questions about them.
 ///
@@ -34,7 +34,7 @@ const SHOWN: usize = 60;
 /// the number of chunks an embedding request, `max_concurrency` the number of such requests at once
 /// (default 16, or the number of cores for a local model).
 #[pyclass(name = "ParallelRAG", module = "graphbit", frozen)]
-pub(super) struct PyParallelRag {
+pub(in crate::python) struct PyParallelRag {
     rag: ParallelRag,
 }
 
@@ -269,279 +269,4 @@ fn prepare(
         });
     };
     Ok((sources, Some(Arc::new(report))))
-}
-
-/// How far an ingest is.
-#[pyclass(name = "IngestProgress", module = "graphbit", frozen, eq)]
-#[derive(Clone, Copy, PartialEq)]
-pub(super) struct PyIngestProgress(Progress);
-
-#[pymethods]
-impl PyIngestProgress {
-    /// Documents to be ingested; 0 until the folders have been read.
-    #[getter]
-    fn documents_total(&self) -> usize {
-        self.0.documents_total
-    }
-    /// Documents stored.
-    #[getter]
-    fn documents_done(&self) -> usize {
-        self.0.documents_done
-    }
-    /// Documents that failed.
-    #[getter]
-    fn documents_failed(&self) -> usize {
-        self.0.documents_failed
-    }
-    /// Chunks cut so far.
-    #[getter]
-    fn chunks_total(&self) -> usize {
-        self.0.chunks_total
-    }
-    /// Chunks embedded so far.
-    #[getter]
-    fn chunks_done(&self) -> usize {
-        self.0.chunks_done
-    }
-    /// Tokens embedded so far.
-    #[getter]
-    fn tokens(&self) -> u64 {
-        self.0.tokens
-    }
-    /// Whether this is the last report.
-    #[getter]
-    fn finished(&self) -> bool {
-        self.0.finished
-    }
-    fn __repr__(&self) -> String {
-        let Progress { documents_total, documents_done, documents_failed, chunks_done, .. } =
-            self.0;
-        format!(
-            "IngestProgress(documents={documents_done}/{documents_total}, \
-             failed={documents_failed}, chunks={chunks_done})"
-        )
-    }
-}
-
-/// What an ingest did.
-#[pyclass(name = "IngestReport", module = "graphbit", frozen, eq)]
-#[derive(Clone, PartialEq)]
-pub(super) struct PyIngestReport(IngestReport);
-
-#[pymethods]
-impl PyIngestReport {
-    /// Documents stored.
-    #[getter]
-    fn documents(&self) -> usize {
-        self.0.documents
-    }
-    /// Chunks stored.
-    #[getter]
-    fn chunks(&self) -> usize {
-        self.0.chunks
-    }
-    /// Tokens embedded.
-    #[getter]
-    fn tokens(&self) -> u64 {
-        self.0.tokens
-    }
-    /// One DocumentOutcome a document, in the order given.
-    #[getter]
-    fn outcomes(&self) -> Vec<PyDocumentOutcome> {
-        self.0.outcomes.iter().cloned().map(PyDocumentOutcome).collect()
-    }
-    /// The outcomes with an error.
-    #[getter]
-    fn failed(&self) -> Vec<PyDocumentOutcome> {
-        let failed = self.0.outcomes.iter().filter(|outcome| outcome.error.is_some());
-        failed.cloned().map(PyDocumentOutcome).collect()
-    }
-    /// Seconds each stage was busy, by name; stages overlap. "wall" is the whole time.
-    #[getter]
-    fn seconds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let seconds = self.0.seconds;
-        let values = PyDict::new(py);
-        values.set_item("load", seconds.load)?;
-        values.set_item("split", seconds.split)?;
-        values.set_item("embed", seconds.embed)?;
-        values.set_item("store", seconds.store)?;
-        values.set_item("wall", seconds.wall)?;
-        Ok(values)
-    }
-    fn __repr__(&self) -> String {
-        let IngestReport { documents, chunks, tokens, outcomes, seconds } = &self.0;
-        let failed = outcomes.len() - documents;
-        format!(
-            "IngestReport(documents={documents}, failed={failed}, chunks={chunks}, \
-             tokens={tokens}, seconds={:.3})",
-            seconds.wall
-        )
-    }
-}
-
-/// How it went for one document.
-#[pyclass(name = "DocumentOutcome", module = "graphbit", frozen, eq)]
-#[derive(Clone, PartialEq)]
-pub(super) struct PyDocumentOutcome(DocumentOutcome);
-
-#[pymethods]
-impl PyDocumentOutcome {
-    /// The path or name given.
-    #[getter]
-    fn source(&self) -> &str {
-        &self.0.source
-    }
-    /// Chunks stored.
-    #[getter]
-    fn chunks(&self) -> usize {
-        self.0.chunks
-    }
-    /// Why nothing of it was stored, or None.
-    #[getter]
-    fn error(&self) -> Option<&str> {
-        self.0.error.as_deref()
-    }
-    /// Whether it was stored.
-    #[getter]
-    fn ok(&self) -> bool {
-        self.0.error.is_none()
-    }
-    fn __repr__(&self) -> String {
-        let DocumentOutcome { source, chunks, error } = &self.0;
-        match error {
-            None => format!("DocumentOutcome(source={source:?}, chunks={chunks})"),
-            Some(error) => format!("DocumentOutcome(source={source:?}, error={error:?})"),
-        }
-    }
-}
-
-/// A passage, with the number that marks it in an answer.
-#[pyclass(name = "Citation", module = "graphbit", frozen, eq)]
-#[derive(Clone, PartialEq)]
-pub(super) struct PyCitation(Citation);
-
-fn citations(passages: Vec<crate::types::Passage>) -> Vec<PyCitation> {
-    let numbered = passages.into_iter().enumerate();
-    numbered
-        .map(|(index, passage)| PyCitation(Citation { number: index + 1, passage, cited: false }))
-        .collect()
-}
-
-#[pymethods]
-impl PyCitation {
-    /// The passage's number, from 1, best first.
-    #[getter]
-    fn number(&self) -> usize {
-        self.0.number
-    }
-    /// The document's path or name.
-    #[getter]
-    fn source(&self) -> &str {
-        &self.0.passage.source
-    }
-    /// The passage.
-    #[getter]
-    fn text(&self) -> &str {
-        &self.0.passage.text
-    }
-    /// First character of the passage in the document.
-    #[getter]
-    fn start_char(&self) -> usize {
-        self.0.passage.start_char
-    }
-    /// One past its last character.
-    #[getter]
-    fn end_char(&self) -> usize {
-        self.0.passage.end_char
-    }
-    /// Similarity to the question.
-    #[getter]
-    fn score(&self) -> f32 {
-        self.0.passage.score
-    }
-    /// Whether the answer's text carries this passage's number.
-    #[getter]
-    fn cited(&self) -> bool {
-        self.0.cited
-    }
-    fn __repr__(&self) -> String {
-        let Citation { number, passage, cited } = &self.0;
-        let cited = if *cited { "True" } else { "False" };
-        format!(
-            "Citation(number={number}, source={:?}, score={:.3}, cited={cited}, text={:?})",
-            passage.source,
-            passage.score,
-            shown(&passage.text)
-        )
-    }
-}
-
-/// An answer and the passages it rests on.
-#[pyclass(name = "Answer", module = "graphbit", frozen)]
-pub(super) struct PyAnswer {
-    answer: Answer,
-    citations: Py<PyList>,
-}
-
-impl PyAnswer {
-    fn new(py: Python<'_>, answer: Answer) -> PyResult<Self> {
-        let citations = answer.citations.iter().cloned().map(PyCitation);
-        let citations = PyList::new(py, citations.collect::<Vec<_>>())?.unbind();
-        Ok(Self { answer, citations })
-    }
-}
-
-#[pymethods]
-impl PyAnswer {
-    /// What the model said.
-    #[getter]
-    fn text(&self) -> &str {
-        &self.answer.text
-    }
-    /// The passages given to the model, best first.
-    #[getter]
-    fn citations(&self, py: Python<'_>) -> Py<PyList> {
-        self.citations.clone_ref(py)
-    }
-    /// Names of the documents the text cites, each once, in the order of the passages.
-    #[getter]
-    fn sources(&self) -> Vec<&str> {
-        let mut sources = Vec::new();
-        for citation in self.answer.citations.iter().filter(|citation| citation.cited) {
-            let source = citation.passage.source.as_str();
-            if !sources.contains(&source) {
-                sources.push(source);
-            }
-        }
-        sources
-    }
-    /// Tokens of the model call.
-    #[getter]
-    fn usage(&self) -> PyLlmUsage {
-        PyLlmUsage(self.answer.usage)
-    }
-    /// The model that answered.
-    #[getter]
-    fn model(&self) -> &str {
-        &self.answer.model
-    }
-    fn __str__(&self) -> &str {
-        &self.answer.text
-    }
-    fn __repr__(&self) -> String {
-        format!(
-            "Answer(model={:?}, sources={:?}, text={:?})",
-            self.answer.model,
-            self.sources(),
-            shown(&self.answer.text)
-        )
-    }
-}
-
-/// The beginning of a text, for a repr.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-    }
 }
