@@ -196,6 +196,12 @@ impl VectorStore {
         Ok(ledger.places.get(id).and_then(|sequence| self.current().entry(*sequence)))
     }
 
+    /// All entries, in the order they were first added, as they are at this moment.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.current().rows().map(|(_, entry)| Arc::clone(entry)).collect()
+    }
+
     /// The `top_k` entries most like `query`, best first, equals in the order they were added.
     ///
     /// # Errors

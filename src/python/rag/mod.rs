@@ -2,29 +2,31 @@
 
 mod answer;
 mod report;
+mod stream;
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::documents::{sources, wrong_type};
+use super::documents::{Given, wrong_type};
 use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
 use super::embeddings::EmbeddingClient as PyEmbeddingClient;
 use super::llm::PyLlmClient;
 use super::llm_config::PyLlmConfig;
 use super::store::VectorStore;
-use super::{bridge, exit, local, split};
+use super::{bridge, exit, load, local, split};
 use crate::embeddings::EmbeddingClient;
 use crate::llm::LlmClient;
 use crate::local::Extractive;
 use crate::providers::{Connection, LlmConfig};
-use crate::rag::{Config, OnProgress, ParallelRag, Progress, Source};
+use crate::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Sources};
 use crate::secret::ApiKey;
 
 use answer::citations;
 pub(super) use answer::{PyAnswer, PyCitation};
 pub(super) use report::{PyDocumentOutcome, PyIngestProgress, PyIngestReport};
+pub(super) use stream::PyIngestStream;
 
 /// Ingests documents in parallel and answers questions about them.
 ///
@@ -63,6 +65,7 @@ impl PyParallelRag {
             let shared = shared.map_err(|_| wrong_type("store", "a VectorStore", given))?;
             config.store = Arc::clone(shared.get().shared());
         }
+        config.loader = config.loader.with_isolation(load::isolation(py));
         config.top_k = top_k;
         config.batch_size = batch_size;
         config.max_concurrency = max_concurrency;
@@ -71,40 +74,63 @@ impl PyParallelRag {
 
     /// Loads, splits, embeds and stores; returns an IngestReport with one outcome a document.
     ///
-    /// `documents` is a path, `{name: text}`, or an iterable of paths, `(name, text)` pairs,
+    /// `documents` is a path, a URL, `{name: text}`, or an iterable of paths, URLs, `(name, text)` pairs,
     /// `{"source", "text", "metadata"}` dicts and objects with `text` (or `page_content`) and `source`. A
-    /// folder stands for the files below it. `on_progress` is called with an IngestProgress on a thread
-    /// of its own; what it raises is reported, not raised. `progress=False` hides the bar that is drawn
-    /// when standard error is a terminal.
-    #[pyo3(signature = (documents, *, on_progress=None, progress=None))]
+    /// folder stands for the files below it, a pattern for those it matches. `on_progress` is called with an
+    /// IngestProgress on a thread of its own; what it raises is reported, not raised. `progress=False`
+    /// hides the bar that is drawn when standard error is a terminal. With `delete_missing` documents are
+    /// deleted that the store holds of these folders and patterns and that are gone.
+    #[pyo3(signature = (documents, *, on_progress=None, progress=None, delete_missing=false))]
     fn ingest(
         &self,
         py: Python<'_>,
         documents: &Bound<'_, PyAny>,
         on_progress: Option<Bound<'_, PyAny>>,
         progress: Option<bool>,
+        delete_missing: bool,
     ) -> PyResult<PyIngestReport> {
-        let (sources, callback) = prepare(py, documents, on_progress, progress)?;
+        let callback = callback(py, on_progress, progress.unwrap_or(true))?;
+        let (sources, _) = Given::new(documents)?.sources(py, None)?;
         let rag = self.rag.clone();
-        let report = bridge::block_on(py, async move { rag.ingest(sources, callback).await })?;
+        let report = bridge::block_on(py, ingested(rag, sources, callback, delete_missing))?;
         Ok(PyIngestReport(report))
     }
 
     /// The awaitable twin of `ingest`.
-    #[pyo3(signature = (documents, *, on_progress=None, progress=None))]
+    #[pyo3(signature = (documents, *, on_progress=None, progress=None, delete_missing=false))]
     fn ingest_async<'py>(
         &self,
         py: Python<'py>,
         documents: &Bound<'py, PyAny>,
         on_progress: Option<Bound<'py, PyAny>>,
         progress: Option<bool>,
+        delete_missing: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (sources, callback) = prepare(py, documents, on_progress, progress)?;
-        let rag = self.rag.clone();
-        let future = async move { rag.ingest(sources, callback).await };
-        bridge::future_into_py(py, future, |py, report| {
+        let callback = callback(py, on_progress, progress.unwrap_or(true))?;
+        let given = Given::new(documents)?;
+        let (sources, drawing) = given.sources(py, bridge::event_loop(py))?;
+        let work = ingested(self.rag.clone(), sources, callback, delete_missing);
+        let work = async move {
+            let _drawing = stream::Drawing::of(drawing);
+            work.await
+        };
+        bridge::future_into_py(py, work, |py, report| {
             Ok(Py::new(py, PyIngestReport(report))?.into_any())
         })
+    }
+
+    /// As `ingest`, but gives each outcome as soon as its document is stored, in order, for `for` and
+    /// `async for`. Also takes asynchronous iterables; neither kind need ever end, and both are drawn from
+    /// no faster than the outcomes are read. Nothing begins before the first outcome is asked for.
+    #[pyo3(signature = (documents, *, on_progress=None))]
+    fn ingest_stream(
+        &self,
+        py: Python<'_>,
+        documents: &Bound<'_, PyAny>,
+        on_progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<PyIngestStream> {
+        let callback = callback(py, on_progress, false)?;
+        Ok(PyIngestStream::new(self.rag.clone(), Given::new(documents)?, callback))
     }
 
     /// Answers from the passages most similar to the question.
@@ -235,12 +261,25 @@ fn llm_of_environment() -> crate::Result<Arc<dyn crate::llm::ChatModel>> {
     Ok(Arc::new(Extractive))
 }
 
-fn prepare(
+async fn ingested(
+    rag: ParallelRag,
+    sources: Sources,
+    callback: Option<OnProgress>,
+    delete_missing: bool,
+) -> crate::Result<IngestReport> {
+    if delete_missing {
+        rag.mirror(sources, callback).await
+    } else {
+        rag.ingest(sources, callback).await
+    }
+}
+
+/// The user's callback and the terminal's bar as one.
+fn callback(
     py: Python<'_>,
-    documents: &Bound<'_, PyAny>,
     on_progress: Option<Bound<'_, PyAny>>,
-    progress: Option<bool>,
-) -> PyResult<(Vec<Source>, Option<OnProgress>)> {
+    bar: bool,
+) -> PyResult<Option<OnProgress>> {
     let mut callbacks = Vec::new();
     if let Some(callback) = on_progress {
         if !callback.is_callable() {
@@ -248,15 +287,14 @@ fn prepare(
         }
         callbacks.push(callback.unbind());
     }
-    let sources = sources(documents)?;
-    if progress.unwrap_or(true) {
+    if bar {
         let bar = py.import("graphbit._progress")?.call_method0("terminal_bar")?;
         if !bar.is_none() {
             callbacks.push(bar.unbind());
         }
     }
     if callbacks.is_empty() {
-        return Ok((sources, None));
+        return Ok(None);
     }
     let report = move |progress: Progress| {
         exit::attach(|py| {
@@ -268,5 +306,5 @@ fn prepare(
             }
         });
     };
-    Ok((sources, Some(Arc::new(report))))
+    Ok(Some(Arc::new(report)))
 }

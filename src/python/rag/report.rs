@@ -12,12 +12,12 @@ pub(in crate::python) struct PyIngestProgress(pub(super) Progress);
 
 #[pymethods]
 impl PyIngestProgress {
-    /// Documents to be ingested; 0 until the folders have been read.
+    /// Documents found so far; 0 until the folders have been read.
     #[getter]
     fn documents_total(&self) -> usize {
         self.0.documents_total
     }
-    /// Documents stored.
+    /// Documents stored, or found unchanged.
     #[getter]
     fn documents_done(&self) -> usize {
         self.0.documents_done
@@ -32,7 +32,7 @@ impl PyIngestProgress {
     fn chunks_total(&self) -> usize {
         self.0.chunks_total
     }
-    /// Chunks embedded so far.
+    /// Chunks so far that have a vector.
     #[getter]
     fn chunks_done(&self) -> usize {
         self.0.chunks_done
@@ -64,12 +64,22 @@ pub(in crate::python) struct PyIngestReport(pub(super) IngestReport);
 
 #[pymethods]
 impl PyIngestReport {
-    /// Documents stored.
+    /// Documents without an error, unchanged ones among them.
     #[getter]
     fn documents(&self) -> usize {
         self.0.documents
     }
-    /// Chunks stored.
+    /// Documents that the store had already, as they are now.
+    #[getter]
+    fn unchanged(&self) -> usize {
+        self.0.unchanged
+    }
+    /// Documents deleted because they are gone.
+    #[getter]
+    fn deleted(&self) -> usize {
+        self.0.deleted
+    }
+    /// Chunks stored by this ingest.
     #[getter]
     fn chunks(&self) -> usize {
         self.0.chunks
@@ -103,11 +113,12 @@ impl PyIngestReport {
         Ok(values)
     }
     fn __repr__(&self) -> String {
-        let IngestReport { documents, chunks, tokens, outcomes, seconds } = &self.0;
+        let IngestReport { documents, unchanged, deleted, chunks, tokens, outcomes, seconds } =
+            &self.0;
         let failed = outcomes.len() - documents;
         format!(
-            "IngestReport(documents={documents}, failed={failed}, chunks={chunks}, \
-             tokens={tokens}, seconds={:.3})",
+            "IngestReport(documents={documents}, unchanged={unchanged}, failed={failed}, \
+             deleted={deleted}, chunks={chunks}, tokens={tokens}, seconds={:.3})",
             seconds.wall
         )
     }
@@ -116,7 +127,7 @@ impl PyIngestReport {
 /// How it went for one document.
 #[pyclass(name = "DocumentOutcome", module = "graphbit", frozen, eq)]
 #[derive(Clone, PartialEq)]
-pub(in crate::python) struct PyDocumentOutcome(DocumentOutcome);
+pub(in crate::python) struct PyDocumentOutcome(pub(super) DocumentOutcome);
 
 #[pymethods]
 impl PyDocumentOutcome {
@@ -125,24 +136,32 @@ impl PyDocumentOutcome {
     fn source(&self) -> &str {
         &self.0.source
     }
-    /// Chunks stored.
+    /// Chunks the store holds of it.
     #[getter]
     fn chunks(&self) -> usize {
         self.0.chunks
+    }
+    /// Whether the store had it already, as it is now.
+    #[getter]
+    fn unchanged(&self) -> bool {
+        self.0.unchanged
     }
     /// Why nothing of it was stored, or None.
     #[getter]
     fn error(&self) -> Option<&str> {
         self.0.error.as_deref()
     }
-    /// Whether it was stored.
+    /// Whether the store has it.
     #[getter]
     fn ok(&self) -> bool {
         self.0.error.is_none()
     }
     fn __repr__(&self) -> String {
-        let DocumentOutcome { source, chunks, error } = &self.0;
+        let DocumentOutcome { source, chunks, unchanged, error } = &self.0;
         match error {
+            None if *unchanged => {
+                format!("DocumentOutcome(source={source:?}, chunks={chunks}, unchanged=True)")
+            }
             None => format!("DocumentOutcome(source={source:?}, chunks={chunks})"),
             Some(error) => format!("DocumentOutcome(source={source:?}, error={error:?})"),
         }
