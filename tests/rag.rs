@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use graphbit::embeddings::{EmbeddingClient, EmbeddingModel};
 use graphbit::llm::LlmClient;
 use graphbit::local::Extractive;
-use graphbit::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Source};
+use graphbit::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Source, Sources};
 use graphbit::resilience::RetryPolicy;
 use graphbit::types::{Document, EmbeddingUsage, Embeddings, Matrix};
 use graphbit::{Error, Kind, Result, runtime};
@@ -203,7 +203,9 @@ fn batches_run_at_once_up_to_the_limit() {
         config.batch_size = 1;
         config.max_concurrency = Some(5);
     });
-    let sources = (0..40).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let sources = (0..40)
+        .map(|index| document(&format!("d{index}"), &format!("Some words {index}.")))
+        .collect();
     let started = Instant::now();
     let report = ingest(&rag, sources);
     let elapsed = started.elapsed();
@@ -217,7 +219,9 @@ fn batches_run_at_once_up_to_the_limit() {
 fn small_documents_share_a_request() {
     let model = Arc::new(Letters::default());
     let rag = pipeline(&model, |_| ());
-    let sources = (0..128).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let sources = (0..128)
+        .map(|index| document(&format!("d{index}"), &format!("Some words {index}.")))
+        .collect();
     ingest(&rag, sources);
     assert_eq!(model.calls.load(Ordering::SeqCst), 2);
 }
@@ -232,7 +236,9 @@ fn progress_ends_with_the_final_state_and_a_slow_callback_holds_nothing_up() {
         log.lock().unwrap().push(progress);
         std::thread::sleep(Duration::from_millis(100));
     });
-    let sources = (0..300).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let sources: Vec<_> = (0..300)
+        .map(|index| document(&format!("d{index}"), &format!("Some words {index}.")))
+        .collect();
     let started = Instant::now();
     runtime::block_on(async move { rag.ingest(sources, Some(callback)).await }).unwrap();
     assert!(started.elapsed() < Duration::from_secs(3));
@@ -250,7 +256,9 @@ fn stopping_an_ingest_keeps_the_documents_that_were_done() {
         config.batch_size = 1;
         config.max_concurrency = Some(2);
     });
-    let sources = (0..500).map(|index| document(&format!("d{index}"), "Some words.")).collect();
+    let sources: Vec<_> = (0..500)
+        .map(|index| document(&format!("d{index}"), &format!("Some words {index}.")))
+        .collect();
     let running = rag.clone();
     let task = runtime::spawn(async move { running.ingest(sources, None).await });
     std::thread::sleep(Duration::from_millis(300));
@@ -262,4 +270,168 @@ fn stopping_an_ingest_keeps_the_documents_that_were_done() {
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(model.calls.load(Ordering::SeqCst), calls, "work went on after the stop");
     assert!(ask(&rag, "Which words?").is_ok());
+}
+
+#[test]
+fn what_the_store_holds_is_not_embedded_again() {
+    let model = Arc::new(Letters::default());
+    let rag = pipeline(&model, |_| ());
+    let long = "Zebras zigzag. ".repeat(200);
+    let sources = || vec![document("long", &long), document("bees", "Bees make honey.")];
+    let first = ingest(&rag, sources());
+    assert_eq!((first.documents, first.unchanged), (2, 0));
+    let calls = model.calls.load(Ordering::SeqCst);
+    // Another pipeline over the same store, with a splitter that cuts the short document the same.
+    let again = pipeline(&model, |config| {
+        config.store = Arc::clone(&rag.config().store);
+        config.splitter = Arc::new(graphbit::split::RecursiveSplitter::new(400, 0, None).unwrap());
+    });
+    assert_eq!(again.stats().documents, 2);
+    let second = ingest(&rag, sources());
+    assert_eq!((second.documents, second.unchanged, second.chunks, second.tokens), (2, 2, 0, 0));
+    assert_eq!(second.outcomes[0].chunks, first.outcomes[0].chunks);
+    assert_eq!(model.calls.load(Ordering::SeqCst), calls);
+    let third = ingest(&again, sources());
+    let unchanged: Vec<bool> = third.outcomes.iter().map(|outcome| outcome.unchanged).collect();
+    assert_eq!(unchanged, [false, true]);
+    let Source::Document(mut named) = document("bees", "Bees make honey.") else { unreachable!() };
+    named.metadata.insert("page".to_owned(), "7".to_owned());
+    assert_eq!(
+        ingest(&again, vec![Source::Document(named)]).unchanged,
+        0,
+        "new metadata is a change"
+    );
+}
+
+#[test]
+fn a_refused_text_costs_its_own_document_only() {
+    let rag = pipeline(&Arc::default(), |_| ());
+    let texts = ["Ants carry leaves.", "poison", "Bees make honey.", "poison too"];
+    let sources: Vec<_> =
+        texts.iter().enumerate().map(|(at, text)| document(&format!("d{at}"), text)).collect();
+    let report = ingest(&rag, sources);
+    let stored: Vec<_> = report.outcomes.iter().map(|outcome| outcome.error.is_none()).collect();
+    assert_eq!(stored, [true, false, true, false]);
+    assert!(report.outcomes[3].error.as_deref().unwrap().contains("refused poison"));
+}
+
+#[test]
+fn equal_texts_are_embedded_once_and_stored_each() {
+    let model = Arc::new(Letters { pause: Duration::from_millis(5), ..Letters::default() });
+    let rag = pipeline(&model, |config| config.batch_size = 8);
+    let text = |index: usize| format!("Number {}.", ["one", "two", "three"][index % 3]);
+    let sources: Vec<_> =
+        (0..300).map(|index| document(&format!("d{index}"), &text(index))).collect();
+    let report = ingest(&rag, sources);
+    assert_eq!((report.documents, report.chunks, report.tokens), (300, 300, 3));
+    assert_eq!(rag.stats().chunks, 300);
+}
+
+#[test]
+fn a_mirror_deletes_what_is_gone_from_its_folders_and_nothing_else() {
+    let root = folder("mirror");
+    for name in ["a.txt", "b.txt", "c.md"] {
+        std::fs::write(root.join(name), format!("Words of {name}.")).unwrap();
+    }
+    let rag = pipeline(&Arc::default(), |_| ());
+    ingest(&rag, vec![Source::Path(root.clone()), document("elsewhere", "Owls hunt by night.")]);
+    for name in ["b.txt", "c.md"] {
+        std::fs::remove_file(root.join(name)).unwrap();
+    }
+    let mirror = |path: PathBuf| {
+        let rag = rag.clone();
+        let work = async move { rag.mirror(vec![Source::Path(path)], None).await };
+        runtime::block_on(work).unwrap()
+    };
+    assert_eq!(ingest(&rag, vec![Source::Path(root.clone())]).deleted, 0);
+    let report = mirror(root.join("*.txt"));
+    assert_eq!((report.deleted, report.unchanged, rag.stats().documents), (1, 1, 3));
+    assert_eq!(mirror(root.clone()).deleted, 1);
+    assert_eq!(mirror(root.join("no-such-folder")).deleted, 0);
+    assert_eq!((rag.stats().documents, rag.stats().chunks), (2, 2));
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+/// Sources without end that count how many were drawn.
+fn endless(drawn: &Arc<AtomicUsize>) -> Sources {
+    let drawn = Arc::clone(drawn);
+    Sources::drawn(futures_util::stream::repeat_with(move || {
+        let number = drawn.fetch_add(1, Ordering::SeqCst);
+        Ok(document(&format!("d{number}"), &format!("Words of number {number}.")))
+    }))
+}
+
+#[test]
+fn a_stream_without_end_is_drawn_as_its_outcomes_are_read() {
+    let drawn = Arc::new(AtomicUsize::new(0));
+    let rag = pipeline(&Arc::default(), |config| {
+        config.batch_size = 4;
+        config.max_concurrency = Some(2);
+    });
+    let mut stream = rag.ingest_stream(endless(&drawn), None);
+    let (names, mut stream) = runtime::block_on(async move {
+        let mut names = Vec::new();
+        for _ in 0..500 {
+            names.push(stream.next().await?.unwrap().source);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok((names, stream))
+    })
+    .unwrap();
+    let expected: Vec<_> = (0..500).map(|number| format!("d{number}")).collect();
+    assert_eq!(names, expected);
+    let ahead = drawn.load(Ordering::SeqCst) - 500;
+    assert!(ahead < 150, "{ahead} documents drawn ahead of a reader that rests");
+    runtime::block_on(async move {
+        stream.next().await?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_slow_source_does_not_keep_its_first_document_waiting_and_its_error_comes_last() {
+    let rag = pipeline(&Arc::default(), |_| ());
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let sources = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
+    let mut stream = rag.ingest_stream(Sources::drawn(sources), None);
+    runtime::block_on(async move {
+        for text in ["Ants carry leaves.", "Bees make honey."] {
+            // The next one is sent only when this one is stored, under a name that comes again.
+            sender.send(Ok(document("news", text))).await.unwrap();
+            let outcome = stream.next().await?.unwrap();
+            assert_eq!((outcome.source.as_str(), outcome.chunks), ("news", 1));
+        }
+        sender.send(Ok(document("last", "Owls hunt."))).await.unwrap();
+        sender.send(Err(Error::new(Kind::Document, "the tape broke"))).await.unwrap();
+        assert_eq!(stream.next().await?.unwrap().source, "last");
+        assert_eq!(stream.next().await.unwrap_err().message(), "the tape broke");
+        assert_eq!(stream.next().await?, None);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!((rag.stats().documents, rag.stats().chunks), (2, 2));
+}
+
+#[test]
+fn documents_of_many_formats_are_read_and_strange_ones_are_outcomes() {
+    let root = folder("formats");
+    std::fs::write(root.join("page.htm"), "<h1>Kiwi</h1><p>A bird that cannot fly.</p>").unwrap();
+    std::fs::write(root.join("data.bin"), b"a\0b").unwrap();
+    std::fs::write(root.join("paper.odt"), b"PK").unwrap();
+    std::fs::write(root.join("table.csv"), "bird,flies\nkiwi,no\n").unwrap();
+    let rag = pipeline(&Arc::default(), |_| ());
+    let report = ingest(&rag, vec![Source::Path(root.clone())]);
+    let errors: Vec<_> =
+        report.outcomes.iter().map(|it| it.error.as_deref().unwrap_or("")).collect();
+    assert!(errors[0].contains("data.bin") && errors[0].contains("binary"), "{}", errors[0]);
+    assert!(errors[2].contains("Unsupported document type: odt"), "{}", errors[2]);
+    assert_eq!((errors[1], errors[3]), ("", ""));
+    let texts: Vec<_> =
+        rag.config().store.entries().iter().map(|entry| entry.text.clone()).collect();
+    assert!(texts[0].contains("Kiwi") && !texts[0].contains('<'), "{texts:?}");
+    assert!(texts[1].contains("flies"), "{texts:?}");
+    std::fs::remove_dir_all(root).unwrap();
 }

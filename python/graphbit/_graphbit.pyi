@@ -8,9 +8,18 @@ raise `TypeError`.
 """
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import timedelta
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import (
     Any,
@@ -53,6 +62,7 @@ __all__ = [
     "FinishReason",
     "IngestProgress",
     "IngestReport",
+    "IngestStream",
     "LlmClient",
     "LlmConfig",
     "LlmResponse",
@@ -73,6 +83,8 @@ __all__ = [
     "Workflow",
     "WorkflowResult",
     "WorkflowStreamIterator",
+    "_find_documents",
+    "_read_document",
     "_read_documents",
     "configure_runtime",
     "count_tokens",
@@ -2268,6 +2280,12 @@ class TextSplitter(_Splitting):
 _Path: TypeAlias = str | PathLike[str]
 _Scalar: TypeAlias = str | int | float | bool | None
 
+def _find_documents(path: _Path, without: _Path | None = None) -> list[Path]:
+    """The files that a path, a folder or a pattern stands for, without those in one folder."""
+
+def _read_document(path: _Path) -> str:
+    """The text of a file, as an ingest takes it."""
+
 def _read_documents() -> None:
     """What the processes do in which documents are read: answer on standard output until nobody asks."""
 
@@ -2711,26 +2729,55 @@ class ParallelRAG:
         *,
         on_progress: Callable[[IngestProgress], object] | None = None,
         progress: bool | None = None,
+        delete_missing: bool = False,
     ) -> IngestReport:
         """Loads, splits, embeds and stores. A document that fails is an outcome, not an exception.
 
+        A source ingested before is replaced, in one step, unless the store has it as it is now: then it is
+        `unchanged`, and nothing of it is embedded. Texts and vectors under way take 128 MiB at most, and each
+        reader holds a document besides.
+
         Args:
-            documents: A path, `{name: text}`, or an iterable of paths, `(name, text)` pairs,
+            documents: A path, an HTTP URL, `{name: text}`, or an iterable of paths, URLs, `(name, text)` pairs,
                 `{"source", "text", "metadata"}` dicts and objects with `text` or `page_content`. A folder
-                stands for the files below it. A source ingested before is replaced.
+                stands for the files below it, a pattern (`docs/**/*.pdf`) for those it matches. Lists, tuples and
+                mappings are checked before any work starts; other iterables are drawn from on a thread of
+                their own, as there is room.
             on_progress: Called on a thread of its own, at most 20 times a second and at the end; what it
                 raises is reported through `sys.unraisablehook`.
             progress: `False` hides the bar that is drawn when standard error is a terminal.
+            delete_missing: Delete what the store holds of the folders and patterns among `documents` and that
+                was not found there any more.
+
+        Raises:
+            Exception: Whatever an iterator raises, after what it gave before is settled.
         """
 
     def ingest_async(
         self,
-        documents: _Document | Iterable[_Document],
+        documents: _Document | Iterable[_Document] | AsyncIterable[_Document],
         *,
         on_progress: Callable[[IngestProgress], object] | None = None,
         progress: bool | None = None,
+        delete_missing: bool = False,
     ) -> Future[IngestReport]:
-        """`ingest` without blocking."""
+        """`ingest` without blocking. An asynchronous iterable is drawn from on the running event loop."""
+
+    def ingest_stream(
+        self,
+        documents: _Document | Iterable[_Document] | AsyncIterable[_Document],
+        *,
+        on_progress: Callable[[IngestProgress], object] | None = None,
+    ) -> IngestStream:
+        """`ingest`, but gives each outcome as soon as its document is stored, in the order of the documents.
+
+        The iterable need never end and is drawn from no faster than the outcomes are read. A name that comes
+        again replaces its document. Nothing begins before the first outcome is asked for.
+
+        Args:
+            documents: As for `ingest`; an asynchronous iterable needs `async for`.
+            on_progress: As for `ingest`.
+        """
 
     def ask(self, question: str, *, top_k: int | None = None) -> Answer:
         """Answers from the passages most similar to the question.
@@ -2764,10 +2811,12 @@ class IngestProgress:
 
     @property
     def documents_total(self) -> int:
-        """0 until the folders have been read."""
+        """Documents found so far; 0 until the folders have been read."""
 
     @property
-    def documents_done(self) -> int: ...
+    def documents_done(self) -> int:
+        """Documents stored, or found unchanged."""
+
     @property
     def documents_failed(self) -> int: ...
     @property
@@ -2776,7 +2825,7 @@ class IngestProgress:
 
     @property
     def chunks_done(self) -> int:
-        """Chunks embedded so far."""
+        """Chunks so far that have a vector."""
 
     @property
     def tokens(self) -> int:
@@ -2790,16 +2839,53 @@ class IngestProgress:
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 @final
+class IngestStream:
+    """The outcomes of an ingest, for `for` and `async for`.
+
+    Closing or dropping it ends the ingest; what was stored stays, and the documents under way are given up.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> DocumentOutcome: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Future[DocumentOutcome]: ...
+    def close(self) -> None:
+        """Ends the ingest."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    def __aenter__(self) -> Future[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Future[None]: ...
+
+@final
 class IngestReport:
     """What an ingest did."""
 
     @property
     def documents(self) -> int:
-        """Documents stored."""
+        """Documents without an error, unchanged ones among them."""
+
+    @property
+    def unchanged(self) -> int:
+        """Documents that the store had already, as they are now."""
+
+    @property
+    def deleted(self) -> int:
+        """Documents deleted because they are gone."""
 
     @property
     def chunks(self) -> int:
-        """Chunks stored."""
+        """Chunks stored by this ingest."""
 
     @property
     def tokens(self) -> int:
@@ -2830,15 +2916,19 @@ class DocumentOutcome:
 
     @property
     def chunks(self) -> int:
-        """Chunks stored."""
+        """Chunks the store holds of it."""
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the store had it already, as it is now."""
 
     @property
     def error(self) -> str | None:
-        """Why nothing of it was stored."""
+        """Why nothing of it was stored; what the store had of it before is then still there."""
 
     @property
     def ok(self) -> bool:
-        """Whether it was stored."""
+        """Whether the store has it."""
 
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]

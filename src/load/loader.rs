@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use encoding_rs::Encoding;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ use super::format::Format;
 use super::isolate::Isolation;
 use super::limits::{Limits, Meter};
 use super::packed::Packed;
-use super::place::{PREFIX, Place, not_found};
+use super::place::{PREFIX, Place, Told, not_found};
 use super::readers::{Style, extract};
 use super::url::{self, Fetched};
 use crate::error::{Error, Kind, Result};
@@ -121,15 +122,42 @@ impl Loader {
     pub async fn load(&self, place: Place, document_type: &str) -> Result<DocumentContent> {
         let format = place.check(document_type)?;
         let mut content = match place.url() {
-            Some(url) => self.load_url(url, format).await,
-            None => self.load_file(&place, format).await,
+            Some(url) => self.load_url(url, Some(format)).await,
+            None => self.load_file(&place, Some(format)).await,
         }
         .map_err(dressed)?;
         content.document_type = document_type.to_owned();
         Ok(content)
     }
 
-    async fn load_file(&self, place: &Place, format: Format) -> Result<DocumentContent> {
+    /// The document at a place, of the type that its name or its server tells. Where neither does, it is
+    /// plain text (Markdown, source code, ...), or refused.
+    ///
+    /// # Errors
+    /// As for [`Loader::load`], but naming the place: `Cannot read '...': ...`.
+    pub async fn load_found(&self, place: Place) -> Result<DocumentContent> {
+        let format = match place.told() {
+            Told::Format(format) => Ok(Some(format)),
+            Told::Nothing => Ok(None),
+            Told::Unsupported(name) => {
+                let text = format!("Unsupported document type: {name}; convert it to text");
+                Err(Error::new(Kind::Document, text))
+            }
+        };
+        let loaded = match (format, place.url()) {
+            (Err(error), _) => Err(error),
+            (Ok(format), Some(url)) => self.load_url(url, format).await,
+            (Ok(format), None) => self.load_file(&place, format).await,
+        };
+        loaded.map_err(|error| {
+            let reason = error.message();
+            let reason = reason.strip_prefix(PREFIX).unwrap_or(reason);
+            let text = format!("Cannot read '{}': {reason}", place.name());
+            error.with_message(text)
+        })
+    }
+
+    async fn load_file(&self, place: &Place, told: Option<Format>) -> Result<DocumentContent> {
         let (loader, place) = (self.clone(), place.clone());
         aside(move |stop| {
             let settings = &loader.settings;
@@ -138,23 +166,27 @@ impl Loader {
                 Some(root) => confined(root, place.path(), &shown)?,
                 None => place.path().to_path_buf(),
             };
+            let format = told.unwrap_or(Format::Txt);
             let bytes = read(&path, &shown, format, settings.max_file_size)?;
+            if told.is_none() {
+                look_like_text(&bytes)?;
+            }
             let metadata = Map::from_iter([("file_path".to_owned(), Value::from(shown.clone()))]);
             loader.finish(format, shown, &bytes, None, metadata, stop)
         })
         .await
     }
 
-    async fn load_url(&self, url: &str, format: Format) -> Result<DocumentContent> {
+    async fn load_url(&self, url: &str, told: Option<Format>) -> Result<DocumentContent> {
         let settings = &self.settings;
         // 0.6.8 says so too, but downloads the document first.
-        match format {
-            Format::Pdf | Format::Docx if !settings.full => {
+        match told {
+            Some(format @ (Format::Pdf | Format::Docx)) if !settings.full => {
                 let name = format.as_str();
                 let text = format!("URL loading for {name} documents is not yet supported");
                 return Err(Error::new(Kind::Document, text));
             }
-            Format::Xlsb | Format::Xlsx | Format::Xls if !settings.full => {
+            Some(format @ (Format::Xlsb | Format::Xlsx | Format::Xls)) if !settings.full => {
                 let name = format.as_str();
                 let text = format!("Unsupported document type for URL loading: {name}");
                 return Err(Error::new(Kind::Document, text));
@@ -163,6 +195,7 @@ impl Loader {
         }
         let fetched =
             url::fetch(url, settings.max_file_size, settings.deny_private_networks).await?;
+        let told = told.or_else(|| fetched.format());
         let (loader, source) = (self.clone(), url.to_owned());
         aside(move |stop| {
             let metadata = Map::from_iter([
@@ -170,6 +203,10 @@ impl Loader {
                 ("content_type".to_owned(), Value::from(fetched.content_type.clone())),
             ]);
             let body = &fetched.body;
+            if told.is_none() {
+                look_like_text(body)?;
+            }
+            let format = told.unwrap_or(Format::Txt);
             loader.finish(format, source, body, Some(&fetched), metadata, stop)
         })
         .await
@@ -302,6 +339,14 @@ fn read(path: &Path, shown: &str, format: Format, limit: u64) -> Result<Vec<u8>>
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     let length = bytes.len() as u64;
     if length > limit { Err(too_large(length)) } else { Ok(bytes) }
+}
+
+/// What is in the way of taking bytes of which nothing is known for a text.
+fn look_like_text(bytes: &[u8]) -> Result<()> {
+    if bytes.contains(&0) && Encoding::for_bom(bytes).is_none() {
+        return Err(Error::new(Kind::Document, "it is a binary file of no supported type"));
+    }
+    Ok(())
 }
 
 /// An error with the beginning that all of the loader's have.

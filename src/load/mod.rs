@@ -1,20 +1,21 @@
 //! Loading: a path or URL in, the text of the document out.
 //!
-//! [`Loader`] reads the ten formats of [`Format`] as GraphBit 0.6.8 prints them, or in full; [`find`] and
-//! [`read`] are the plain-text way of a retrieval pipeline. A reader sees bytes, never a path: what comes
-//! in is read up to a limit first, and whatever it is made of, it costs no more than its [`Limits`]. A
-//! defect in a parser is an error of one document, not the end of the process.
+//! [`Loader`] reads the ten formats of [`Format`] as GraphBit 0.6.8 prints them, or in full; [`find`] says
+//! which files a folder or a pattern stands for. A reader sees bytes, never a path: what comes in is read
+//! up to a limit first, and whatever it is made of, it costs no more than its [`Limits`]. A defect in a
+//! parser is an error of one document, not the end of the process.
 //!
 //! | file | job |
 //! |---|---|
 //! | `loader`, `place`, `many` | the checks and their order, files and URLs, many at a time |
-//! | `files`, `url` | bytes from a file, bytes from a server |
+//! | `files`, `url` | which files there are, bytes from a server |
 //! | `encoding` | bytes to text |
 //! | `readers` and one file or folder a format | text of a document |
 //! | `packed`, `isolate` | formats that hold text, but not as text; a process that may die of them |
 //! | `limits` | what all of it may cost |
 //!
-//! It refuses to guess a format from the content, to follow what a document refers to, and to read
+//! It refuses to guess a format from the content (a name that says none may be that of a plain text, and
+//! that is all [`Loader::load_found`] makes of it), to follow what a document refers to, and to read
 //! anything but regular files.
 //!
 //! ```
@@ -50,7 +51,7 @@ mod relations;
 mod url;
 mod xml;
 
-pub use files::{DEFAULT_MAX_BYTES, find, read};
+pub use files::{Area, Found, find};
 pub use format::Format;
 pub use isolate::Isolation;
 pub use limits::Limits;

@@ -8,6 +8,16 @@ use crate::error::{Error, Kind, Result};
 /// What every message of the loader begins with, as in GraphBit 0.6.8.
 pub(super) const PREFIX: &str = "Validation error for field 'unknown': ";
 
+/// Formats of documents that nobody here reads. A name that tells one of them is not taken for a text's.
+const UNSUPPORTED: [&str; 8] = ["doc", "odt", "rtf", "ods", "ppt", "pptx", "odp", "epub"];
+
+/// What a name tells of a document's type.
+pub(super) enum Told {
+    Format(Format),
+    Unsupported(String),
+    Nothing,
+}
+
 /// Where a document is.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -27,6 +37,17 @@ impl Place {
         }
     }
 
+    /// As it may be shown to anybody: a URL without its user and password.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let Some((scheme, rest)) = self.url().and_then(|url| url.split_once("://")) else {
+            return self.shown();
+        };
+        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        format!("{scheme}://{}{rest}", authority.rsplit('@').next().unwrap_or_default())
+    }
+
     /// The URL, if it is one.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
@@ -42,6 +63,23 @@ impl Place {
         match self.url() {
             Some(url) => Format::of_path(url.split(['?', '#']).next().unwrap_or_default()),
             None => Format::of_path(&self.shown()),
+        }
+    }
+
+    pub(super) fn told(&self) -> Told {
+        if let Some(format) = self.format() {
+            return Told::Format(format);
+        }
+        let shown = self.shown();
+        let path = match self.url() {
+            Some(url) => url.split(['?', '#']).next().unwrap_or_default(),
+            None => &shown,
+        };
+        let extension = Path::new(path).extension().unwrap_or_default().to_string_lossy();
+        match extension.to_lowercase().as_str() {
+            "htm" | "xhtml" => Told::Format(Format::Html),
+            name if UNSUPPORTED.contains(&name) => Told::Unsupported(name.to_owned()),
+            _ => Told::Nothing,
         }
     }
 

@@ -10,6 +10,7 @@ use ::http::StatusCode;
 use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use ::url::Url;
 
+use super::format::Format;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Auth, ByteStream, Endpoint, Settings, Timeouts};
 
@@ -31,6 +32,24 @@ impl Fetched {
         let parameters = self.content_type.split(';').skip(1);
         let charset = parameters.filter_map(|it| it.trim().strip_prefix("charset=")).next()?;
         Some(charset.trim().trim_matches(['"', '\'']))
+    }
+
+    /// The format that the server names.
+    pub(super) fn format(&self) -> Option<Format> {
+        let office = "application/vnd.openxmlformats-officedocument";
+        match self.content_type.split(';').next().unwrap_or_default().trim() {
+            "text/html" | "application/xhtml+xml" => Some(Format::Html),
+            "application/pdf" => Some(Format::Pdf),
+            "application/json" => Some(Format::Json),
+            "text/csv" => Some(Format::Csv),
+            "text/xml" | "application/xml" => Some(Format::Xml),
+            "application/vnd.ms-excel" => Some(Format::Xls),
+            other => match other.strip_prefix(office)? {
+                ".wordprocessingml.document" => Some(Format::Docx),
+                ".spreadsheetml.sheet" => Some(Format::Xlsx),
+                _ => None,
+            },
+        }
     }
 }
 

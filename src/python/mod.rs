@@ -68,12 +68,16 @@ mod _graphbit {
     #[pymodule_export]
     use super::llm_config::PyLlmConfig;
     #[pymodule_export]
-    use super::load::{DocumentContent, DocumentLoader, DocumentLoaderConfig, read_documents};
+    use super::load::{
+        DocumentContent, DocumentLoader, DocumentLoaderConfig, find_documents, read_document,
+        read_documents,
+    };
     #[pymodule_export]
     use super::prices::{get_prices, set_prices};
     #[pymodule_export]
     use super::rag::{
-        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
+        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyIngestStream,
+        PyParallelRag,
     };
     #[pymodule_export]
     use super::resilience::{PreparedSettings, prepare_settings};

@@ -1,378 +1,431 @@
-//! The ingest pipeline: read and cut on blocking threads, embed in batches, store whole documents.
+//! The ingest pipeline: draw, read and cut on blocking threads, embed in batches, store whole documents.
 //!
-//! Everything is pulled from the far end, so the slowest stage sets the pace and memory is bounded by the
-//! batches under way plus the documents they belong to.
+//! Everything is pulled from the far end, so the slowest stage sets the pace, be it the caller who reads the
+//! outcomes. Memory is bounded by [`UNDER_WAY_BYTES`](super::batch::UNDER_WAY_BYTES) of texts and vectors, a document
+//! for each reader, and a window of outcomes that wait for an earlier one.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::future::{Either, ready};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::StreamExt;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::index::StoredChunk;
+use super::Inner;
+use super::batch::{ROOM, Step, Twins, Vector, batches};
+use super::cut::{Fate, Head, Piece, cut_documents};
+use super::index::{Finished, StoredChunk};
 use super::progress::{OnProgress, Reporter};
 use super::report::{DocumentOutcome, IngestReport, StageClock, StageSeconds};
-use super::{Inner, Source, cores};
+use super::source::{Draw, Roll, Sources};
 use crate::error::{Error, Kind, Result};
-use crate::load;
+use crate::load::Area;
 use crate::runtime;
-use crate::types::{Document, Embeddings, Matrix};
+use crate::types::Embeddings;
 
-/// A batch is closed at this much text even when it has room for more chunks.
-const BATCH_CHARS: usize = 32_000;
-
-/// What one input turned out to be.
-enum Work {
-    File(PathBuf),
-    Text(Document),
-    Refused(Error),
-}
-
-/// The part of a document that all its chunks share.
-struct Head {
-    slot: usize,
-    source: String,
-    metadata: BTreeMap<String, String>,
-    chunks: usize,
-}
-
-/// One chunk on its way.
-struct Piece {
-    head: Arc<Head>,
-    number: usize,
-    text: String,
-    start_char: usize,
-    end_char: usize,
-}
-
-/// What leaves the cutting stage.
-enum Cut {
-    Pieces(Vec<Piece>),
-    /// A document that has nothing to embed, or that failed.
-    Settled(Head, Result<()>),
-}
-
-/// A document's chunks with their vectors, in order.
-type EmbeddedChunks = Vec<(StoredChunk, Vec<f32>)>;
+/// Documents between the first without an outcome and the last drawn, for each chunk that may be embedded at once.
+const WINDOW: usize = 4;
+/// Outcomes that wait to be read.
+const OUTCOMES: usize = 64;
 
 #[derive(Default)]
-struct Clocks {
-    load: StageClock,
-    split: StageClock,
+pub(super) struct Clocks {
+    pub(super) load: StageClock,
+    pub(super) split: StageClock,
     embed: StageClock,
     store: StageClock,
 }
 
+/// What all stages of one ingest share.
+pub(super) struct Run {
+    pub(super) inner: Arc<Inner>,
+    pub(super) clocks: Clocks,
+    pub(super) reporter: Reporter,
+    pub(super) roll: Roll,
+    /// Documents that may be drawn.
+    pub(super) window: Semaphore,
+    /// Memory that is free.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) twins: Mutex<Twins>,
+    tokens: AtomicU64,
+    failure: Mutex<Option<Error>>,
+    areas: Mutex<Vec<Area>>,
+}
+
+impl Run {
+    /// With `once` each document has a name of its own.
+    pub(super) fn new(inner: Arc<Inner>, once: bool, on_progress: Option<OnProgress>) -> Arc<Self> {
+        let at_once = inner.config.concurrency().saturating_mul(inner.config.batch_size);
+        let window = at_once.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            inner,
+            clocks: Clocks::default(),
+            reporter: Reporter::start(on_progress),
+            roll: Roll::new(once),
+            window: Semaphore::new(window),
+            room: Arc::new(Semaphore::new(ROOM)),
+            twins: Mutex::default(),
+            tokens: AtomicU64::new(0),
+            failure: Mutex::default(),
+            areas: Mutex::default(),
+        })
+    }
+
+    /// Ends the drawing of documents.
+    pub(super) fn fail(&self, error: Error) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Remembers where documents were looked for.
+    pub(super) fn cover(&self, area: Area) {
+        if self.roll.once() {
+            self.areas.lock().unwrap_or_else(PoisonError::into_inner).push(area);
+        }
+    }
+
+    fn spent(&self, tokens: u64) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.inner.embedded_tokens.fetch_add(tokens, Ordering::Relaxed);
+        let tokens = self.tokens.load(Ordering::Relaxed);
+        self.reporter.update(|progress| progress.tokens = tokens);
+    }
+
+    /// Embeds a batch. A text that is refused costs its own document, not those that shared the request.
+    async fn embed(self: Arc<Self>, pieces: Vec<Piece>) -> Done {
+        let whole = self.ask(&pieces).await;
+        let refused = |error: &Error| matches!(error.kind(), Kind::BadRequest | Kind::Validation);
+        let documents: Vec<usize> = pieces
+            .chunk_by(|one, next| one.head.slot == next.head.slot)
+            .map(<[Piece]>::len)
+            .collect();
+        if documents.len() < 2 || !whole.as_ref().is_err_and(refused) {
+            let all = pieces.len();
+            return Done::Batch(pieces, vec![(all, whole)]);
+        }
+        let (mut parts, mut rest) = (Vec::new(), pieces.as_slice());
+        for length in documents {
+            let (part, later) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            parts.push((length, self.ask(part).await));
+            rest = later;
+        }
+        Done::Batch(pieces, parts)
+    }
+
+    async fn ask(self: &Arc<Self>, pieces: &[Piece]) -> Result<Embeddings> {
+        let texts: Vec<String> = pieces.iter().map(|piece| piece.text.clone()).collect();
+        let expected = texts.len();
+        let run = Arc::clone(self);
+        // A task of its own, so that batches use all workers.
+        let task = runtime::spawn(async move {
+            let _busy = run.clocks.embed.run();
+            run.inner.config.embedding.embed_many(texts).await
+        });
+        let embeddings = task.await?;
+        let rows = embeddings.vectors.rows();
+        if rows == expected {
+            return Ok(embeddings);
+        }
+        let text = format!("{rows} vectors came back for {expected} texts");
+        Err(Error::new(Kind::Decode, text))
+    }
+}
+
+/// What comes out of the embedding stage, or past it.
+enum Done {
+    Settled(Arc<Head>, Fate),
+    /// So many of the chunks, one answer, and so on.
+    Batch(Vec<Piece>, Vec<(usize, Result<Embeddings>)>),
+    Known(Vec<(Piece, Vector)>),
+}
+
+/// All of it in one report; documents that the sources do not hold any more are deleted with `mirror`.
+pub(super) async fn report(run: Arc<Run>, sources: Sources, mirror: bool) -> Result<IngestReport> {
+    let started = Instant::now();
+    let (sender, mut receiver) = mpsc::channel(OUTCOMES);
+    let collect = async {
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = receiver.recv().await {
+            outcomes.push(outcome);
+        }
+        outcomes
+    };
+    let (settled, outcomes) = tokio::join!(settle(Arc::clone(&run), sources, sender), collect);
+    settled?;
+    let deleted = if mirror { delete_missing(&run).await? } else { 0 };
+    let wall = started.elapsed().as_secs_f64();
+    run.reporter.finish().await;
+    let seconds = StageSeconds {
+        load: run.clocks.load.seconds(),
+        split: run.clocks.split.seconds(),
+        embed: run.clocks.embed.seconds(),
+        store: run.clocks.store.seconds(),
+        wall,
+    };
+    Ok(IngestReport {
+        documents: outcomes.iter().filter(|outcome| outcome.error.is_none()).count(),
+        unchanged: outcomes.iter().filter(|outcome| outcome.unchanged).count(),
+        deleted,
+        chunks: outcomes.iter().filter(|it| !it.unchanged).map(|it| it.chunks).sum(),
+        tokens: run.tokens.load(Ordering::Relaxed),
+        outcomes,
+        seconds,
+    })
+}
+
+/// The outcomes of an ingest as they come about, in the order of its documents.
+///
+/// Dropping it stops the work. Whoever does not read it stops it too, after a window of documents.
+pub struct IngestStream {
+    outcomes: mpsc::Receiver<DocumentOutcome>,
+    work: Option<runtime::Task<()>>,
+}
+
+impl IngestStream {
+    pub(super) fn start(run: Arc<Run>, sources: Sources) -> Self {
+        let (sender, outcomes) = mpsc::channel(OUTCOMES);
+        let work = runtime::spawn(async move {
+            let settled = settle(Arc::clone(&run), sources, sender).await;
+            run.reporter.finish().await;
+            settled
+        });
+        Self { outcomes, work: Some(work) }
+    }
+
+    /// The next outcome; `None` when the sources have ended.
+    ///
+    /// # Errors
+    /// That of the sources, once, after the outcomes of what they gave before it.
+    pub async fn next(&mut self) -> Result<Option<DocumentOutcome>> {
+        if let Some(outcome) = self.outcomes.recv().await {
+            return Ok(Some(outcome));
+        }
+        match self.work.take() {
+            Some(work) => work.await.map(|()| None),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Outcomes that come in any order and leave in that of the documents.
+struct Order {
+    run: Arc<Run>,
+    next: u64,
+    early: BTreeMap<u64, DocumentOutcome>,
+    sender: mpsc::Sender<DocumentOutcome>,
+}
+
+impl Order {
+    /// `Err` when nobody reads them any more.
+    async fn put(&mut self, slot: u64, outcome: DocumentOutcome) -> Result<()> {
+        self.run.roll.leaves(&outcome.source);
+        let failed = outcome.error.is_some();
+        if failed {
+            self.run.inner.failed_documents.fetch_add(1, Ordering::Relaxed);
+        }
+        self.run.reporter.update(|progress| {
+            *if failed { &mut progress.documents_failed } else { &mut progress.documents_done } +=
+                1;
+        });
+        self.early.insert(slot, outcome);
+        while let Some(outcome) = self.early.remove(&self.next) {
+            self.next += 1;
+            self.run.window.add_permits(1);
+            let nobody = |_| Error::new(Kind::Cancelled, "nobody reads the outcomes any more");
+            self.sender.send(outcome).await.map_err(nobody)?;
+        }
+        Ok(())
+    }
+}
+
+/// Brings every document to its outcome; what is wrong with the sources comes last.
+async fn settle(
+    run: Arc<Run>,
+    sources: Sources,
+    sender: mpsc::Sender<DocumentOutcome>,
+) -> Result<()> {
+    let documents = Draw::from(Arc::clone(&run), sources).await?.documents();
+    let cut = cut_documents(Arc::clone(&run), documents);
+    let embedding = Arc::clone(&run);
+    let embedded = batches(Arc::clone(&run), cut)
+        .map(move |step| match step {
+            Step::Settled(head, fate) => Either::Left(ready(Done::Settled(head, fate))),
+            Step::Known(known) => Either::Left(ready(Done::Known(known))),
+            Step::Batch(pieces) => Either::Right(Arc::clone(&embedding).embed(pieces)),
+        })
+        .buffer_unordered(run.inner.config.concurrency());
+    let mut embedded = Box::pin(embedded);
+    let mut order = Order { run: Arc::clone(&run), next: 0, early: BTreeMap::new(), sender };
+    let mut assemblies = Assemblies::default();
+    while let Some(done) = embedded.next().await {
+        let mut finished = Vec::new();
+        match done {
+            Done::Settled(head, Fate::Empty) => finished.push(Ok((head, Vec::new()))),
+            Done::Settled(head, Fate::Unchanged(chunks)) => {
+                let source = head.source.clone();
+                let outcome = DocumentOutcome { source, chunks, unchanged: true, error: None };
+                order.put(head.slot, outcome).await?;
+            }
+            Done::Settled(head, Fate::Failed(error)) => {
+                finished.push(Err((head, error.message().to_owned())));
+            }
+            Done::Known(known) => {
+                run.reporter.update(|progress| progress.chunks_done += known.len());
+                for (piece, vector) in known {
+                    finished.extend(assemblies.add(piece, Ok(vector)));
+                }
+            }
+            Done::Batch(pieces, parts) => {
+                let mut pieces = pieces.into_iter();
+                for (length, result) in parts {
+                    let pieces = pieces.by_ref().take(length);
+                    finished.extend(arrive(&run, &mut assemblies, pieces, result));
+                }
+            }
+        }
+        let (mut whole, mut heads) = (Vec::new(), Vec::new());
+        for document in finished {
+            match document {
+                Ok((head, chunks)) => {
+                    heads.push(Arc::clone(&head));
+                    whole.push(Finished { head, chunks });
+                }
+                Err((head, error)) => order.put(head.slot, failed(&head, error)).await?,
+            }
+        }
+        for (head, stored) in heads.iter().zip(store(&run, whole).await) {
+            let outcome = match stored {
+                Ok(chunks) => {
+                    let source = head.source.clone();
+                    DocumentOutcome { source, chunks, unchanged: false, error: None }
+                }
+                Err(error) => failed(head, error.message().to_owned()),
+            };
+            order.put(head.slot, outcome).await?;
+        }
+    }
+    match run.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn failed(head: &Head, error: String) -> DocumentOutcome {
+    let source = head.source.clone();
+    DocumentOutcome { source, chunks: 0, unchanged: false, error: Some(error) }
+}
+
+/// A document's chunks with their vectors, in order.
+type EmbeddedChunks = Vec<(StoredChunk, Vector)>;
+type Whole = Result<(Arc<Head>, EmbeddedChunks), (Arc<Head>, String)>;
+
 /// A document whose chunks come back from several batches.
 #[derive(Default)]
 struct Assembly {
-    chunks: Vec<(usize, StoredChunk, Vec<f32>)>,
+    chunks: Vec<(usize, StoredChunk, Vector)>,
     received: usize,
     error: Option<String>,
 }
 
-pub(super) async fn run(
-    inner: Arc<Inner>,
-    sources: Vec<Source>,
-    on_progress: Option<OnProgress>,
-) -> Result<IngestReport> {
-    let started = Instant::now();
-    let clocks = Arc::new(Clocks::default());
-    let reporter = Reporter::start(on_progress);
-    let works = {
-        let clocks = Arc::clone(&clocks);
-        runtime::spawn_blocking(move || {
-            let _busy = clocks.load.run();
-            Ok(expand(sources))
-        })
-        .await?
-    };
-    reporter.update(|progress| progress.documents_total = works.len());
-    let mut outcomes: Vec<DocumentOutcome> = works
-        .iter()
-        .map(|(source, _)| DocumentOutcome { source: source.clone(), ..DocumentOutcome::default() })
-        .collect();
-    let mut tokens = 0_u64;
-    let mut assemblies: HashMap<usize, Assembly> = HashMap::new();
+#[derive(Default)]
+struct Assemblies(HashMap<u64, Assembly>);
 
-    let cut = cut_documents(&inner, &clocks, works);
-    let batches = batch(cut, inner.config.batch_size, &reporter);
-    let embedded = batches
-        .map(|step| match step {
-            Cut::Settled(head, result) => Either::Left(ready(Done::Settled(head, result))),
-            Cut::Pieces(pieces) => {
-                Either::Right(embed(Arc::clone(&inner), Arc::clone(&clocks), pieces))
-            }
-        })
-        .buffer_unordered(inner.config.concurrency());
-    let mut embedded = Box::pin(embedded);
-    while let Some(done) = embedded.next().await {
-        let finished = match done {
-            Done::Settled(head, result) => vec![(Arc::new(head), result.map(|()| Vec::new()))],
-            Done::Batch(pieces, result) => {
-                if let Ok(embeddings) = &result {
-                    tokens = tokens.saturating_add(embeddings.usage.total_tokens);
-                    inner
-                        .embedded_tokens
-                        .fetch_add(embeddings.usage.total_tokens, Ordering::Relaxed);
-                }
-                reporter.update(|progress| {
-                    progress.chunks_done += pieces.len();
-                    progress.tokens = tokens;
-                });
-                assemble(&mut assemblies, pieces, &result)
-            }
-        };
-        for (head, result) in finished {
-            let slot = head.slot;
-            let stored = match result {
-                Ok(chunks) => store(&inner, &clocks, head, chunks).await,
-                Err(error) => Err(error),
-            };
-            reporter.update(|progress| match &stored {
-                Ok(_) => progress.documents_done += 1,
-                Err(_) => progress.documents_failed += 1,
-            });
-            if let Some(outcome) = outcomes.get_mut(slot) {
-                match stored {
-                    Ok(chunks) => outcome.chunks = chunks,
-                    Err(error) => outcome.error = Some(error.message().to_owned()),
-                }
-            }
-        }
-    }
-    drop(embedded);
-    let wall = started.elapsed().as_secs_f64();
-    reporter.finish().await;
-    Ok(IngestReport {
-        documents: outcomes.iter().filter(|outcome| outcome.error.is_none()).count(),
-        chunks: outcomes.iter().map(|outcome| outcome.chunks).sum(),
-        tokens,
-        outcomes,
-        seconds: StageSeconds {
-            load: clocks.load.seconds(),
-            split: clocks.split.seconds(),
-            embed: clocks.embed.seconds(),
-            store: clocks.store.seconds(),
-            wall,
-        },
-    })
-}
-
-/// One entry a document: folders become their files, a name given twice is refused the second time.
-fn expand(sources: Vec<Source>) -> Vec<(String, Work)> {
-    let mut works = Vec::new();
-    for source in sources {
-        match source {
-            Source::Document(document) => {
-                works.push((document.source.clone(), Work::Text(document)));
-            }
-            Source::Path(path) => match load::find(&path) {
-                Ok(files) => works.extend(
-                    files.into_iter().map(|file| (file.display().to_string(), Work::File(file))),
-                ),
-                Err(error) => works.push((path.display().to_string(), Work::Refused(error))),
-            },
-        }
-    }
-    let mut names = HashSet::new();
-    for (source, work) in &mut works {
-        // The second one would replace the first one's chunks without a word.
-        if !names.insert(source.clone()) {
-            let text = format!("'{source}' is given twice; every document needs a name of its own");
-            *work = Work::Refused(Error::new(Kind::Document, text));
-        }
-    }
-    works
-}
-
-/// Reads and cuts, some documents ahead of the embedding, in order.
-fn cut_documents(
-    inner: &Arc<Inner>,
-    clocks: &Arc<Clocks>,
-    works: Vec<(String, Work)>,
-) -> impl Stream<Item = Cut> + use<> {
-    let (inner, clocks) = (Arc::clone(inner), Arc::clone(clocks));
-    stream::iter(works.into_iter().enumerate())
-        .map(move |(slot, (source, work))| {
-            let (inner, clocks) = (Arc::clone(&inner), Arc::clone(&clocks));
-            let name = source.clone();
-            let task = runtime::spawn_blocking(move || {
-                Ok(cut_document(&inner, &clocks, slot, source, work))
-            });
-            async move {
-                task.await.unwrap_or_else(|error| {
-                    Cut::Settled(
-                        Head { slot, source: name, metadata: BTreeMap::new(), chunks: 0 },
-                        Err(error),
-                    )
-                })
-            }
-        })
-        .buffered(cores().saturating_mul(2))
-}
-
-fn cut_document(inner: &Inner, clocks: &Clocks, slot: usize, source: String, work: Work) -> Cut {
-    let document = match work {
-        Work::Text(document) => Ok(document),
-        Work::File(path) => {
-            let _busy = clocks.load.run();
-            load::read(&path, inner.config.max_file_bytes)
-        }
-        Work::Refused(error) => Err(error),
-    };
-    let document = match document {
-        Ok(document) => document,
-        Err(error) => {
-            let head = Head { slot, source, metadata: BTreeMap::new(), chunks: 0 };
-            return Cut::Settled(head, Err(error));
-        }
-    };
-    let _busy = clocks.split.run();
-    let mut chunks = inner.config.splitter.cut(&document.text);
-    chunks.retain(|chunk| !chunk.content.trim().is_empty());
-    let head = Head { slot, source, metadata: document.metadata, chunks: chunks.len() };
-    if chunks.is_empty() {
-        return Cut::Settled(head, Ok(()));
-    }
-    let head = Arc::new(head);
-    let pieces = chunks.into_iter().enumerate().map(|(number, chunk)| Piece {
-        head: Arc::clone(&head),
-        number,
-        // The span in the document, not the splitter's content: that may lack line breaks, and what is
-        // cited should read as it was written.
-        text: document
-            .text
-            .get(chunk.start_byte..chunk.end_byte)
-            .map_or_else(|| chunk.content.into_owned(), str::to_owned),
-        start_char: chunk.start_char,
-        end_char: chunk.end_char,
-    });
-    Cut::Pieces(pieces.collect())
-}
-
-/// Regroups pieces of documents into batches for the embedding model.
-fn batch<'a>(
-    cut: impl Stream<Item = Cut> + 'a,
-    most: usize,
-    reporter: &'a Reporter,
-) -> impl Stream<Item = Cut> + 'a {
-    let state = (Box::pin(cut), VecDeque::<Piece>::new(), false);
-    stream::unfold(state, move |(mut cut, mut waiting, mut ended)| async move {
-        loop {
-            let texts = fill(&waiting, most);
-            // A batch goes when it is full, or when nothing more will come.
-            if texts.is_some() || (ended && !waiting.is_empty()) {
-                let pieces = waiting.drain(..texts.unwrap_or(waiting.len())).collect();
-                return Some((Cut::Pieces(pieces), (cut, waiting, ended)));
-            }
-            if ended {
-                return None;
-            }
-            match cut.next().await {
-                Some(Cut::Pieces(pieces)) => {
-                    reporter.update(|progress| progress.chunks_total += pieces.len());
-                    waiting.extend(pieces);
-                }
-                Some(settled) => return Some((settled, (cut, waiting, ended))),
-                None => ended = true,
-            }
-        }
-    })
-}
-
-/// How many waiting pieces make a full batch, or `None` when they do not.
-fn fill(waiting: &VecDeque<Piece>, most: usize) -> Option<usize> {
-    let mut chars = 0_usize;
-    for (index, piece) in waiting.iter().enumerate() {
-        chars += piece.text.len();
-        if index + 1 == most || chars >= BATCH_CHARS {
-            return Some(index + 1);
-        }
-    }
-    None
-}
-
-/// What comes out of the embedding stage.
-enum Done {
-    Settled(Head, Result<()>),
-    Batch(Vec<Piece>, Result<Embeddings>),
-}
-
-/// Embeds one batch as a task of its own, so that batches use all workers.
-async fn embed(inner: Arc<Inner>, clocks: Arc<Clocks>, pieces: Vec<Piece>) -> Done {
-    let texts: Vec<String> = pieces.iter().map(|piece| piece.text.clone()).collect();
-    let expected = texts.len();
-    let task = runtime::spawn(async move {
-        let _busy = clocks.embed.run();
-        inner.config.embedding.embed_many(texts).await
-    });
-    let result = task.await.and_then(|embeddings| {
-        if embeddings.vectors.rows() == expected {
-            return Ok(embeddings);
-        }
-        let text = format!("{} vectors came back for {expected} texts", embeddings.vectors.rows());
-        Err(Error::new(Kind::Decode, text))
-    });
-    Done::Batch(pieces, result)
-}
-
-/// Puts a batch's chunks with their documents; returns the documents that are now complete.
-fn assemble(
-    assemblies: &mut HashMap<usize, Assembly>,
-    pieces: Vec<Piece>,
-    result: &Result<Embeddings>,
-) -> Vec<(Arc<Head>, Result<EmbeddedChunks>)> {
-    let mut finished = Vec::new();
-    for (row, piece) in pieces.into_iter().enumerate() {
-        let Piece { head, number, text, start_char, end_char } = piece;
-        let assembly = assemblies.entry(head.slot).or_default();
+impl Assemblies {
+    /// The document, when this was the last of its chunks.
+    fn add(&mut self, piece: Piece, vector: Result<Vector, &str>) -> Option<Whole> {
+        let Piece { head, number, text, start_char, end_char, .. } = piece;
+        let assembly = self.0.entry(head.slot).or_default();
         assembly.received += 1;
-        match result {
-            Ok(embeddings) if assembly.error.is_none() => {
-                let vector = embeddings.vectors.row(row).unwrap_or_default().to_vec();
-                assembly.chunks.push((number, StoredChunk { text, start_char, end_char }, vector));
+        match vector {
+            Ok(vector) if assembly.error.is_none() => {
+                let chunk = StoredChunk { text, start_char, end_char };
+                assembly.chunks.push((number, chunk, vector));
             }
             Ok(_) => {}
             Err(error) => {
                 assembly.chunks = Vec::new();
-                assembly.error.get_or_insert_with(|| error.message().to_owned());
+                assembly.error.get_or_insert_with(|| error.to_owned());
             }
         }
         if assembly.received < head.chunks {
-            continue;
+            return None;
         }
-        let Some(assembly) = assemblies.remove(&head.slot) else { continue };
-        let outcome = match assembly.error {
-            Some(message) => Err(Error::new(Kind::Document, message)),
-            None => {
-                let mut chunks = assembly.chunks;
-                chunks.sort_by_key(|(number, ..)| *number);
-                Ok(chunks.into_iter().map(|(_, chunk, vector)| (chunk, vector)).collect())
-            }
-        };
-        finished.push((head, outcome));
+        let Assembly { mut chunks, error, .. } = self.0.remove(&head.slot)?;
+        if let Some(error) = error {
+            return Some(Err((head, error)));
+        }
+        chunks.sort_by_key(|(number, ..)| *number);
+        let chunks = chunks.into_iter().map(|(_, chunk, vector)| (chunk, vector)).collect();
+        Some(Ok((head, chunks)))
     }
+}
+
+/// Puts chunks that were embedded, and those with the same texts, to their documents; returns what is now whole.
+fn arrive(
+    run: &Run,
+    assemblies: &mut Assemblies,
+    pieces: impl Iterator<Item = Piece>,
+    result: Result<Embeddings>,
+) -> Vec<Whole> {
+    let mut finished = Vec::new();
+    let mut chunks = 0;
+    let (embeddings, error) = match result {
+        Ok(embeddings) => (embeddings, None),
+        Err(error) => (Embeddings::default(), Some(error)),
+    };
+    run.spent(embeddings.usage.total_tokens);
+    for (row, piece) in pieces.enumerate() {
+        let vector = match &error {
+            Some(error) => Err(error.message()),
+            None => Ok(Vector::from(embeddings.vectors.row(row).unwrap_or_default())),
+        };
+        let twins = {
+            let mut twins = run.twins.lock().unwrap_or_else(PoisonError::into_inner);
+            twins.arrived(&piece.digest, vector.as_ref().ok())
+        };
+        chunks += 1 + twins.len();
+        for piece in [piece].into_iter().chain(twins) {
+            finished.extend(assemblies.add(piece, vector.clone()));
+        }
+    }
+    run.reporter.update(|progress| progress.chunks_done += chunks);
     finished
 }
 
-async fn store(
-    inner: &Arc<Inner>,
-    clocks: &Arc<Clocks>,
-    head: Arc<Head>,
-    chunks: EmbeddedChunks,
-) -> Result<usize> {
-    let (inner, clocks) = (Arc::clone(inner), Arc::clone(clocks));
+/// Stores documents, all in one step when none of them is in the way: a change of the store that is written down
+/// costs the same for one as for many.
+async fn store(run: &Arc<Run>, documents: Vec<Finished>) -> Vec<Result<usize>> {
+    if documents.is_empty() {
+        return Vec::new();
+    }
+    let count = documents.len();
+    let working = Arc::clone(run);
+    let task = runtime::spawn_blocking(move || {
+        let _busy = working.clocks.store.run();
+        let index = &working.inner.index;
+        let sizes: Vec<usize> = documents.iter().map(|document| document.chunks.len()).collect();
+        if index.replace(&documents).is_ok() {
+            return Ok(sizes.into_iter().map(Ok).collect());
+        }
+        let one = |document: &Finished| {
+            index.replace(std::slice::from_ref(document)).map(|()| document.chunks.len())
+        };
+        Ok(documents.iter().map(one).collect::<Vec<_>>())
+    });
+    match task.await {
+        Ok(stored) => stored,
+        Err(error) => (0..count).map(|_| Err(error.duplicate())).collect(),
+    }
+}
+
+async fn delete_missing(run: &Arc<Run>) -> Result<usize> {
+    let run = Arc::clone(run);
     runtime::spawn_blocking(move || {
-        let _busy = clocks.store.run();
-        let count = chunks.len();
-        let (chunks, vectors): (Vec<_>, Vec<_>) = chunks.into_iter().unzip();
-        let vectors = Matrix::from_rows(&vectors)?;
-        inner.index.replace(&head.source, &head.metadata, chunks, &vectors)?;
-        Ok(count)
+        let areas = std::mem::take(&mut *run.areas.lock().unwrap_or_else(PoisonError::into_inner));
+        let missing =
+            |source: &str| areas.iter().any(|area| area.covers(source)) && !run.roll.holds(source);
+        if areas.is_empty() { Ok(0) } else { run.inner.index.delete(missing) }
     })
     .await
 }

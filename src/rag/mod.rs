@@ -2,7 +2,8 @@
 //!
 //! [`ParallelRag`] runs the stages over the shared runtime with bounded concurrency and memory. It refuses
 //! to lose what succeeded: a document that cannot be read or embedded becomes one outcome with an error,
-//! the rest is stored, and a document is stored whole or not at all.
+//! the rest is stored, and a document is stored whole or not at all. What the store holds already is not
+//! embedded again, whatever ended the process that stored it.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -24,27 +25,32 @@
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
+mod ask;
+mod batch;
+mod cut;
 mod index;
 mod ingest;
 mod progress;
 mod report;
+mod source;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::embeddings::EmbeddingClient;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::llm::LlmClient;
-use crate::load;
-use crate::runtime;
+use crate::load::{Loader, LoaderSettings};
 use crate::split::{ExactSplitter, Split, Strategy, Unit};
 use crate::store::{Metric, VectorStore};
-use crate::types::{ChatRequest, Document, Passage, Usage};
 
+pub use ask::{Answer, Citation};
 use index::Index;
+pub use ingest::IngestStream;
+use ingest::Run;
 pub use progress::OnProgress;
 pub use report::{DocumentOutcome, IngestReport, Progress, StageSeconds};
+pub use source::{Source, Sources};
 
 /// Passages given to the model, unless the question asks for another number.
 pub const DEFAULT_TOP_K: usize = 4;
@@ -54,15 +60,7 @@ const CHUNK_OVERLAP: usize = 100;
 const BATCH_TEXTS: usize = 64;
 const REMOTE_CONCURRENCY: usize = 16;
 const MOST_PASSAGES: usize = 1000;
-
-/// What goes in.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Source {
-    /// A file, or a folder with everything below it.
-    Path(PathBuf),
-    /// A text in memory.
-    Document(Document),
-}
+const MOST_FILE_BYTES: u64 = 64 << 20;
 
 /// How a [`ParallelRag`] works. [`Config::new`] gives the defaults; fields may be changed before use.
 #[derive(Clone)]
@@ -81,8 +79,9 @@ pub struct Config {
     pub batch_size: usize,
     /// Embedding requests under way at once; default 16, or the number of cores for a local model.
     pub max_concurrency: Option<usize>,
-    /// Largest file that is read, in bytes; default 64 MiB.
-    pub max_file_bytes: u64,
+    /// Reads files and URLs; by default all that is in them, blanks and line breaks of texts as they stand, up
+    /// to 64 MiB each.
+    pub loader: Loader,
 }
 
 impl Config {
@@ -106,7 +105,7 @@ impl Config {
             top_k: DEFAULT_TOP_K,
             batch_size: BATCH_TEXTS,
             max_concurrency: None,
-            max_file_bytes: load::DEFAULT_MAX_BYTES,
+            loader: loader(),
         })
     }
 
@@ -128,6 +127,17 @@ impl Config {
     }
 }
 
+/// What reads documents, unless a configuration says otherwise.
+#[must_use]
+pub fn loader() -> Loader {
+    Loader::new(LoaderSettings {
+        max_file_size: MOST_FILE_BYTES,
+        preserve_formatting: true,
+        full: true,
+        ..LoaderSettings::default()
+    })
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -140,34 +150,10 @@ fn check_top_k(top_k: usize) -> Result<()> {
     Err(Error::validation("top_k", Some(&top_k.to_string()), &text))
 }
 
-/// A passage the answer was built from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Citation {
-    /// The number that marks it in the answer: `[1]`, `[2]`, ...
-    pub number: usize,
-    /// The passage, with its document's name and its similarity to the question.
-    pub passage: Passage,
-    /// Whether the answer's text carries its mark.
-    pub cited: bool,
-}
-
-/// An answer and what it rests on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// What the model said.
-    pub text: String,
-    /// The retrieved passages, best first.
-    pub citations: Vec<Citation>,
-    /// Tokens of the model call.
-    pub usage: Usage,
-    /// The model that answered.
-    pub model: String,
-}
-
 /// What a [`ParallelRag`] has done and holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Documents ingested here and held; those of a store filled elsewhere are not counted.
+    /// Documents held, those of a store that was filled before among them.
     pub documents: usize,
     /// Chunks held.
     pub chunks: usize,
@@ -197,7 +183,7 @@ impl ParallelRag {
     /// Checks the configuration.
     ///
     /// # Errors
-    /// [`Kind::Validation`] naming the field.
+    /// [`Kind::Validation`](crate::Kind::Validation) naming the field.
     pub fn new(config: Config) -> Result<Self> {
         config.check()?;
         let index = Index::over(Arc::clone(&config.store));
@@ -212,78 +198,48 @@ impl ParallelRag {
         })
     }
 
-    /// Loads, splits, embeds and stores; a source that was ingested before is replaced.
+    /// Loads, splits, embeds and stores. A source that was ingested before is replaced, unless the store has it
+    /// as it is now: then nothing of it is embedded again.
     ///
     /// The report has one outcome for each document, in the order given (a folder's files in name order).
     /// Dropping the future stops the work; documents finished by then stay stored. `on_progress` is
     /// called on a thread of its own, never faster than 20 times a second, always with the final state.
     ///
     /// # Errors
-    /// Only [`Kind::Internal`] or [`Kind::Store`]: what goes wrong with a document is in its outcome.
+    /// Only [`Kind::Internal`](crate::Kind::Internal) or [`Kind::Store`](crate::Kind::Store), and those of
+    /// [`Sources::Drawn`]: what goes wrong with a document is in its outcome.
     pub async fn ingest(
         &self,
-        sources: Vec<Source>,
+        sources: impl Into<Sources>,
         on_progress: Option<OnProgress>,
     ) -> Result<IngestReport> {
-        let report = ingest::run(Arc::clone(&self.inner), sources, on_progress).await?;
-        let failed = report.outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
-        self.inner.failed_documents.fetch_add(failed as u64, Ordering::Relaxed);
-        Ok(report)
+        let run = Run::new(Arc::clone(&self.inner), true, on_progress);
+        ingest::report(run, sources.into(), false).await
     }
 
-    /// The passages most similar to `question`, best first; `top_k` defaults to the configuration's.
+    /// As [`ParallelRag::ingest`]; then deletes what the store holds of the folders and patterns among the
+    /// sources and was not found there any more. A folder that cannot be walked loses nothing.
     ///
     /// # Errors
-    /// [`Kind::Validation`] for a blank question or an impossible `top_k`; [`Kind::Store`] when nothing
-    /// has been ingested; the embedding client's errors.
-    pub async fn search(&self, question: &str, top_k: Option<usize>) -> Result<Vec<Passage>> {
-        let top_k = top_k.unwrap_or(self.inner.config.top_k);
-        check_top_k(top_k)?;
-        if question.trim().is_empty() {
-            return Err(Error::validation("question", None, "must not be empty"));
-        }
-        if self.inner.index.is_empty() {
-            return Err(Error::new(
-                Kind::Store,
-                "The store is empty: ingest documents before asking questions",
-            ));
-        }
-        let embedded = self.inner.config.embedding.embed_many(vec![question.to_owned()]).await?;
-        self.inner.embedded_tokens.fetch_add(embedded.usage.total_tokens, Ordering::Relaxed);
-        let inner = Arc::clone(&self.inner);
-        runtime::spawn_blocking(move || {
-            let vector = embedded.vectors.row(0).unwrap_or_default();
-            inner.index.search(vector, top_k)
-        })
-        .await
+    /// As for [`ParallelRag::ingest`]; nothing is deleted then.
+    pub async fn mirror(
+        &self,
+        sources: impl Into<Sources>,
+        on_progress: Option<OnProgress>,
+    ) -> Result<IngestReport> {
+        let run = Run::new(Arc::clone(&self.inner), true, on_progress);
+        ingest::report(run, sources.into(), true).await
     }
 
-    /// Answers from the passages most similar to `question`.
-    ///
-    /// # Errors
-    /// As [`ParallelRag::search`], and the LLM client's.
-    pub async fn ask(&self, question: &str, top_k: Option<usize>) -> Result<Answer> {
-        let passages = self.search(question, top_k).await?;
-        let mut request = ChatRequest::from_prompt(prompt(question, &passages));
-        request.passages = passages;
-        let passages = request.passages.clone();
-        let response = self.inner.config.llm.complete(request).await?;
-        self.inner.questions.fetch_add(1, Ordering::Relaxed);
-        let citations = passages
-            .into_iter()
-            .enumerate()
-            .map(|(index, passage)| {
-                let number = index + 1;
-                let cited = response.content.contains(&format!("[{number}]"));
-                Citation { number, passage, cited }
-            })
-            .collect();
-        Ok(Answer {
-            text: response.content,
-            citations,
-            usage: response.usage,
-            model: response.model,
-        })
+    /// As [`ParallelRag::ingest`], but hands over each outcome as soon as those before it are there, and
+    /// remembers none, so that the sources need not end. A name that comes again replaces its document.
+    pub fn ingest_stream(
+        &self,
+        sources: impl Into<Sources>,
+        on_progress: Option<OnProgress>,
+    ) -> IngestStream {
+        let run = Run::new(Arc::clone(&self.inner), false, on_progress);
+        IngestStream::start(run, sources.into())
     }
 
     /// What is held and what was done.
@@ -303,20 +259,4 @@ impl ParallelRag {
     pub fn config(&self) -> &Config {
         &self.inner.config
     }
-}
-
-/// The prompt for a model that reads: instructions, numbered passages, question last.
-fn prompt(question: &str, passages: &[Passage]) -> String {
-    let mut prompt = String::from(
-        "Answer the question from the numbered passages below and nothing else. After each statement \
-         put the number of the passage it comes from, like [1]. If the passages do not hold the \
-         answer, say so.\n",
-    );
-    for (index, passage) in passages.iter().enumerate() {
-        let number = index + 1;
-        prompt.push_str(&format!("\n[{number}] ({})\n{}\n", passage.source, passage.text.trim()));
-    }
-    prompt.push_str("\nQuestion: ");
-    prompt.push_str(question.trim());
-    prompt
 }

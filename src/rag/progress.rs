@@ -1,6 +1,6 @@
 //! Progress to a user's callback: the latest state only, on a thread of its own, at a bounded rate.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,14 +18,14 @@ const LAST_REPORT: Duration = Duration::from_secs(1);
 /// Takes states and forgets those nobody had time to see.
 pub(super) struct Reporter {
     latest: watch::Sender<Progress>,
-    task: Option<Task<()>>,
+    task: Mutex<Option<Task<()>>>,
 }
 
 impl Reporter {
     pub(super) fn start(on_progress: Option<OnProgress>) -> Self {
         let (latest, seen) = watch::channel(Progress::default());
         let task = on_progress.map(|callback| runtime::spawn(report(seen, callback)));
-        Self { latest, task }
+        Self { latest, task: Mutex::new(task) }
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Progress)) {
@@ -33,9 +33,10 @@ impl Reporter {
     }
 
     /// Delivers the final state.
-    pub(super) async fn finish(self) {
+    pub(super) async fn finish(&self) {
         self.latest.send_modify(|progress| progress.finished = true);
-        if let Some(task) = self.task {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
             // Late or failing callbacks are the user's; the ingest itself has succeeded by now.
             let _ = tokio::time::timeout(LAST_REPORT, task).await;
         }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 pub struct DocumentOutcome {
     /// The path or the name given.
     pub source: String,
-    /// Chunks stored; 0 when it failed or held no text.
+    /// Chunks the store holds of it; 0 when it failed or held no text.
     pub chunks: usize,
-    /// Why nothing of it was stored.
+    /// Whether the store had it already, as it is now.
+    pub unchanged: bool,
+    /// Why nothing of it was stored. What the store had of it before is then still there.
     pub error: Option<String>,
 }
 
@@ -32,9 +34,13 @@ pub struct StageSeconds {
 /// The result of an ingest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IngestReport {
-    /// Documents stored.
+    /// Documents without an error, unchanged ones among them.
     pub documents: usize,
-    /// Chunks stored.
+    /// Documents that the store had already.
+    pub unchanged: usize,
+    /// Documents deleted because they are gone.
+    pub deleted: usize,
+    /// Chunks stored by this ingest.
     pub chunks: usize,
     /// Tokens embedded.
     pub tokens: u64,
@@ -47,15 +53,15 @@ pub struct IngestReport {
 /// How far an ingest is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Documents to be ingested; 0 until the folders have been read.
+    /// Documents found so far; 0 until the folders have been read.
     pub documents_total: usize,
-    /// Documents stored.
+    /// Documents stored, or found unchanged.
     pub documents_done: usize,
     /// Documents that failed.
     pub documents_failed: usize,
-    /// Chunks cut so far.
+    /// Chunks cut so far, without those of unchanged documents.
     pub chunks_total: usize,
-    /// Chunks embedded so far.
+    /// Chunks so far that have a vector.
     pub chunks_done: usize,
     /// Tokens embedded so far.
     pub tokens: u64,

@@ -248,7 +248,7 @@ def test_ctrl_c_keeps_what_was_finished(run_child: Callable[..., object]) -> Non
             os.kill(os.getpid(), signal.SIGINT)
         threading.Timer(0.5, press).start()
         try:
-            rag.ingest([(f"d{n}", "some words") for n in range(2000)])
+            rag.ingest([(f"d{n}", f"some words {n}") for n in range(2000)])
         except KeyboardInterrupt:
             delay = time.monotonic() - pressed[0]
             stored = len(rag)

@@ -151,8 +151,8 @@ def _paths(command: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a text file, a folder with all files below it (names starting with a dot are skipped), or - for "
-        "standard input",
+        help="a file, a folder with all files below it (names starting with a dot are skipped), a pattern such as "
+        "'notes/**/*.pdf', or - for standard input",
     )
 
 

@@ -1,7 +1,7 @@
 """Texts from paths and standard input, a bounded amount at a time, each with an outcome of its own.
 
-Follows the rules of `ParallelRAG`: folders stand for the files below them, in name order; UTF-8, or UTF-16
-with its mark; at most 64 MiB. What is not text is refused with the reason, never guessed at.
+Files are found and read as `ParallelRAG` does it; standard input, which no name tells anything about, is text:
+UTF-8, or UTF-16 with its mark, at most 64 MiB. What cannot be read is refused with the reason, never guessed at.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from graphbit._graphbit import _find_documents, _read_document
+from graphbit.exceptions import DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,7 +51,7 @@ def describe(source: str, error: str) -> str:
 def expand(paths: Iterable[str], without: Path | None = None) -> list[str | Path]:
     """The files that `paths` stand for, each once, but those in the folder `without`; `-` stays itself.
 
-    A path that cannot be walked stays in the list: whoever reads it says why.
+    A path that stands for none stays in the list: whoever reads it says why.
     """
     found: dict[str | Path, None] = {}
     for path in paths:
@@ -60,17 +63,12 @@ def read(path: str | Path) -> Document:
     """Read one file, or standard input."""
     if path == STDIN:
         return _document(STDIN_NAME, sys.stdin.buffer.read(_MOST_BYTES + 1))
-    path = Path(path)
+    if Path(path).is_dir():
+        return _refused(name(path), "the folder holds no files that can be read")
     try:
-        if path.is_dir():
-            return _refused(path, "the folder holds no files that can be read")
-        # A pipe without a writer would keep us waiting for ever.
-        if path.exists() and not path.is_file():
-            return _refused(path, "it is not a regular file; - reads standard input")
-        with path.open("rb") as stream:
-            return _document(name(path), stream.read(_MOST_BYTES + 1))
-    except OSError as error:
-        return _refused(path, error.strerror or str(error))
+        return Document(name(path), _read_document(path))
+    except DocumentError as error:
+        return Document(name(path), "", str(error))
 
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -88,47 +86,24 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _find(path: Path, without: Path | None) -> list[Path]:
-    if not path.is_dir():
+    try:
+        return _find_documents(path, without) or [path]
+    except DocumentError:
         return [path]
-    files: list[Path] = []
-    folders = [path]
-    while folders:
-        folder = folders.pop()
-        inner: list[Path] = []
-        try:
-            if without is not None and without.samefile(folder):
-                continue
-            with os.scandir(folder) as entries:
-                ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-        except OSError:
-            files.append(folder)
-            continue
-        for entry in ordered:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                inner.append(folder / entry.name)
-            elif not (entry.is_symlink() and entry.is_dir()):  # a link may lead round in a circle
-                files.append(folder / entry.name)
-        folders.extend(reversed(inner))
-    return files or [path]
 
 
-def _refused(path: Path, reason: str) -> Document:
-    source = name(path)
+def _refused(source: str, reason: str) -> Document:
     return Document(source, "", f"Cannot read '{source}': {reason}")
 
 
 def _document(source: str, data: bytes) -> Document:
     if len(data) > _MOST_BYTES:
-        reason = f"it is larger than the limit of {_MOST_BYTES} bytes"
-        return Document(source, "", f"Cannot read '{source}': {reason}")
+        return _refused(source, f"it is larger than the limit of {_MOST_BYTES} bytes")
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if not utf16 and b"\0" in data:
+        return _refused(source, "it is binary, not text")
     try:
-        if not utf16 and b"\0" in data:
-            return Document(source, "", f"Cannot read '{source}': it is a binary file, not text")
         return Document(source, data.decode("utf-16" if utf16 else "utf-8-sig"))
     except UnicodeDecodeError as error:
         kind = "UTF-16" if utf16 else "UTF-8"
-        reason = f"it is not {kind} text (at byte {error.start}); save it as UTF-8"
-        return Document(source, "", f"Cannot read '{source}': {reason}")
+        return _refused(source, f"it is not {kind} text (at byte {error.start})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from graphbit._graphbit import LlmConfig, ParallelRAG, RecursiveSplitter
@@ -15,7 +16,6 @@ from graphbit.cli import arguments, documents, stores
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from graphbit._graphbit import EmbeddingConfig, VectorStore
 
@@ -42,20 +42,18 @@ def _ingest(options: argparse.Namespace, store: VectorStore, embedding: Embeddin
     stores.check_model(store, options.store, rag, embedding)
 
     files = documents.expand(options.paths, options.store)
-    settled = {
-        file: _Outcome(documents.name(file), "unchanged", chunks)
-        for file, chunks in stores.unchanged(store, files, splitter).items()
-    }
+    settled: dict[str | Path, _Outcome] = {}
     work: dict[str | Path, str | Path | tuple[str, str]] = {}
     for file in files:
-        if file == documents.STDIN:
-            document = documents.read(file)
-            if document.error is None:
-                work[file] = (document.source, document.text)
-            else:
-                settled[file] = _Outcome(document.source, "failed", error=document.error)
-        elif file not in settled:
+        if file != documents.STDIN and not Path(file).is_dir():
             work[file] = file
+            continue
+        # What is not a file is read here: standard input, and folders without any, the store's among them.
+        document = documents.read(file)
+        if document.error is None:
+            work[file] = (document.source, document.text)
+        else:
+            settled[file] = _Outcome(document.source, "failed", error=document.error)
     try:
         report = rag.ingest(list(work.values()))
     except KeyboardInterrupt:
@@ -67,7 +65,7 @@ def _ingest(options: argparse.Namespace, store: VectorStore, embedding: Embeddin
         print(f"{start}graphbit: interrupted; {told}; repeat the command to go on", file=sys.stderr)
         raise
     for file, outcome in zip(work, report.outcomes, strict=True):
-        status = "ingested" if outcome.ok else "failed"
+        status = "unchanged" if outcome.unchanged else "ingested" if outcome.ok else "failed"
         settled[file] = _Outcome(outcome.source, status, outcome.chunks, outcome.error)
     return _report(options, store, [settled[file] for file in files], report.tokens)
 

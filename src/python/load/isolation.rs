@@ -13,7 +13,7 @@ use crate::load::{Isolation, isolate};
 const PROGRAM: &str = "from graphbit._graphbit import _read_documents; _read_documents()";
 
 /// How to start one; `None` in an interpreter that does not know its own program.
-pub(super) fn isolation(py: Python<'_>) -> Option<Arc<Isolation>> {
+pub(in crate::python) fn isolation(py: Python<'_>) -> Option<Arc<Isolation>> {
     static ISOLATION: PyOnceLock<Option<Arc<Isolation>>> = PyOnceLock::new();
     ISOLATION.get_or_init(py, || find(py).ok().flatten()).clone()
 }

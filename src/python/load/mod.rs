@@ -2,6 +2,7 @@
 
 mod config;
 mod content;
+mod files;
 mod isolation;
 mod loader;
 mod many;
@@ -13,7 +14,8 @@ use pyo3::types::PyString;
 
 pub(super) use config::DocumentLoaderConfig;
 pub(super) use content::DocumentContent;
-pub(super) use isolation::read_documents;
+pub(super) use files::{find_documents, read_document};
+pub(super) use isolation::{isolation, read_documents};
 pub(super) use loader::DocumentLoader;
 
 use super::documents::wrong_type;

@@ -1,0 +1,310 @@
+//! `ParallelRAG`: documents in, answers with citations out. Python decides what, the core does it.
+
+mod answer;
+mod report;
+mod stream;
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::documents::{Given, wrong_type};
+use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
+use super::embeddings::EmbeddingClient as PyEmbeddingClient;
+use super::llm::PyLlmClient;
+use super::llm_config::PyLlmConfig;
+use super::store::VectorStore;
+use super::{bridge, exit, load, local, split};
+use crate::embeddings::EmbeddingClient;
+use crate::llm::LlmClient;
+use crate::local::Extractive;
+use crate::providers::{Connection, LlmConfig};
+use crate::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Sources};
+use crate::secret::ApiKey;
+
+use answer::citations;
+pub(super) use answer::{PyAnswer, PyCitation};
+pub(super) use report::{PyDocumentOutcome, PyIngestProgress, PyIngestReport};
+pub(super) use stream::PyIngestStream;
+
+/// Ingests documents in parallel and answers questions about them.
+///
+/// `embedding` is an EmbeddingConfig or EmbeddingClient (default: the local "wordllama" model), `llm` an
+/// LlmConfig or LlmClient (default: OpenAI, at OPENAI_BASE_URL if set, where OPENAI_API_KEY is set, Ollama where OLLAMA_HOST is, else
+/// quotes without a language model). `top_k` is the number of passages a question retrieves, `batch_size`
+/// the number of chunks an embedding request, `max_concurrency` the number of such requests at once
+/// (default 16, or the number of cores for a local model).
+#[pyclass(name = "ParallelRAG", module = "graphbit", frozen)]
+pub(in crate::python) struct PyParallelRag {
+    rag: ParallelRag,
+}
+
+#[pymethods]
+impl PyParallelRag {
+    #[new]
+    #[pyo3(signature = (embedding=None, llm=None, *, splitter=None, store=None, top_k=4, batch_size=64, max_concurrency=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    fn new(
+        py: Python<'_>,
+        embedding: Option<&Bound<'_, PyAny>>,
+        llm: Option<&Bound<'_, PyAny>>,
+        splitter: Option<&Bound<'_, PyAny>>,
+        store: Option<&Bound<'_, PyAny>>,
+        top_k: usize,
+        batch_size: usize,
+        max_concurrency: Option<usize>,
+    ) -> PyResult<Self> {
+        let mut config = Config::new(embedding_client(py, embedding)?, llm_client(llm)?)?;
+        if let Some(splitter) = splitter {
+            config.splitter = split::shared(splitter)?
+                .ok_or_else(|| wrong_type("splitter", "one of the splitters", splitter))?;
+        }
+        if let Some(given) = store {
+            let shared = given.cast::<VectorStore>();
+            let shared = shared.map_err(|_| wrong_type("store", "a VectorStore", given))?;
+            config.store = Arc::clone(shared.get().shared());
+        }
+        config.loader = config.loader.with_isolation(load::isolation(py));
+        config.top_k = top_k;
+        config.batch_size = batch_size;
+        config.max_concurrency = max_concurrency;
+        Ok(Self { rag: ParallelRag::new(config)? })
+    }
+
+    /// Loads, splits, embeds and stores; returns an IngestReport with one outcome a document.
+    ///
+    /// `documents` is a path, a URL, `{name: text}`, or an iterable of paths, URLs, `(name, text)` pairs,
+    /// `{"source", "text", "metadata"}` dicts and objects with `text` (or `page_content`) and `source`. A
+    /// folder stands for the files below it, a pattern for those it matches. `on_progress` is called with an
+    /// IngestProgress on a thread of its own; what it raises is reported, not raised. `progress=False`
+    /// hides the bar that is drawn when standard error is a terminal. With `delete_missing` documents are
+    /// deleted that the store holds of these folders and patterns and that are gone.
+    #[pyo3(signature = (documents, *, on_progress=None, progress=None, delete_missing=false))]
+    fn ingest(
+        &self,
+        py: Python<'_>,
+        documents: &Bound<'_, PyAny>,
+        on_progress: Option<Bound<'_, PyAny>>,
+        progress: Option<bool>,
+        delete_missing: bool,
+    ) -> PyResult<PyIngestReport> {
+        let callback = callback(py, on_progress, progress.unwrap_or(true))?;
+        let (sources, _) = Given::new(documents)?.sources(py, None)?;
+        let rag = self.rag.clone();
+        let report = bridge::block_on(py, ingested(rag, sources, callback, delete_missing))?;
+        Ok(PyIngestReport(report))
+    }
+
+    /// The awaitable twin of `ingest`.
+    #[pyo3(signature = (documents, *, on_progress=None, progress=None, delete_missing=false))]
+    fn ingest_async<'py>(
+        &self,
+        py: Python<'py>,
+        documents: &Bound<'py, PyAny>,
+        on_progress: Option<Bound<'py, PyAny>>,
+        progress: Option<bool>,
+        delete_missing: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let callback = callback(py, on_progress, progress.unwrap_or(true))?;
+        let given = Given::new(documents)?;
+        let (sources, drawing) = given.sources(py, bridge::event_loop(py))?;
+        let work = ingested(self.rag.clone(), sources, callback, delete_missing);
+        let work = async move {
+            let _drawing = stream::Drawing::of(drawing);
+            work.await
+        };
+        bridge::future_into_py(py, work, |py, report| {
+            Ok(Py::new(py, PyIngestReport(report))?.into_any())
+        })
+    }
+
+    /// As `ingest`, but gives each outcome as soon as its document is stored, in order, for `for` and
+    /// `async for`. Also takes asynchronous iterables; neither kind need ever end, and both are drawn from
+    /// no faster than the outcomes are read. Nothing begins before the first outcome is asked for.
+    #[pyo3(signature = (documents, *, on_progress=None))]
+    fn ingest_stream(
+        &self,
+        py: Python<'_>,
+        documents: &Bound<'_, PyAny>,
+        on_progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<PyIngestStream> {
+        let callback = callback(py, on_progress, false)?;
+        Ok(PyIngestStream::new(self.rag.clone(), Given::new(documents)?, callback))
+    }
+
+    /// Answers from the passages most similar to the question.
+    #[pyo3(signature = (question, *, top_k=None))]
+    fn ask(&self, py: Python<'_>, question: String, top_k: Option<usize>) -> PyResult<PyAnswer> {
+        let rag = self.rag.clone();
+        let answer = bridge::block_on(py, async move { rag.ask(&question, top_k).await })?;
+        PyAnswer::new(py, answer)
+    }
+
+    /// The awaitable twin of `ask`.
+    #[pyo3(signature = (question, *, top_k=None))]
+    fn ask_async<'py>(
+        &self,
+        py: Python<'py>,
+        question: String,
+        top_k: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let rag = self.rag.clone();
+        let future = async move { rag.ask(&question, top_k).await };
+        bridge::future_into_py(py, future, |py, answer| {
+            Ok(Py::new(py, PyAnswer::new(py, answer)?)?.into_any())
+        })
+    }
+
+    /// The passages most similar to the question, best first, without asking a model.
+    #[pyo3(signature = (question, *, top_k=None))]
+    fn search(
+        &self,
+        py: Python<'_>,
+        question: String,
+        top_k: Option<usize>,
+    ) -> PyResult<Vec<PyCitation>> {
+        let rag = self.rag.clone();
+        let passages = bridge::block_on(py, async move { rag.search(&question, top_k).await })?;
+        Ok(citations(passages))
+    }
+
+    /// The awaitable twin of `search`.
+    #[pyo3(signature = (question, *, top_k=None))]
+    fn search_async<'py>(
+        &self,
+        py: Python<'py>,
+        question: String,
+        top_k: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let rag = self.rag.clone();
+        let future = async move { rag.search(&question, top_k).await };
+        bridge::future_into_py(py, future, |py, passages| {
+            Ok(citations(passages).into_pyobject(py)?.unbind())
+        })
+    }
+
+    /// What is held and what was done, as a dict.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.rag.stats();
+        let values = PyDict::new(py);
+        values.set_item("documents", stats.documents)?;
+        values.set_item("chunks", stats.chunks)?;
+        values.set_item("failed_documents", stats.failed_documents)?;
+        values.set_item("embedded_tokens", stats.embedded_tokens)?;
+        values.set_item("questions", stats.questions)?;
+        Ok(values)
+    }
+
+    /// Number of chunks held.
+    fn __len__(&self) -> usize {
+        self.rag.stats().chunks
+    }
+
+    /// An empty one is as true as a full one; only `len()` tells them apart.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __repr__(&self) -> String {
+        let (config, stats) = (self.rag.config(), self.rag.stats());
+        let (embedding, llm) = (config.embedding.model(), config.llm.model());
+        format!(
+            "ParallelRAG(embedding='{}/{}', llm='{}/{}', documents={}, chunks={})",
+            embedding.provider(),
+            embedding.model(),
+            llm.provider(),
+            llm.model(),
+            stats.documents,
+            stats.chunks
+        )
+    }
+}
+
+fn embedding_client(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<EmbeddingClient> {
+    let Some(given) = given else {
+        let model = local::embedding_model(py, None, None, None)?;
+        return Ok(EmbeddingClient::with_defaults(model));
+    };
+    if let Ok(client) = given.cast::<PyEmbeddingClient>() {
+        return Ok(client.get().shared().clone());
+    }
+    if let Ok(config) = given.cast::<PyEmbeddingConfig>() {
+        return Ok(EmbeddingClient::with_defaults(config.get().shared_model()));
+    }
+    Err(wrong_type("embedding", "an EmbeddingConfig, an EmbeddingClient or None", given))
+}
+
+fn llm_client(given: Option<&Bound<'_, PyAny>>) -> PyResult<LlmClient> {
+    let Some(given) = given else {
+        return Ok(LlmClient::with_defaults(llm_of_environment()?));
+    };
+    if let Ok(client) = given.cast::<PyLlmClient>() {
+        return Ok(client.get().client.clone());
+    }
+    if let Ok(config) = given.cast::<PyLlmConfig>() {
+        return Ok(LlmClient::with_defaults(config.get().config.model()));
+    }
+    Err(wrong_type("llm", "an LlmConfig, an LlmClient or None", given))
+}
+
+/// The model that the environment offers; quoting needs none.
+fn llm_of_environment() -> crate::Result<Arc<dyn crate::llm::ChatModel>> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    if let Some(key) = set("OPENAI_API_KEY") {
+        let connection = Connection { base_url: set("OPENAI_BASE_URL"), ..Connection::default() };
+        return Ok(LlmConfig::openai(ApiKey::new(key), None, connection)?.model());
+    }
+    if set("OLLAMA_HOST").is_some() {
+        return Ok(LlmConfig::ollama(None, Connection::default())?.model());
+    }
+    Ok(Arc::new(Extractive))
+}
+
+async fn ingested(
+    rag: ParallelRag,
+    sources: Sources,
+    callback: Option<OnProgress>,
+    delete_missing: bool,
+) -> crate::Result<IngestReport> {
+    if delete_missing {
+        rag.mirror(sources, callback).await
+    } else {
+        rag.ingest(sources, callback).await
+    }
+}
+
+/// The user's callback and the terminal's bar as one.
+fn callback(
+    py: Python<'_>,
+    on_progress: Option<Bound<'_, PyAny>>,
+    bar: bool,
+) -> PyResult<Option<OnProgress>> {
+    let mut callbacks = Vec::new();
+    if let Some(callback) = on_progress {
+        if !callback.is_callable() {
+            return Err(wrong_type("on_progress", "callable", &callback));
+        }
+        callbacks.push(callback.unbind());
+    }
+    if bar {
+        let bar = py.import("graphbit._progress")?.call_method0("terminal_bar")?;
+        if !bar.is_none() {
+            callbacks.push(bar.unbind());
+        }
+    }
+    if callbacks.is_empty() {
+        return Ok(None);
+    }
+    let report = move |progress: Progress| {
+        exit::attach(|py| {
+            for callback in &callbacks {
+                // Nobody waits for this call who could be told; Python's hook for that case is.
+                if let Err(error) = callback.call1(py, (PyIngestProgress(progress),)) {
+                    error.write_unraisable(py, Some(callback.bind(py)));
+                }
+            }
+        });
+    };
+    Ok(Some(Arc::new(report)))
+}

@@ -1,0 +1,177 @@
+"""What goes into ParallelRAG: files of all formats, patterns, URLs, streams; and what is not embedded twice."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG, VectorStore
+
+DOCUMENTS = Path(__file__).parents[1] / "documents"
+SERVER = Path(__file__).parent / "children" / "documents.py"
+
+
+class Embedder:
+    """Counts letters, and the texts it is given."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, texts: list[str]) -> list[list[float]]:
+        self.texts += texts
+        return [[text.count(letter) + 0.01 for letter in "abcdefghijklmnop"] for text in texts]
+
+
+@pytest.fixture
+def embedder() -> Embedder:
+    return Embedder()
+
+
+@pytest.fixture
+def rag(embedder: Embedder) -> ParallelRAG:
+    return pipeline(embedder)
+
+
+def pipeline(embedder: Embedder, **keywords: Any) -> ParallelRAG:
+    return ParallelRAG(EmbeddingConfig.from_callable(embedder), LlmConfig.extractive(), **keywords)
+
+
+def test_files_of_all_formats_are_documents(rag: ParallelRAG, embedder: Embedder) -> None:
+    report = rag.ingest(
+        [str(DOCUMENTS / "*.docx"), DOCUMENTS / "plain.pdf", DOCUMENTS / "cells.xlsx"]
+    )
+    assert report.failed == []
+    assert [Path(outcome.source).name for outcome in report.outcomes] == [
+        "report.docx",
+        "plain.pdf",
+        "cells.xlsx",
+    ]
+    assert all(outcome.chunks for outcome in report.outcomes)
+    assert all("\0" not in text and "PK" not in text for text in embedder.texts)
+
+
+def test_urls_are_documents_without_their_passwords(rag: ParallelRAG, embedder: Embedder) -> None:
+    page = b"<h1>Kiwi</h1><p>A bird that cannot fly.</p>".hex()
+    with subprocess.Popen(
+        [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        host = f"127.0.0.1:{int(server.stdout.readline())}"
+        path = f"/file/kiwi?type=text/html&hex={page}"
+        report = rag.ingest([f"http://user:hunter2@{host}{path}", f"http://{host}/nothing.pdf"])
+        server.communicate()
+    kiwi, missing = report.outcomes
+    assert (kiwi.source, kiwi.chunks) == (f"http://{host}{path}", 1)
+    assert "A bird that cannot fly." in embedder.texts[0]
+    assert "<p>" not in embedder.texts[0]
+    assert f"Cannot read 'http://{host}/nothing.pdf'" in (missing.error or "")
+
+
+def test_what_a_store_holds_is_not_embedded_again(embedder: Embedder, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"Words of {name}.")
+    with VectorStore.open(tmp_path / "store.db") as store:
+        pipeline(embedder, store=store).ingest(str(tmp_path / "*.txt"))
+    (tmp_path / "b.txt").write_text("Other words.")
+    seen = len(embedder.texts)
+    with VectorStore.open(tmp_path / "store.db") as store:
+        rag = pipeline(embedder, store=store)
+        report = rag.ingest(tmp_path / "*.txt")
+        assert [outcome.unchanged for outcome in report.outcomes] == [True, False]
+        assert (report.documents, report.unchanged, report.chunks) == (2, 1, 1)
+        assert embedder.texts[seen:] == ["Other words."]
+        assert "unchanged=1" in repr(report)
+        assert rag.stats()["documents"] == len(rag) == 2
+
+        (tmp_path / "a.txt").unlink()
+        assert rag.ingest(tmp_path / "*.txt").deleted == 0
+        report = rag.ingest(tmp_path / "*.txt", delete_missing=True)
+        assert (report.deleted, len(rag)) == (1, 1)
+
+
+def test_a_stream_is_drawn_as_it_is_read(rag: ParallelRAG) -> None:
+    drawn = 0
+    threads = set()
+
+    def endless() -> Iterator[tuple[str, str]]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            threads.add(threading.current_thread())
+            yield f"d{drawn}", f"Words of number {drawn}."
+
+    rag = pipeline(Embedder(), batch_size=4, max_concurrency=2)
+    with rag.ingest_stream(endless()) as stream:
+        assert drawn == 0
+        names = [next(stream).source for _ in range(300)]
+        time.sleep(0.2)
+        assert 300 <= drawn < 500
+    assert names == [f"d{number}" for number in range(1, 301)]
+    assert threading.main_thread() not in threads
+    stopped = drawn
+    assert list(stream) == []
+    time.sleep(0.1)
+    assert drawn <= stopped + 1
+    assert len(rag) >= 300
+
+
+def test_what_an_iterator_raises_comes_after_what_it_gave(rag: ParallelRAG) -> None:
+    def broken() -> Iterator[object]:
+        yield "one", "Ants carry leaves."
+        yield "two", "Bees make honey."
+        raise RuntimeError("no more")
+
+    stream = rag.ingest_stream(broken())
+    assert [next(stream).source, next(stream).source] == ["one", "two"]
+    with pytest.raises(RuntimeError, match="no more"):
+        next(stream)
+    assert list(stream) == []
+    with pytest.raises(RuntimeError, match="no more"):
+        rag.ingest(broken())
+    with pytest.raises(TypeError, match=r"documents\[1\] must be a path"):
+        rag.ingest(item for item in [("three", "Cats sleep."), 7])
+    assert len(rag) == 3
+
+
+async def test_asynchronous_iterables_run_on_the_loop_that_reads_them(rag: ParallelRAG) -> None:
+    loops = set()
+    ended = asyncio.Event()
+
+    async def feed(count: int) -> AsyncIterator[tuple[str, str]]:
+        try:
+            for number in range(count):
+                loops.add(asyncio.get_running_loop())
+                await asyncio.sleep(0)
+                yield f"d{number}", f"Words of number {number}."
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    seen = []
+    async with rag.ingest_stream(feed(20)) as stream:
+        async for outcome in stream:
+            seen.append(outcome.source)
+            if len(seen) == 20:
+                break
+    assert seen == [f"d{number}" for number in range(20)]
+    assert loops == {asyncio.get_running_loop()}
+    await asyncio.wait_for(ended.wait(), 5)
+
+    async def short() -> AsyncIterator[tuple[str, str]]:
+        yield "short", "Owls hunt by night."
+
+    assert (await rag.ingest_async(short())).documents == 1
+    assert [outcome.source async for outcome in rag.ingest_stream([("list", "Dogs bark.")])] == [
+        "list"
+    ]
+    with pytest.raises(TypeError, match="use ingest_async"):
+        rag.ingest(short())
+    with pytest.raises(TypeError, match="async for over ingest_stream"):
+        next(rag.ingest_stream(short()))
