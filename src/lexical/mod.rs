@@ -6,8 +6,8 @@
 //! stems or stop words, and scripts that put no spaces between words by pairs of characters.
 //!
 //! It is ours because the engines that exist index documents they own: keeping a second copy in step with the
-//! vector store through their writers, commits and merges is more code than this, and Tantivy alone adds some
-//! hundred crates to a build.
+//! vector store through their writers, commits and merges is more code than this. Tantivy, the best kept of them,
+//! adds 44 crates to ours.
 //!
 //! ```
 //! use graphbit::lexical::{Query, Segment, score};

@@ -100,7 +100,11 @@ fn lowered<'t>(word: &'t str, place: &'t mut String) -> Cow<'t, str> {
 }
 
 fn bounded(term: &str) -> &str {
-    term.get(..term.floor_char_boundary(LONGEST_TERM)).unwrap_or(term)
+    let mut end = term.len().min(LONGEST_TERM);
+    while !term.is_char_boundary(end) {
+        end -= 1;
+    }
+    term.get(..end).unwrap_or(term)
 }
 
 /// Signs that UAX 29 lets stand inside a word.
