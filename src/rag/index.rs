@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Result;
-use crate::store::{Entry, VectorStore};
+use crate::store::{Entry, Hit, VectorStore};
 use crate::types::{Matrix, Passage};
 
 const SOURCE: &str = "source";
@@ -81,25 +81,19 @@ impl Index {
         }
         Ok(())
     }
+}
 
-    pub(super) fn search(&self, vector: &[f32], top_k: usize) -> Result<Vec<Passage>> {
-        let hits = self.store.search(vector, top_k)?;
-        Ok(hits
-            .into_iter()
-            .map(|hit| {
-                let place = |key: &str| {
-                    hit.entry.metadata.get(key).and_then(|place| place.parse().ok()).unwrap_or(0)
-                };
-                Passage {
-                    // An entry that somebody else put in has no source; its id is its name.
-                    source: hit.entry.metadata.get(SOURCE).unwrap_or(&hit.entry.id).clone(),
-                    start_char: place(START),
-                    end_char: place(END),
-                    text: hit.entry.text.clone(),
-                    score: hit.score,
-                }
-            })
-            .collect())
+/// A hit as a passage, with what the entry's metadata say of its place.
+pub(super) fn passage(hit: &Hit) -> Passage {
+    let place =
+        |key: &str| hit.entry.metadata.get(key).and_then(|place| place.parse().ok()).unwrap_or(0);
+    Passage {
+        // An entry that somebody else put in has no source; its id is its name.
+        source: hit.entry.metadata.get(SOURCE).unwrap_or(&hit.entry.id).clone(),
+        start_char: place(START),
+        end_char: place(END),
+        text: hit.entry.text.clone(),
+        score: hit.score,
     }
 }
 

@@ -27,7 +27,10 @@
 mod ask;
 mod index;
 mod ingest;
+mod many;
+mod passages;
 mod progress;
+mod prompt;
 mod report;
 
 use std::path::PathBuf;
@@ -42,9 +45,12 @@ use crate::split::{ExactSplitter, Split, Strategy, Unit};
 use crate::store::{Metric, VectorStore};
 use crate::types::Document;
 
-pub use ask::{Answer, Citation};
+pub use ask::{Answer, Citation, NOTHING_FOUND, Prepared};
 use index::Index;
+pub use many::{Answers, AskMany};
+pub use passages::{Asking, Mode, Rerank};
 pub use progress::OnProgress;
+pub use prompt::Prompt;
 pub use report::{DocumentOutcome, IngestReport, Progress, StageSeconds};
 
 /// Passages given to the model, unless the question asks for another number.
@@ -84,6 +90,8 @@ pub struct Config {
     pub max_concurrency: Option<usize>,
     /// Largest file that is read, in bytes; default 64 MiB.
     pub max_file_bytes: u64,
+    /// What a model is told; default to answer from the numbered passages and cite them.
+    pub prompt: Prompt,
 }
 
 impl Config {
@@ -108,6 +116,7 @@ impl Config {
             batch_size: BATCH_TEXTS,
             max_concurrency: None,
             max_file_bytes: load::DEFAULT_MAX_BYTES,
+            prompt: Prompt::default(),
         })
     }
 
