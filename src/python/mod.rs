@@ -73,7 +73,8 @@ mod _graphbit {
     use super::prices::{get_prices, set_prices};
     #[pymodule_export]
     use super::rag::{
-        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyParallelRag,
+        PyAnswer, PyAnswerStream, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport,
+        PyParallelRag,
     };
     #[pymodule_export]
     use super::resilience::{PreparedSettings, prepare_settings};
