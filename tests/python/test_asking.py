@@ -74,7 +74,7 @@ def test_a_reranker_decides_on_a_thread_of_its_own(rag: ParallelRAG) -> None:
     def shortest(question: str, texts: list[str]) -> list[float]:
         threads.append(threading.current_thread())
         assert question == "Who?"
-        assert rag.search("heron", top_k=1)[0].source == "heron", "it may call back"
+        assert rag.search(BIRDS["heron"], top_k=1)[0].source == "heron", "it may call back"
         return [-len(text) for text in texts]
 
     found = rag.search("Who?", top_k=2, rerank=shortest)
