@@ -41,6 +41,7 @@ from graphbit.tools import ToolExecutor
 
 __all__ = [
     "Answer",
+    "AnswerStream",
     "CharacterSplitter",
     "Citation",
     "DocumentContent",
