@@ -193,6 +193,31 @@ def test_the_first_failure_carries_what_was_finished(rag: ParallelRAG) -> None:
     assert raised.value.index == 1
 
 
+def test_a_cancelled_future_has_what_was_finished() -> None:
+    reached, gate = threading.Event(), threading.Event()
+
+    def model(messages: list[dict[str, str]], **_options: object) -> str:
+        if messages[-1]["content"].endswith("second"):
+            reached.set()
+            gate.wait(10)
+        return "fine"
+
+    rag = pipeline(LlmConfig.from_callable(model))
+
+    async def run() -> list[Answer | None]:
+        future = rag.ask_many_async(["first", "second", "third"], max_concurrency=1)
+        assert await asyncio.to_thread(reached.wait, 10)
+        future.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await future
+        gate.set()
+        return future.results
+
+    first, *others = asyncio.run(run())
+    assert first is not None and first.text == "fine"
+    assert others == [None, None]
+
+
 def test_questions_that_are_none_are_refused(rag: ParallelRAG) -> None:
     with pytest.raises(TypeError, match="questions must be an iterable of str, not str"):
         rag.ask_many("What waits?")
