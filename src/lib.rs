@@ -9,7 +9,7 @@
 //! | 1 | [`error`], [`secret`], [`types`], [`cost`], `lanes` | what everything speaks: one error, one secret, plain data and its price, bytes by the vector |
 //! | 2 | [`runtime`] | the shared Tokio runtime, the blocking doorway, callback threads, fork |
 //! | 3 | [`http`], [`tokens`], [`logging`] | the one transport; OpenAI's byte-pair tokens; who hears what happens |
-//! | 4 | [`dialect`], [`split`] | pure bytes in, bytes out: wire formats and text splitting |
+//! | 4 | [`dialect`], [`lexical`], [`split`] | pure bytes in, bytes out: wire formats, words to find texts by, text splitting |
 //! | 5 | [`resilience`], [`cache`] | what stands between a call and a provider's weather, naming none; answers kept, as bytes by key |
 //! | 6 | [`llm`], [`embeddings`], [`load`], [`store`] | clients, document loading and the vector store |
 //! | 7 | [`providers`], [`local`] | who answers: one file a provider, and the models that need no network |
@@ -34,6 +34,7 @@ pub mod embeddings;
 pub mod error;
 pub mod http;
 mod lanes;
+pub mod lexical;
 pub mod llm;
 pub mod load;
 pub mod local;

@@ -16,6 +16,7 @@ from graphbit import exceptions as exceptions
 from graphbit import graphbit as graphbit
 from graphbit._graphbit import (
     Answer,
+    AnswerStream,
     CharacterSplitter,
     Citation,
     DocumentContent,
@@ -102,6 +103,7 @@ __description__ = "LLM, embedding, splitting and retrieval clients over one shar
 __all__ = [
     "AdaptiveConcurrency",
     "Answer",
+    "AnswerStream",
     "Cache",
     "CharacterSplitter",
     "CircuitBreaker",

@@ -50,6 +50,7 @@ from graphbit.tools import ToolExecutor
 
 __all__ = [
     "Answer",
+    "AnswerStream",
     "CharacterSplitter",
     "Citation",
     "DocumentContent",
@@ -2708,6 +2709,7 @@ class ParallelRAG:
         top_k: int = 4,
         batch_size: int = 64,
         max_concurrency: int | None = None,
+        prompt: str | None = None,
     ) -> Self:
         """Connects to nothing yet.
 
@@ -2721,6 +2723,11 @@ class ParallelRAG:
             batch_size: Chunks an embedding request.
             max_concurrency: Embedding requests under way at once; default 16, or the number of cores for
                 a local model.
+            prompt: What a model is told, with `{question}` and `{passages}` where these belong; all other
+                braces are text. Default to answer from the numbered passages only, and to cite them.
+
+        Raises:
+            ValidationError: A number is out of its range, or `prompt` lacks a placeholder, which is named.
         """
 
     def ingest(
@@ -2779,21 +2786,205 @@ class ParallelRAG:
             on_progress: As for `ingest`.
         """
 
-    def ask(self, question: str, *, top_k: int | None = None) -> Answer:
-        """Answers from the passages most similar to the question.
+    def ask(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+    ) -> Answer:
+        """Answers from the passages that are found for the question.
+
+        Args:
+            question: Not blank.
+            top_k: Passages given to the model, 1 to 1000; default the pipeline's.
+            mode: `"vector"` finds what means the same, `"lexical"` what shares words (BM25; nothing is
+                embedded), `"hybrid"` both, fused by their ranks.
+            diversity: 0 to 1: how much passages should differ rather than be the best (maximal marginal
+                relevance). Default not at all.
+            rerank: Called with the question and the texts of 4 * `top_k` candidates (20 at least), on a
+                thread of its own; returns a score for each, more is better.
+            min_score: The least score of a passage: the reranker's, else BM25 in lexical mode, else the
+                similarity. When no passage has it, no model is asked, and `Answer.found` is false.
+            max_context_tokens: At most so many tokens of passages are given to the model, the best first.
 
         Raises:
-            ValidationError: The question is blank, or `top_k` is not 1 to 1000.
+            ValidationError: The question is blank, a number is out of its range, `rerank` returned another
+                number of scores, or the best passage alone has too many tokens.
             StoreError: Nothing has been ingested.
         """
 
-    def ask_async(self, question: str, *, top_k: int | None = None) -> Future[Answer]:
+    def ask_async(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+    ) -> Future[Answer]:
         """`ask` without blocking."""
 
-    def search(self, question: str, *, top_k: int | None = None) -> list[Citation]:
-        """The passages most similar to the question, best first, without asking a model."""
+    @overload
+    def ask_many(
+        self,
+        questions: Iterable[str],
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[Answer]:
+        """One answer for each question, in their order; questions are embedded in batches.
 
-    def search_async(self, question: str, *, top_k: int | None = None) -> Future[list[Citation]]:
+        Args:
+            questions: Any iterable of str, read to its end first. Empty gives an empty list.
+            top_k: This and the following as for `ask`.
+            mode: See there.
+            diversity: See there.
+            rerank: See there.
+            min_score: See there.
+            max_context_tokens: See there.
+            max_concurrency: Questions under way at once; default 256.
+            on_error: `"raise"` cancels the rest at the first failure and raises it, `"return"` puts
+                exceptions into the list.
+
+        Raises:
+            GraphbitError: The first failure. Its `index` is that of the question, and its `results` hold
+                what was finished by then, `None` in the other places.
+            KeyboardInterrupt: Ctrl-C. It, and whatever a signal's handler raises, has `results` as well.
+        """
+
+    @overload
+    def ask_many(
+        self,
+        questions: Iterable[str],
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["return"],
+    ) -> list[Answer | Exception]: ...
+    @overload
+    def ask_many(
+        self,
+        questions: Iterable[str],
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> list[Any]: ...
+    @overload
+    def ask_many_async(
+        self,
+        questions: Iterable[str],
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> Future[list[Answer]]:
+        """`ask_many` without blocking; a cancelled future has `results`."""
+
+    @overload
+    def ask_many_async(
+        self,
+        questions: Iterable[str],
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["return"],
+    ) -> Future[list[Answer | Exception]]: ...
+    @overload
+    def ask_many_async(
+        self,
+        questions: Iterable[str],
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+        max_concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> Future[list[Any]]: ...
+    def ask_stream(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+    ) -> AnswerStream:
+        """Finds the passages as `ask` does, and returns the answer piece by piece."""
+
+    def ask_stream_async(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+        max_context_tokens: int | None = None,
+    ) -> Future[AnswerStream]:
+        """`ask_stream` without blocking."""
+
+    def search(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+    ) -> list[Citation]:
+        """The passages that `ask` would give to a model, best first, without asking one."""
+
+    def search_async(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        diversity: float | None = None,
+        rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
+        min_score: float | None = None,
+    ) -> Future[list[Citation]]:
         """`search` without blocking."""
 
     def stats(self) -> _RagStats:
@@ -2950,7 +3141,52 @@ class Answer:
     @property
     def usage(self) -> LlmUsage: ...
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """The model that answered; empty when none was asked."""
+
+    @property
+    def found(self) -> bool:
+        """Whether there were passages to answer from.
+
+        If not, no model was asked, and the text is "Nothing relevant to the question was found."
+        """
+
+@final
+class AnswerStream:
+    """An answer piece by piece, for `for` and `async for`. Dropping it cancels. Never constructed."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> str: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Future[str]: ...
+    def close(self) -> None:
+        """Ends the stream: the request is cancelled and its connection freed. May be called twice."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    def __aenter__(self) -> Future[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Future[None]: ...
+    @property
+    def citations(self) -> list[Citation]:
+        """The passages given to the model, at once; which of them are cited is known at the end."""
+
+    @property
+    def found(self) -> bool:
+        """Whether there were passages to answer from; if not, the only piece says so."""
+
+    @property
+    def answer(self) -> Answer | None:
+        """The whole answer, once the stream has ended well."""
 
 @final
 class Citation:
@@ -2976,7 +3212,7 @@ class Citation:
 
     @property
     def score(self) -> float:
-        """Similarity to the question."""
+        """The reranker's score if there is one, else BM25 in lexical mode, else the similarity."""
 
     @property
     def cited(self) -> bool:

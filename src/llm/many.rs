@@ -288,13 +288,14 @@ async fn report(
     finished: &Notify,
 ) -> Result<()> {
     let Some(on_progress) = on_progress else { return std::future::pending().await };
-    let mut told = 0;
+    let mut told = None;
     loop {
         let ended = tokio::time::timeout(REPORTS, finished.notified()).await.is_ok();
         let now = done.load(Ordering::Relaxed);
-        if now != told || ended {
+        // The last answers may have been told of by the clock, a moment before the end.
+        if told != Some(now) && (now > 0 || ended) {
             on_progress(now, total).await?;
-            told = now;
+            told = Some(now);
         }
         if ended {
             return Ok(());

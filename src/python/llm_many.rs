@@ -255,7 +255,7 @@ fn text_or_exception(py: Python<'_>, index: usize, outcome: Result<String>) -> P
 }
 
 /// A failure that stands in its prompt's place.
-fn exception(py: Python<'_>, index: usize, error: Error) -> PyResult<Py<PyAny>> {
+pub(super) fn exception(py: Python<'_>, index: usize, error: Error) -> PyResult<Py<PyAny>> {
     let error = to_py_err(error);
     set_index(py, &error, Some(index));
     Ok(error.into_value(py).into_any())
@@ -273,7 +273,7 @@ fn refused(py: Python<'_>, error: Error, index: usize, total: usize) -> PyErr {
 
 /// Says which prompt an error belongs to. An exception of a user's own may refuse attributes; then it goes
 /// without.
-fn set_index(py: Python<'_>, error: &PyErr, index: Option<usize>) {
+pub(super) fn set_index(py: Python<'_>, error: &PyErr, index: Option<usize>) {
     let _ = error.value(py).setattr("index", index);
 }
 

@@ -76,7 +76,8 @@ mod _graphbit {
     use super::prices::{get_prices, set_prices};
     #[pymodule_export]
     use super::rag::{
-        PyAnswer, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport, PyIngestStream,
+        PyAnswer, PyAnswerStream, PyCitation, PyDocumentOutcome, PyIngestProgress, PyIngestReport,
+        PyIngestStream,
         PyParallelRag,
     };
     #[pymodule_export]

@@ -185,6 +185,11 @@ impl Session {
         self.ready_if(|event| !matches!(event, ChatEvent::Done { .. }))
     }
 
+    /// A piece of text that has already arrived, without the runtime.
+    pub(super) fn ready_text(&self) -> Option<String> {
+        self.ready_if(|event| matches!(event, ChatEvent::Text(_))).and_then(text_of)
+    }
+
     fn ready_if(&self, wanted: impl Fn(&ChatEvent) -> bool) -> Option<ChatEvent> {
         self.own().ok()?;
         if self.closed.load(Ordering::Acquire) {
@@ -241,7 +246,8 @@ impl Session {
     }
 }
 
-fn text_of(event: ChatEvent) -> Option<String> {
+/// The event's text, if it has one.
+pub(super) fn text_of(event: ChatEvent) -> Option<String> {
     match event {
         ChatEvent::Text(text) => Some(text),
         _ => None,
@@ -270,7 +276,7 @@ impl PyStream {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        match self.0.ready_if(|event| matches!(event, ChatEvent::Text(_))).and_then(text_of) {
+        match self.0.ready_text() {
             Some(text) => Ok(Some(text)),
             None => bridge::block_on(py, self.0.next(text_of)),
         }

@@ -1,106 +1,170 @@
-//! Asking: the passages most similar to a question, and an answer that cites them.
+//! Asking: the passages for a question, and an answer that cites them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{ParallelRag, check_top_k};
-use crate::error::{Error, Kind, Result};
-use crate::runtime;
-use crate::types::{ChatRequest, Passage, Usage};
+use super::passages::{Asking, Mode, check_question};
+use super::{Inner, ParallelRag, prompt};
+use crate::error::Result;
+use crate::types::{ChatRequest, ChatResponse, Passage, Usage};
+
+/// The text of an answer when no passage was good enough. No model is asked then.
+pub const NOTHING_FOUND: &str = "Nothing relevant to the question was found.";
 
 /// A passage the answer was built from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Citation {
     /// The number that marks it in the answer: `[1]`, `[2]`, ...
     pub number: usize,
-    /// The passage, with its document's name and its similarity to the question.
+    /// The passage, with its document's name and its score.
     pub passage: Passage,
     /// Whether the answer's text carries its mark.
     pub cited: bool,
 }
 
+impl Citation {
+    /// `passages` with their numbers; those are cited whose marks stand in `text`.
+    #[must_use]
+    pub fn all(passages: Vec<Passage>, text: &str) -> Vec<Self> {
+        let numbered = passages.into_iter().zip(1..);
+        numbered
+            .map(|(passage, number)| {
+                let cited = text.contains(&format!("[{number}]"));
+                Self { number, passage, cited }
+            })
+            .collect()
+    }
+}
+
 /// An answer and what it rests on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// What the model said.
+    /// What the model said, or [`NOTHING_FOUND`].
     pub text: String,
     /// The retrieved passages, best first.
     pub citations: Vec<Citation>,
     /// Tokens of the model call.
     pub usage: Usage,
-    /// The model that answered.
+    /// The model that answered; empty when none was asked.
     pub model: String,
+    /// Whether there were passages to answer from.
+    pub found: bool,
+}
+
+/// A question with its passages, ready to be put to a model.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The passages, best first.
+    pub passages: Vec<Passage>,
+    /// What is asked of a model; `None` when there are no passages to answer from.
+    pub request: Option<ChatRequest>,
+}
+
+impl Prepared {
+    /// The answer of a model, or without one that nothing was found.
+    #[must_use]
+    pub fn answer(self, response: Option<ChatResponse>) -> Answer {
+        let found = response.is_some();
+        let response = response.unwrap_or_else(|| ChatResponse {
+            content: NOTHING_FOUND.to_owned(),
+            ..ChatResponse::default()
+        });
+        Answer {
+            citations: Citation::all(self.passages, &response.content),
+            text: response.content,
+            usage: response.usage,
+            model: response.model,
+            found,
+        }
+    }
 }
 
 impl ParallelRag {
     /// The passages most similar to `question`, best first; `top_k` defaults to the configuration's.
     ///
     /// # Errors
-    /// [`Kind::Validation`] for a blank question or an impossible `top_k`; [`Kind::Store`] when nothing
-    /// has been ingested; the embedding client's errors.
+    /// As [`ParallelRag::search_with`].
     pub async fn search(&self, question: &str, top_k: Option<usize>) -> Result<Vec<Passage>> {
-        let top_k = top_k.unwrap_or(self.inner.config.top_k);
-        check_top_k(top_k)?;
-        if question.trim().is_empty() {
-            return Err(Error::validation("question", None, "must not be empty"));
-        }
-        if self.inner.index.is_empty() {
-            return Err(Error::new(
-                Kind::Store,
-                "The store is empty: ingest documents before asking questions",
-            ));
-        }
-        let embedded = self.inner.config.embedding.embed_many(vec![question.to_owned()]).await?;
-        self.inner.embedded_tokens.fetch_add(embedded.usage.total_tokens, Ordering::Relaxed);
-        let inner = Arc::clone(&self.inner);
-        runtime::spawn_blocking(move || {
-            let vector = embedded.vectors.row(0).unwrap_or_default();
-            inner.index.search(vector, top_k)
-        })
-        .await
+        self.search_with(question, &Asking::for_top(top_k)).await
+    }
+
+    /// The passages for `question`, best first: found, reranked and chosen as `asking` says. Their scores are
+    /// the reranker's if there is one, else BM25 for [`Mode::Lexical`], else the similarity of the vectors.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Validation`] for a blank question or an `asking` out of its ranges;
+    /// [`crate::Kind::Store`] when nothing has been ingested; the embedding client's errors, and the reranker's.
+    pub async fn search_with(&self, question: &str, asking: &Asking) -> Result<Vec<Passage>> {
+        asking.check()?;
+        check_question(question)?;
+        self.inner.check_filled()?;
+        let vector = match asking.mode {
+            Mode::Lexical => Vec::new(),
+            _ => self.inner.embed(vec![question.to_owned()]).await?.pop().unwrap_or_default(),
+        };
+        self.inner.passages(question, vector, asking).await
     }
 
     /// Answers from the passages most similar to `question`.
     ///
     /// # Errors
-    /// As [`ParallelRag::search`], and the LLM client's.
+    /// As [`ParallelRag::ask_with`].
     pub async fn ask(&self, question: &str, top_k: Option<usize>) -> Result<Answer> {
-        let passages = self.search(question, top_k).await?;
-        let mut request = ChatRequest::from_prompt(prompt(question, &passages));
-        request.passages = passages;
-        let passages = request.passages.clone();
-        let response = self.inner.config.llm.complete(request).await?;
+        self.ask_with(question, &Asking::for_top(top_k)).await
+    }
+
+    /// Answers from the passages for `question`. Without any, no model is asked: see [`Answer::found`].
+    ///
+    /// # Errors
+    /// As [`ParallelRag::search_with`], the LLM client's, and [`crate::Kind::Validation`] when the best
+    /// passage alone has more than `max_context_tokens`.
+    pub async fn ask_with(&self, question: &str, asking: &Asking) -> Result<Answer> {
+        let passages = self.search_with(question, asking).await?;
+        let prepared = self.inner.prepared(question, passages, asking).await?;
+        self.inner.answer(prepared).await
+    }
+
+    /// The question with its passages, for whoever puts it to a model himself, to stream the answer for
+    /// instance. It counts as a question answered.
+    ///
+    /// # Errors
+    /// As [`ParallelRag::ask_with`], the LLM client's apart.
+    pub async fn prepare(&self, question: &str, asking: &Asking) -> Result<Prepared> {
+        let passages = self.search_with(question, asking).await?;
+        let prepared = self.inner.prepared(question, passages, asking).await?;
         self.inner.questions.fetch_add(1, Ordering::Relaxed);
-        let citations = passages
-            .into_iter()
-            .enumerate()
-            .map(|(index, passage)| {
-                let number = index + 1;
-                let cited = response.content.contains(&format!("[{number}]"));
-                Citation { number, passage, cited }
-            })
-            .collect();
-        Ok(Answer {
-            text: response.content,
-            citations,
-            usage: response.usage,
-            model: response.model,
-        })
+        Ok(prepared)
     }
 }
 
-/// The prompt for a model that reads: instructions, numbered passages, question last.
-fn prompt(question: &str, passages: &[Passage]) -> String {
-    let mut prompt = String::from(
-        "Answer the question from the numbered passages below and nothing else. After each statement \
-         put the number of the passage it comes from, like [1]. If the passages do not hold the \
-         answer, say so.\n",
-    );
-    for (index, passage) in passages.iter().enumerate() {
-        let number = index + 1;
-        prompt.push_str(&format!("\n[{number}] ({})\n{}\n", passage.source, passage.text.trim()));
+impl Inner {
+    pub(super) async fn prepared(
+        self: &Arc<Self>,
+        question: &str,
+        mut passages: Vec<Passage>,
+        asking: &Asking,
+    ) -> Result<Prepared> {
+        if let Some(limit) = asking.max_context_tokens {
+            let inner = Arc::clone(self);
+            passages = crate::runtime::spawn_blocking(move || {
+                prompt::fit(&mut passages, limit, inner.config.llm.model().model())?;
+                Ok(passages)
+            })
+            .await?;
+        }
+        let request = (!passages.is_empty()).then(|| {
+            let text = self.config.prompt.fill(question, &passages);
+            ChatRequest { passages: passages.clone(), ..ChatRequest::from_prompt(text) }
+        });
+        Ok(Prepared { passages, request })
     }
-    prompt.push_str("\nQuestion: ");
-    prompt.push_str(question.trim());
-    prompt
+
+    pub(super) async fn answer(&self, mut prepared: Prepared) -> Result<Answer> {
+        let response = match prepared.request.take() {
+            Some(request) => Some(self.config.llm.complete(request).await?),
+            None => None,
+        };
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        Ok(prepared.answer(response))
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::batch::Vector;
 use super::cut::Head;
 use crate::error::Result;
-use crate::store::{Entry, VectorStore};
+use crate::store::{Entry, Hit, VectorStore};
 use crate::types::{Matrix, Passage};
 
 const SOURCE: &str = "source";
@@ -120,25 +120,19 @@ impl Index {
         let change = |documents: usize| Some(documents.saturating_add(more).saturating_sub(fewer));
         let _ = self.documents.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
+}
 
-    pub(super) fn search(&self, vector: &[f32], top_k: usize) -> Result<Vec<Passage>> {
-        let hits = self.store.search(vector, top_k)?;
-        Ok(hits
-            .into_iter()
-            .map(|hit| {
-                let place = |key: &str| {
-                    hit.entry.metadata.get(key).and_then(|place| place.parse().ok()).unwrap_or(0)
-                };
-                Passage {
-                    // An entry that somebody else put in has no source; its id is its name.
-                    source: hit.entry.metadata.get(SOURCE).unwrap_or(&hit.entry.id).clone(),
-                    start_char: place(START),
-                    end_char: place(END),
-                    text: hit.entry.text.clone(),
-                    score: hit.score,
-                }
-            })
-            .collect())
+/// A hit as a passage, with what the entry's metadata say of its place.
+pub(super) fn passage(hit: &Hit) -> Passage {
+    let place =
+        |key: &str| hit.entry.metadata.get(key).and_then(|place| place.parse().ok()).unwrap_or(0);
+    Passage {
+        // An entry that somebody else put in has no source; its id is its name.
+        source: hit.entry.metadata.get(SOURCE).unwrap_or(&hit.entry.id).clone(),
+        start_char: place(START),
+        end_char: place(END),
+        text: hit.entry.text.clone(),
+        score: hit.score,
     }
 }
 

@@ -30,7 +30,10 @@ mod batch;
 mod cut;
 mod index;
 mod ingest;
+mod many;
+mod passages;
 mod progress;
+mod prompt;
 mod report;
 mod source;
 
@@ -44,11 +47,14 @@ use crate::load::{Loader, LoaderSettings};
 use crate::split::{ExactSplitter, Split, Strategy, Unit};
 use crate::store::{Metric, VectorStore};
 
-pub use ask::{Answer, Citation};
+pub use ask::{Answer, Citation, NOTHING_FOUND, Prepared};
 use index::Index;
 pub use ingest::IngestStream;
 use ingest::Run;
+pub use many::{Answers, AskMany};
+pub use passages::{Asking, Mode, Rerank};
 pub use progress::OnProgress;
+pub use prompt::Prompt;
 pub use report::{DocumentOutcome, IngestReport, Progress, StageSeconds};
 pub use source::{Source, Sources};
 
@@ -82,6 +88,8 @@ pub struct Config {
     /// Reads files and URLs; by default all that is in them, blanks and line breaks of texts as they stand, up
     /// to 64 MiB each.
     pub loader: Loader,
+    /// What a model is told; default to answer from the numbered passages and cite them.
+    pub prompt: Prompt,
 }
 
 impl Config {
@@ -106,6 +114,7 @@ impl Config {
             batch_size: BATCH_TEXTS,
             max_concurrency: None,
             loader: loader(),
+            prompt: Prompt::default(),
         })
     }
 

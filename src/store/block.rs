@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Entry;
 use super::distance::inverse_norm;
+use super::entries::Entries;
 use super::writing::Places;
 
 /// Rows a block at most. Replacing a row copies its block when a running search still reads it.
@@ -17,7 +18,7 @@ pub(super) struct Block {
     pub(super) inverse_norms: Vec<f64>,
     /// Ascending numbers, each given out once.
     pub(super) sequence: Vec<u64>,
-    pub(super) entries: Vec<Arc<Entry>>,
+    pub(super) entries: Entries,
 }
 
 /// One state of a store; cloning it copies pointers.
@@ -119,9 +120,7 @@ impl Snapshot {
         if let Some(place) = block.inverse_norms.get_mut(row) {
             *place = inverse_norm(vector);
         }
-        if let Some(place) = block.entries.get_mut(row) {
-            *place = entry;
-        }
+        block.entries.replace(row, entry);
     }
 
     /// Removes the rows with these ascending numbers.
@@ -155,6 +154,14 @@ impl Snapshot {
     pub(super) fn entry(&self, sequence: u64) -> Option<Arc<Entry>> {
         let (block, row) = self.locate(sequence)?;
         self.blocks.get(block)?.entries.get(row).map(Arc::clone)
+    }
+
+    /// A row's vector, and 1 / its length.
+    pub(super) fn vector(&self, sequence: u64) -> Option<(&[f32], f64)> {
+        let (block, row) = self.locate(sequence)?;
+        let block = self.blocks.get(block)?;
+        let vector = block.vectors.chunks_exact(self.dimensions?).nth(row)?;
+        Some((vector, *block.inverse_norms.get(row)?))
     }
 
     fn locate(&self, sequence: u64) -> Option<(usize, usize)> {

@@ -19,7 +19,9 @@
 //! ```
 
 mod block;
+mod candidates;
 mod distance;
+mod entries;
 mod file;
 mod folder;
 mod journal;
@@ -34,11 +36,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
+pub use candidates::{Candidate, Wanted, diverse};
 pub use folder::StoreOptions;
 use serde::{Deserialize, Serialize};
 use writing::Ledger;
 
 use crate::error::{Error, Kind, Result};
+use crate::runtime::PerProcess;
 use crate::types::Matrix;
 
 /// How alike two vectors are; of each, more is better.
@@ -120,6 +124,8 @@ pub struct VectorStore {
     /// The process that is writing, 0 for none: a forked child inherits a lock that nobody will
     /// ever release when another thread was writing at that moment.
     writing: AtomicU32,
+    /// Held by the one search that indexes words, of all that find them missing.
+    indexing: PerProcess<Mutex<()>>,
 }
 
 impl VectorStore {
@@ -160,6 +166,7 @@ impl VectorStore {
             snapshot: RwLock::new(Arc::new(snapshot)),
             writer: Mutex::new(ledger),
             writing: AtomicU32::new(0),
+            indexing: PerProcess::new(Mutex::default),
         }
     }
 
@@ -304,6 +311,12 @@ fn same_dimensions(store: usize, given: usize) -> Result<()> {
         Kind::Store,
         format!("the store holds vectors of {store} dimensions, this one has {given}"),
     ))
+}
+
+/// Refuses a query that no row can be compared with.
+fn check_query(snapshot: &Snapshot, query: &[f32]) -> Result<()> {
+    finite("query", None, query)?;
+    snapshot.dimensions.map_or(Ok(()), |known| same_dimensions(known, query.len()))
 }
 
 fn finite(field: &str, row: Option<usize>, vector: &[f32]) -> Result<()> {

@@ -56,7 +56,22 @@ pub(super) fn search(
             in_parallel(queries.chunks(share), |some| scan(&snapshot.blocks, some, metric, top_k));
         parts.into_iter().flatten().collect()
     };
-    best.into_iter().map(|best| best.into_hits(metric)).collect()
+    best.into_iter().map(|best| best.into_hits(|score| shown(score, metric))).collect()
+}
+
+/// The score that a row with this vector has for `query`.
+pub(super) fn similarity(query: &[f32], vector: &[f32], norm: f64, metric: Metric) -> f32 {
+    shown(Query::new(query, metric).score(vector, norm, metric) + 0.0, metric)
+}
+
+/// The score a user sees, of that which rows are ordered by.
+fn shown(score: f32, metric: Metric) -> f32 {
+    match metric {
+        // A rounding step above 1 would surprise whoever takes the arc cosine.
+        Metric::Cosine => score.clamp(-1.0, 1.0),
+        Metric::Dot => score,
+        Metric::L2 => -(-score).sqrt(),
+    }
 }
 
 fn scan<'block>(
@@ -76,7 +91,7 @@ fn scan<'block>(
 }
 
 /// `work` on each part, the first on this thread; results in the order of the parts.
-fn in_parallel<P: Copy + Send, R: Send>(
+pub(super) fn in_parallel<P: Copy + Send, R: Send>(
     mut parts: impl Iterator<Item = P>,
     work: impl Fn(P) -> R + Sync,
 ) -> Vec<R> {
@@ -141,10 +156,10 @@ impl<'query> Query<'query> {
     }
 }
 
-struct Candidate<'block> {
-    score: f32,
-    sequence: u64,
-    entry: &'block Arc<Entry>,
+pub(super) struct Candidate<'block> {
+    pub(super) score: f32,
+    pub(super) sequence: u64,
+    pub(super) entry: &'block Arc<Entry>,
 }
 
 /// Greater is worse, so that the heap's top is the one to drop: a lower score, or at the same score
@@ -169,17 +184,17 @@ impl PartialEq for Candidate<'_> {
 
 impl Eq for Candidate<'_> {}
 
-struct Best<'block> {
+pub(super) struct Best<'block> {
     heap: BinaryHeap<Candidate<'block>>,
     limit: usize,
 }
 
 impl<'block> Best<'block> {
-    fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { heap: BinaryHeap::new(), limit }
     }
 
-    fn offer(&mut self, candidate: Candidate<'block>) {
+    pub(super) fn offer(&mut self, candidate: Candidate<'block>) {
         if self.heap.len() < self.limit {
             self.heap.push(candidate);
         } else if let Some(mut worst) = self.heap.peek_mut()
@@ -195,15 +210,11 @@ impl<'block> Best<'block> {
         }
     }
 
-    fn into_hits(self, metric: Metric) -> Vec<Hit> {
+    /// The best, best first, each with what `shown` makes of its score.
+    pub(super) fn into_hits(self, shown: impl Fn(f32) -> f32) -> Vec<Hit> {
         let hit = |candidate: Candidate<'_>| Hit {
             entry: Arc::clone(candidate.entry),
-            score: match metric {
-                // A rounding step above 1 would surprise whoever takes the arc cosine.
-                Metric::Cosine => candidate.score.clamp(-1.0, 1.0),
-                Metric::Dot => candidate.score,
-                Metric::L2 => -(-candidate.score).sqrt(),
-            },
+            score: shown(candidate.score),
             index: candidate.sequence,
         };
         self.heap.into_sorted_vec().into_iter().map(hit).collect()

@@ -136,6 +136,14 @@ async def retrieval() -> None:
     assert_type(report.seconds["wall"], float)
     assert_type(rag.ask("Who waits?"), Answer)
     assert_type((await rag.ask_async("Who waits?", top_k=1)).citations, list[Citation])
+    assert_type(rag.search("Who?", rerank=lambda _, texts: np.zeros(len(texts))), list[Citation])
+    assert_type(rag.ask_many(iter(["Who waits?"]), mode="hybrid"), list[Answer])
+    assert_type(rag.ask_many(["Who waits?"], on_error="return"), list[Answer | Exception])
+    assert_type(await rag.ask_many_async(["Who waits?"]), list[Answer])
+    async with await rag.ask_stream_async("Who waits?") as stream:
+        async for piece in stream:
+            assert_type(piece, str)
+        assert_type(stream.answer, Answer | None)
 
 
 def errors(error: GraphbitError) -> None:

@@ -14,11 +14,9 @@ const SHOWN: usize = 60;
 #[derive(Clone, PartialEq)]
 pub(in crate::python) struct PyCitation(Citation);
 
-pub(super) fn citations(passages: Vec<crate::types::Passage>) -> Vec<PyCitation> {
-    let numbered = passages.into_iter().enumerate();
-    numbered
-        .map(|(index, passage)| PyCitation(Citation { number: index + 1, passage, cited: false }))
-        .collect()
+/// Passages with their numbers; those are cited whose marks stand in `text`.
+pub(super) fn cited(passages: Vec<crate::types::Passage>, text: &str) -> Vec<PyCitation> {
+    Citation::all(passages, text).into_iter().map(PyCitation).collect()
 }
 
 #[pymethods]
@@ -48,7 +46,7 @@ impl PyCitation {
     fn end_char(&self) -> usize {
         self.0.passage.end_char
     }
-    /// Similarity to the question.
+    /// The reranker's score if there is one, else BM25 in lexical mode, else the similarity to the question.
     #[getter]
     fn score(&self) -> f32 {
         self.0.passage.score
@@ -118,6 +116,11 @@ impl PyAnswer {
     #[getter]
     fn model(&self) -> &str {
         &self.answer.model
+    }
+    /// Whether there were passages to answer from; if not, no model was asked.
+    #[getter]
+    fn found(&self) -> bool {
+        self.answer.found
     }
     fn __str__(&self) -> &str {
         &self.answer.text

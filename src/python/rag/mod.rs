@@ -1,15 +1,17 @@
 //! `ParallelRAG`: documents in, answers with citations out. Python decides what, the core does it.
 
 mod answer;
+mod answer_stream;
+mod asking;
+mod ingest_stream;
 mod report;
-mod stream;
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::documents::{Given, wrong_type};
+use super::documents::{self, wrong_type};
 use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
 use super::embeddings::EmbeddingClient as PyEmbeddingClient;
 use super::llm::PyLlmClient;
@@ -20,13 +22,15 @@ use crate::embeddings::EmbeddingClient;
 use crate::llm::LlmClient;
 use crate::local::Extractive;
 use crate::providers::{Connection, LlmConfig};
-use crate::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Sources};
+use crate::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Prompt, Sources};
 use crate::secret::ApiKey;
 
-use answer::citations;
+use answer::cited;
 pub(super) use answer::{PyAnswer, PyCitation};
+pub(super) use answer_stream::PyAnswerStream;
+use asking::{Given, Questions};
+pub(super) use ingest_stream::PyIngestStream;
 pub(super) use report::{PyDocumentOutcome, PyIngestProgress, PyIngestReport};
-pub(super) use stream::PyIngestStream;
 
 /// Ingests documents in parallel and answers questions about them.
 ///
@@ -34,7 +38,8 @@ pub(super) use stream::PyIngestStream;
 /// LlmConfig or LlmClient (default: OpenAI, at OPENAI_BASE_URL if set, where OPENAI_API_KEY is set, Ollama where OLLAMA_HOST is, else
 /// quotes without a language model). `top_k` is the number of passages a question retrieves, `batch_size`
 /// the number of chunks an embedding request, `max_concurrency` the number of such requests at once
-/// (default 16, or the number of cores for a local model).
+/// (default 16, or the number of cores for a local model), `prompt` a template with `{question}` and
+/// `{passages}`.
 #[pyclass(name = "ParallelRAG", module = "graphbit", frozen)]
 pub(in crate::python) struct PyParallelRag {
     rag: ParallelRag,
@@ -43,7 +48,7 @@ pub(in crate::python) struct PyParallelRag {
 #[pymethods]
 impl PyParallelRag {
     #[new]
-    #[pyo3(signature = (embedding=None, llm=None, *, splitter=None, store=None, top_k=4, batch_size=64, max_concurrency=None))]
+    #[pyo3(signature = (embedding=None, llm=None, *, splitter=None, store=None, top_k=4, batch_size=64, max_concurrency=None, prompt=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
         py: Python<'_>,
@@ -54,6 +59,7 @@ impl PyParallelRag {
         top_k: usize,
         batch_size: usize,
         max_concurrency: Option<usize>,
+        prompt: Option<String>,
     ) -> PyResult<Self> {
         let mut config = Config::new(embedding_client(py, embedding)?, llm_client(llm)?)?;
         if let Some(splitter) = splitter {
@@ -69,6 +75,9 @@ impl PyParallelRag {
         config.top_k = top_k;
         config.batch_size = batch_size;
         config.max_concurrency = max_concurrency;
+        if let Some(prompt) = prompt {
+            config.prompt = Prompt::new(prompt)?;
+        }
         Ok(Self { rag: ParallelRag::new(config)? })
     }
 
@@ -90,7 +99,7 @@ impl PyParallelRag {
         delete_missing: bool,
     ) -> PyResult<PyIngestReport> {
         let callback = callback(py, on_progress, progress.unwrap_or(true))?;
-        let (sources, _) = Given::new(documents)?.sources(py, None)?;
+        let (sources, _) = documents::Given::new(documents)?.sources(py, None)?;
         let rag = self.rag.clone();
         let report = bridge::block_on(py, ingested(rag, sources, callback, delete_missing))?;
         Ok(PyIngestReport(report))
@@ -107,11 +116,11 @@ impl PyParallelRag {
         delete_missing: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let callback = callback(py, on_progress, progress.unwrap_or(true))?;
-        let given = Given::new(documents)?;
+        let given = documents::Given::new(documents)?;
         let (sources, drawing) = given.sources(py, bridge::event_loop(py))?;
         let work = ingested(self.rag.clone(), sources, callback, delete_missing);
         let work = async move {
-            let _drawing = stream::Drawing::of(drawing);
+            let _drawing = ingest_stream::Drawing::of(drawing);
             work.await
         };
         bridge::future_into_py(py, work, |py, report| {
@@ -130,57 +139,179 @@ impl PyParallelRag {
         on_progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<PyIngestStream> {
         let callback = callback(py, on_progress, false)?;
-        Ok(PyIngestStream::new(self.rag.clone(), Given::new(documents)?, callback))
+        Ok(PyIngestStream::new(self.rag.clone(), documents::Given::new(documents)?, callback))
     }
 
-    /// Answers from the passages most similar to the question.
-    #[pyo3(signature = (question, *, top_k=None))]
-    fn ask(&self, py: Python<'_>, question: String, top_k: Option<usize>) -> PyResult<PyAnswer> {
+    /// Answers from the passages that are found for the question.
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn ask(
+        &self,
+        py: Python<'_>,
+        question: String,
+        top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
+        max_context_tokens: Option<usize>,
+    ) -> PyResult<PyAnswer> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let asking = given.asking()?;
         let rag = self.rag.clone();
-        let answer = bridge::block_on(py, async move { rag.ask(&question, top_k).await })?;
-        PyAnswer::new(py, answer)
+        let work = async move { rag.ask_with(&question, &asking).await };
+        PyAnswer::new(py, bridge::block_on(py, work)?)
     }
 
     /// The awaitable twin of `ask`.
-    #[pyo3(signature = (question, *, top_k=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask_async<'py>(
         &self,
         py: Python<'py>,
         question: String,
         top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
+        max_context_tokens: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let asking = given.asking()?;
         let rag = self.rag.clone();
-        let future = async move { rag.ask(&question, top_k).await };
+        let future = async move { rag.ask_with(&question, &asking).await };
         bridge::future_into_py(py, future, |py, answer| {
             Ok(Py::new(py, PyAnswer::new(py, answer)?)?.into_any())
         })
     }
 
-    /// The passages most similar to the question, best first, without asking a model.
-    #[pyo3(signature = (question, *, top_k=None))]
+    /// One answer for each question, in their order; see LlmClient.complete_many for `on_error`.
+    #[pyo3(signature = (questions, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None, max_concurrency=None, on_error="raise"))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn ask_many(
+        &self,
+        py: Python<'_>,
+        questions: &Bound<'_, PyAny>,
+        top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
+        max_context_tokens: Option<usize>,
+        max_concurrency: Option<usize>,
+        on_error: &str,
+    ) -> PyResult<Py<PyAny>> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let asking = given.asking()?;
+        Questions::new(&self.rag, questions, asking, max_concurrency, on_error)?.block(py)
+    }
+
+    /// The awaitable twin of `ask_many`.
+    #[pyo3(signature = (questions, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None, max_concurrency=None, on_error="raise"))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn ask_many_async<'py>(
+        &self,
+        py: Python<'py>,
+        questions: &Bound<'_, PyAny>,
+        top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
+        max_context_tokens: Option<usize>,
+        max_concurrency: Option<usize>,
+        on_error: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let asking = given.asking()?;
+        Questions::new(&self.rag, questions, asking, max_concurrency, on_error)?.start(py)
+    }
+
+    /// The answer as it comes: finds the passages, and returns an AnswerStream.
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn ask_stream(
+        &self,
+        py: Python<'_>,
+        question: String,
+        top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
+        max_context_tokens: Option<usize>,
+    ) -> PyResult<PyAnswerStream> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let asking = given.asking()?;
+        let rag = self.rag.clone();
+        let work = async move { rag.prepare(&question, &asking).await };
+        let prepared = bridge::block_on(py, work)?;
+        Ok(PyAnswerStream::new(self.rag.config().llm.clone(), prepared))
+    }
+
+    /// The awaitable twin of `ask_stream`.
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn ask_stream_async<'py>(
+        &self,
+        py: Python<'py>,
+        question: String,
+        top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
+        max_context_tokens: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let asking = given.asking()?;
+        let (rag, client) = (self.rag.clone(), self.rag.config().llm.clone());
+        let future = async move { rag.prepare(&question, &asking).await };
+        bridge::future_into_py(py, future, |py, prepared| {
+            Ok(Py::new(py, PyAnswerStream::new(client, prepared))?.into_any())
+        })
+    }
+
+    /// The passages that are found for the question, best first, without asking a model.
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn search(
         &self,
         py: Python<'_>,
         question: String,
         top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
     ) -> PyResult<Vec<PyCitation>> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens: None };
+        let asking = given.asking()?;
         let rag = self.rag.clone();
-        let passages = bridge::block_on(py, async move { rag.search(&question, top_k).await })?;
-        Ok(citations(passages))
+        let work = async move { rag.search_with(&question, &asking).await };
+        Ok(cited(bridge::block_on(py, work)?, ""))
     }
 
     /// The awaitable twin of `search`.
-    #[pyo3(signature = (question, *, top_k=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn search_async<'py>(
         &self,
         py: Python<'py>,
         question: String,
         top_k: Option<usize>,
+        mode: &str,
+        diversity: Option<f32>,
+        rerank: Option<Bound<'_, PyAny>>,
+        min_score: Option<f32>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens: None };
+        let asking = given.asking()?;
         let rag = self.rag.clone();
-        let future = async move { rag.search(&question, top_k).await };
+        let future = async move { rag.search_with(&question, &asking).await };
         bridge::future_into_py(py, future, |py, passages| {
-            Ok(citations(passages).into_pyobject(py)?.unbind())
+            Ok(cited(passages, "").into_pyobject(py)?.unbind())
         })
     }
 
