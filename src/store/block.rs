@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Entry;
 use super::distance::inverse_norm;
-use super::{Entry, Places};
+use super::writing::Places;
 
 /// Rows a block at most. Replacing a row copies its block when a running search still reads it.
 const BLOCK_ROWS: usize = 1024;
@@ -42,24 +43,27 @@ impl Snapshot {
         self.rows().map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence)).collect()
     }
 
-    /// Puts a row in the place of that with its id, or behind all.
-    pub(super) fn upsert(&mut self, places: &mut Places, vector: &[f32], entry: Arc<Entry>) {
-        match places.get(entry.id.as_str()) {
-            Some(sequence) => self.replace(*sequence, vector, entry),
-            None => {
-                let id = Arc::from(entry.id.as_str());
-                places.insert(id, self.push(vector, entry));
+    /// Removes the rows with the ids `gone`, and puts each of `rows` in the place of that with its id or behind
+    /// all. Says how many were removed.
+    pub(super) fn change<'row, S: AsRef<str>>(
+        &mut self,
+        places: &mut Places,
+        gone: &[S],
+        rows: impl Iterator<Item = (&'row [f32], Entry)>,
+    ) -> usize {
+        let mut gone: Vec<u64> = gone.iter().filter_map(|id| places.remove(id.as_ref())).collect();
+        gone.sort_unstable();
+        self.remove(&gone);
+        for (vector, entry) in rows {
+            match places.get(entry.id.as_str()) {
+                Some(sequence) => self.replace(*sequence, vector, Arc::new(entry)),
+                None => {
+                    let id = Arc::from(entry.id.as_str());
+                    places.insert(id, self.push(vector, Arc::new(entry)));
+                }
             }
         }
-    }
-
-    /// Removes the rows with these ids and says how many there were.
-    pub(super) fn delete<S: AsRef<str>>(&mut self, places: &mut Places, ids: &[S]) -> usize {
-        let mut gone: Vec<u64> = ids.iter().filter_map(|id| places.remove(id.as_ref())).collect();
-        gone.sort_unstable();
-        if !gone.is_empty() {
-            self.remove(&gone);
-        }
+        self.merge_tail();
         gone.len()
     }
 
@@ -90,7 +94,7 @@ impl Snapshot {
 
     /// Merges small blocks at the end, each with one at least as large as itself: rows added one by
     /// one are copied a few times each, and few small blocks remain.
-    pub(super) fn merge_tail(&mut self) {
+    fn merge_tail(&mut self) {
         while let [.., before, last] = self.blocks.as_mut_slice() {
             let (rows, added) = (before.entries.len(), last.entries.len());
             if rows > added || rows + added > BLOCK_ROWS {
@@ -121,10 +125,14 @@ impl Snapshot {
     }
 
     /// Removes the rows with these ascending numbers.
-    fn remove(&mut self, gone: &[u64]) {
+    fn remove(&mut self, mut gone: &[u64]) {
         let Some(dimensions) = self.dimensions else { return };
         for block in &mut self.blocks {
-            if !block.sequence.iter().any(|sequence| gone.binary_search(sequence).is_ok()) {
+            let until =
+                block.sequence.last().map_or(0, |last| gone.partition_point(|one| one <= last));
+            let (here, later) = gone.split_at(until);
+            gone = later;
+            if here.is_empty() {
                 continue;
             }
             let mut kept = Block::default();
@@ -132,7 +140,7 @@ impl Snapshot {
             for ((vector, norm), (sequence, entry)) in
                 rows.zip(block.sequence.iter().zip(&block.entries))
             {
-                if gone.binary_search(sequence).is_err() {
+                if here.binary_search(sequence).is_err() {
                     kept.vectors.extend_from_slice(vector);
                     kept.inverse_norms.push(*norm);
                     kept.sequence.push(*sequence);

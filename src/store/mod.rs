@@ -24,18 +24,19 @@ mod file;
 mod folder;
 mod journal;
 mod search;
+mod writing;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
-use folder::Folder;
 pub use folder::StoreOptions;
 use serde::{Deserialize, Serialize};
+use writing::Ledger;
 
 use crate::error::{Error, Kind, Result};
 use crate::types::Matrix;
@@ -186,92 +187,6 @@ impl VectorStore {
         self.len() == 0
     }
 
-    /// Stores one vector for each entry and returns their ids. An id that is there already gets the
-    /// new vector and entry in its old place. All of the batch is stored, or nothing.
-    ///
-    /// # Errors
-    /// [`Kind::Validation`] when the numbers of vectors and entries differ, a value is not finite, or
-    /// an id comes twice; [`Kind::Store`] when the dimensions differ from the store's, or the store is in a
-    /// folder and cannot be written.
-    pub fn add(&self, vectors: &Matrix, entries: Vec<Entry>) -> Result<Vec<String>> {
-        if vectors.rows() != entries.len() {
-            return Err(Error::validation(
-                "entries",
-                Some(&entries.len().to_string()),
-                &format!("there are {} vectors; each needs one entry", vectors.rows()),
-            ));
-        }
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        for (row, vector) in vectors.iter().enumerate() {
-            finite("vectors", Some(row), vector)?;
-        }
-        let mut ledger = self.write()?;
-        // Shares every block with the present state.
-        let mut next = Snapshot::clone(&self.current());
-        match next.dimensions {
-            Some(known) => same_dimensions(known, vectors.dimensions())?,
-            None if vectors.dimensions() == 0 => {
-                return Err(Error::validation("vectors", None, "a vector has no values"));
-            }
-            None => next.dimensions = Some(vectors.dimensions()),
-        }
-        let given: HashSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
-        let mut rows = HashMap::with_capacity(entries.len());
-        let mut ids = Vec::with_capacity(entries.len());
-        let mut free = next.next_sequence;
-        for (row, entry) in entries.iter().enumerate() {
-            let mut id = entry.id.clone();
-            while id.is_empty() {
-                id = free.to_string();
-                free += 1;
-                if ledger.places.contains_key(id.as_str()) || given.contains(id.as_str()) {
-                    id.clear();
-                }
-            }
-            if let Some(first) = rows.insert(id.clone(), row) {
-                let text = format!("rows {first} and {row} carry the same id");
-                return Err(Error::validation("ids", Some(&id), &text));
-            }
-            ids.push(id);
-        }
-        let named = entries.into_iter().zip(&ids);
-        let entries: Vec<Entry> =
-            named.map(|(entry, id)| Entry { id: id.clone(), ..entry }).collect();
-        if let Some(folder) = ledger.folder_to_write()? {
-            folder.add(&entries.iter().collect::<Vec<_>>(), vectors)?;
-        }
-        // Nothing can fail from here on.
-        for (vector, entry) in vectors.iter().zip(entries) {
-            next.upsert(&mut ledger.places, vector, Arc::new(entry));
-        }
-        next.merge_tail();
-        self.publish(next, &mut ledger);
-        Ok(ids)
-    }
-
-    /// Removes the entries with these ids and says how many there were; unknown ones are passed over.
-    ///
-    /// # Errors
-    /// [`Kind::Store`] in a forked child whose parent was writing at that moment, or when the store is in a
-    /// folder and cannot be written.
-    pub fn delete<S: AsRef<str>>(&self, ids: &[S]) -> Result<usize> {
-        let mut ledger = self.write()?;
-        let known = |id: &&str| ledger.places.contains_key(*id);
-        let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).filter(known).collect();
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        if let Some(folder) = ledger.folder_to_write()? {
-            folder.delete(&ids)?;
-        }
-        let mut next = Snapshot::clone(&self.current());
-        let gone = next.delete(&mut ledger.places, &ids);
-        self.publish(next, &mut ledger);
-        Ok(gone)
-    }
-
     /// The entry with this id.
     ///
     /// # Errors
@@ -345,7 +260,7 @@ impl VectorStore {
             return Ok(false);
         };
         *places = news;
-        self.replace(next);
+        self.swap(next);
         Ok(true)
     }
 
@@ -363,38 +278,6 @@ impl VectorStore {
     fn current(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn publish(&self, next: Snapshot, ledger: &mut Ledger) {
-        self.replace(next);
-        if let Some(folder) = &mut ledger.folder {
-            folder.compact_if_due(&self.current(), self.metric);
-        }
-    }
-
-    fn replace(&self, next: Snapshot) {
-        let next = Arc::new(next);
-        let old = {
-            let mut slot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *slot, next)
-        };
-        // Dropped here, outside the lock: freeing a large state takes its time.
-        drop(old);
-    }
-
-    fn write(&self) -> Result<Writer<'_>> {
-        let here = std::process::id();
-        let owner = self.writing.load(Ordering::Acquire);
-        if owner != 0 && owner != here {
-            return Err(Error::new(
-                Kind::Store,
-                "the vector store was being written by another thread when this process was \
-                 forked; load it from its file or build a new one here",
-            ));
-        }
-        let ledger = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writing.store(here, Ordering::Release);
-        Ok(Writer { ledger, writing: &self.writing })
-    }
 }
 
 impl fmt::Debug for VectorStore {
@@ -404,54 +287,6 @@ impl fmt::Debug for VectorStore {
             .field("dimensions", &self.dimensions())
             .field("len", &self.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// Each row's number by its id.
-type Places = HashMap<Arc<str>, u64>;
-
-/// What only writers need.
-#[derive(Debug, Default)]
-struct Ledger {
-    places: Places,
-    /// Where changes are written down, for a store that has such a place.
-    folder: Option<Folder>,
-    /// It had one, and let it go.
-    closed: bool,
-}
-
-impl Ledger {
-    fn folder_to_write(&mut self) -> Result<Option<&mut Folder>> {
-        if self.closed {
-            return Err(Error::new(Kind::Store, "the vector store is closed"));
-        }
-        Ok(self.folder.as_mut())
-    }
-}
-
-/// The right to write.
-struct Writer<'store> {
-    ledger: MutexGuard<'store, Ledger>,
-    writing: &'store AtomicU32,
-}
-
-impl std::ops::Deref for Writer<'_> {
-    type Target = Ledger;
-
-    fn deref(&self) -> &Ledger {
-        &self.ledger
-    }
-}
-
-impl std::ops::DerefMut for Writer<'_> {
-    fn deref_mut(&mut self) -> &mut Ledger {
-        &mut self.ledger
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        self.writing.store(0, Ordering::Release);
     }
 }
 

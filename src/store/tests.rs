@@ -1,5 +1,6 @@
 //! The store from outside: exact answers, whole batches, and files that are whole or refused.
 
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use proptest::prelude::*;
@@ -254,6 +255,39 @@ fn a_save_that_fails_leaves_the_old_file() {
     assert!(target.join("inside").is_dir());
     assert_eq!(std::fs::read_dir(&*folder).unwrap().count(), 1, "no temporary file is left");
     assert!(store.save(&folder.join("no/such/folder")).is_err());
+}
+
+#[test]
+fn a_replacement_is_refused_whole_and_seen_whole() {
+    let named = |from: usize| -> Vec<Entry> {
+        (from..from + 10).map(|at| Entry { id: at.to_string(), ..Entry::default() }).collect()
+    };
+    let ids = |from: usize| named(from).into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+    let store = VectorStore::new(Metric::Dot, Some(2)).unwrap();
+    let vectors = Matrix::new(vec![1.0; 20], 10, 2).unwrap();
+    store.add(&vectors, named(0)).unwrap();
+    let wrong = Matrix::new(vec![1.0; 30], 10, 3).unwrap();
+    assert_eq!(store.replace(&ids(0), &wrong, named(5)).unwrap_err().kind(), Kind::Store);
+    assert!(store.replace(&ids(0), &vectors, vec![Entry::default()]).is_err());
+    assert_eq!(store.len(), 10, "a refused replacement removes nothing");
+    thread::scope(|scope| {
+        // Half of the ids come again each time, half are new.
+        let writer = scope.spawn(|| {
+            for round in 0..400 {
+                store.replace(&ids(5 * round), &vectors, named(5 * round + 5)).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let hits = store.search(&[1.0, 1.0], usize::MAX).unwrap();
+            let mut found: Vec<usize> =
+                hits.iter().map(|hit| hit.entry.id.parse().unwrap()).collect();
+            found.sort_unstable();
+            assert_eq!(found, (found[0]..found[0] + 10).collect::<Vec<_>>());
+        }
+        writer.join().unwrap();
+    });
+    assert!(store.replace(&ids(2000), &Matrix::default(), Vec::new()).unwrap().is_empty());
+    assert!(store.is_empty());
 }
 
 #[test]
