@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::batch::Vector;
 use super::cut::Head;
 use crate::error::Result;
-use crate::store::{Entry, Hit, VectorStore};
+use crate::store::{Entry, Hit, StoredEntry, VectorStore};
 use crate::types::{Matrix, Passage};
 
 const SOURCE: &str = "source";
@@ -43,7 +43,7 @@ impl Index {
         let first = |entry: &Arc<Entry>| {
             entry.metadata.get(SOURCE).is_some_and(|source| entry.id == id(source, 0))
         };
-        let documents = store.entries().iter().filter(|entry| first(entry)).count();
+        let documents = whole(&store).iter().filter(|stored| first(&stored.entry)).count();
         Self { store, documents: AtomicUsize::new(documents) }
     }
 
@@ -105,7 +105,7 @@ impl Index {
     /// Deletes the documents of these sources and says how many there were.
     pub(super) fn delete(&self, gone: impl Fn(&str) -> bool) -> Result<usize> {
         let (mut ids, mut sources) = (Vec::new(), HashSet::new());
-        for entry in self.store.entries() {
+        for StoredEntry { entry, .. } in whole(&self.store) {
             if let Some(source) = entry.metadata.get(SOURCE).filter(|source| gone(source)) {
                 ids.push(entry.id.clone());
                 sources.insert(source.clone());
@@ -120,6 +120,11 @@ impl Index {
         let change = |documents: usize| Some(documents.saturating_add(more).saturating_sub(fewer));
         let _ = self.documents.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
+}
+
+fn whole(store: &VectorStore) -> Vec<StoredEntry> {
+    // A page without a bound has no reason to be refused.
+    store.entries(None, None, usize::MAX).unwrap_or_default()
 }
 
 /// A hit as a passage, with what the entry's metadata say of its place.

@@ -21,6 +21,36 @@ pub(super) struct Block {
     pub(super) entries: Entries,
 }
 
+/// What a search looks at.
+pub(super) struct Row<'block> {
+    pub(super) vector: &'block [f32],
+    pub(super) inverse_norm: f64,
+    pub(super) sequence: u64,
+    pub(super) entry: &'block Arc<Entry>,
+}
+
+impl Block {
+    pub(super) fn rows(&self, dimensions: usize) -> impl Iterator<Item = Row<'_>> {
+        let vectors = self.vectors.chunks_exact(dimensions.max(1)).zip(&self.inverse_norms);
+        let rows = self.sequence.iter().zip(&self.entries);
+        vectors.zip(rows).map(|((vector, inverse_norm), (sequence, entry))| Row {
+            vector,
+            inverse_norm: *inverse_norm,
+            sequence: *sequence,
+            entry,
+        })
+    }
+
+    pub(super) fn row(&self, row: usize, dimensions: usize) -> Option<Row<'_>> {
+        Some(Row {
+            vector: self.vectors.get(row * dimensions..(row + 1) * dimensions)?,
+            inverse_norm: *self.inverse_norms.get(row)?,
+            sequence: *self.sequence.get(row)?,
+            entry: self.entries.get(row)?,
+        })
+    }
+}
+
 /// One state of a store; cloning it copies pointers.
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
@@ -36,7 +66,20 @@ impl Snapshot {
 
     /// Every row's number and entry, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = (u64, &Arc<Entry>)> {
-        self.blocks.iter().flat_map(|block| block.sequence.iter().copied().zip(&block.entries))
+        self.rows_after(None)
+    }
+
+    /// The rows behind the one with this number, or all.
+    pub(super) fn rows_after(
+        &self,
+        after: Option<u64>,
+    ) -> impl Iterator<Item = (u64, &Arc<Entry>)> {
+        let passed = move |sequence: &u64| after.is_some_and(|after| *sequence <= after);
+        let blocks = self.blocks.partition_point(|block| block.sequence.last().is_some_and(passed));
+        let blocks = self.blocks.get(blocks..).unwrap_or_default();
+        let rows =
+            blocks.iter().flat_map(|block| block.sequence.iter().copied().zip(&block.entries));
+        rows.skip_while(move |(sequence, _)| passed(sequence))
     }
 
     /// Each row's number by its id.

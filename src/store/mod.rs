@@ -4,7 +4,8 @@
 //! [`VectorStore::open`] keeps one in a folder, where each change is written down before it is
 //! acknowledged. Every search compares with every vector, so recall is 1 by construction. Readers work on a
 //! snapshot and never wait for a writer; what a writer changes appears at once or not at all. It
-//! refuses vectors of another length, values that are not finite, and files that are not whole.
+//! refuses vectors of another length, values that are not finite, and files that are not whole. A [`Filter`]
+//! narrows a search to entries by their metadata.
 //!
 //! ```
 //! use graphbit::store::{Entry, Metric, VectorStore};
@@ -22,99 +23,29 @@ mod block;
 mod candidates;
 mod distance;
 mod entries;
+mod entry;
 mod file;
+mod filter;
 mod folder;
 mod journal;
+mod reading;
 mod search;
 mod writing;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
 pub use candidates::{Candidate, Wanted, diverse};
+pub use entry::{Entry, Hit, Metric, StoredEntry};
+pub use filter::Filter;
 pub use folder::StoreOptions;
-use serde::{Deserialize, Serialize};
 use writing::Ledger;
 
 use crate::error::{Error, Kind, Result};
 use crate::runtime::PerProcess;
-use crate::types::Matrix;
-
-/// How alike two vectors are; of each, more is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Metric {
-    /// The cosine of the angle, -1 to 1. A vector of zeros scores 0 with everything.
-    #[default]
-    Cosine,
-    /// The dot product.
-    Dot,
-    /// The Euclidean distance with its sign turned, so that 0 is best.
-    L2,
-}
-
-impl Metric {
-    /// The metric's name: `"cosine"`, `"dot"` or `"l2"`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Dot => "dot",
-            Self::L2 => "l2",
-        }
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Metric {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        [Self::Cosine, Self::Dot, Self::L2].into_iter().find(|one| one.as_str() == name).ok_or_else(
-            || Error::validation("metric", Some(name), "must be 'cosine', 'dot' or 'l2'"),
-        )
-    }
-}
-
-/// What is stored beside a vector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The name to find, replace and delete it by; an empty one is replaced by a free number.
-    pub id: String,
-    /// The text the vector stands for.
-    pub text: String,
-    /// Free key-value data.
-    pub metadata: BTreeMap<String, String>,
-}
-
-impl Entry {
-    /// An entry with a text and nothing else.
-    #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
-    }
-}
-
-/// One answer to a search.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// What was found.
-    pub entry: Arc<Entry>,
-    /// See [`Metric`]; more is better.
-    pub score: f32,
-    /// The how-manieth vector this was when it was first added, from 0; never given out twice.
-    pub index: u64,
-}
 
 /// The store. Share it between threads; all methods take `&self`.
 pub struct VectorStore {
@@ -192,54 +123,6 @@ impl VectorStore {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The entry with this id.
-    ///
-    /// # Errors
-    /// As for [`VectorStore::delete`].
-    pub fn get(&self, id: &str) -> Result<Option<Arc<Entry>>> {
-        let ledger = self.write()?;
-        Ok(ledger.places.get(id).and_then(|sequence| self.current().entry(*sequence)))
-    }
-
-    /// All entries, in the order they were first added, as they are at this moment.
-    #[must_use]
-    pub fn entries(&self) -> Vec<Arc<Entry>> {
-        self.current().rows().map(|(_, entry)| Arc::clone(entry)).collect()
-    }
-
-    /// The `top_k` entries most like `query`, best first, equals in the order they were added.
-    ///
-    /// # Errors
-    /// [`Kind::Validation`] when `top_k` is 0 or a value is not finite, [`Kind::Store`] when the
-    /// query's dimensions are not the store's.
-    pub fn search(&self, query: &[f32], top_k: usize) -> Result<Vec<Hit>> {
-        finite("query", None, query)?;
-        let hits = self.find(&[query], top_k)?.pop();
-        Ok(hits.unwrap_or_default())
-    }
-
-    /// [`VectorStore::search`] for every row of `queries`, on all cores.
-    ///
-    /// # Errors
-    /// As for [`VectorStore::search`].
-    pub fn search_many(&self, queries: &Matrix, top_k: usize) -> Result<Vec<Vec<Hit>>> {
-        for (row, query) in queries.iter().enumerate() {
-            finite("queries", Some(row), query)?;
-        }
-        self.find(&queries.iter().collect::<Vec<_>>(), top_k)
-    }
-
-    fn find(&self, queries: &[&[f32]], top_k: usize) -> Result<Vec<Vec<Hit>>> {
-        if top_k == 0 {
-            return Err(Error::validation("top_k", Some("0"), "must be at least 1"));
-        }
-        let snapshot = self.current();
-        if let (Some(known), Some(query)) = (snapshot.dimensions, queries.first()) {
-            same_dimensions(known, query.len())?;
-        }
-        Ok(search::search(&snapshot, self.metric, queries, top_k))
     }
 
     /// Writes the store to one file, in the safetensors format. The file is replaced in one step: at

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::block::Snapshot;
+use super::filter::Filter;
 use super::folder::Folder;
-use super::{Entry, VectorStore, finite, same_dimensions};
+use super::{Entry, VectorStore, finite, same_dimensions, search};
 use crate::error::{Error, Kind, Result};
 use crate::types::Matrix;
 
@@ -96,6 +97,18 @@ impl VectorStore {
         let next = Snapshot::clone(&self.current());
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         self.change(&mut writer, next, &ids, &Matrix::default(), Vec::new())
+    }
+
+    /// Removes the entries that `filter` means and says how many there were, in one change.
+    ///
+    /// # Errors
+    /// As for [`VectorStore::delete`].
+    pub fn delete_where(&self, filter: &Filter) -> Result<usize> {
+        let mut writer = self.write()?;
+        let present = self.current();
+        let meant = search::select(&present, filter);
+        let ids: Vec<&str> = meant.into_iter().map(|entry| entry.id.as_str()).collect();
+        self.change(&mut writer, Snapshot::clone(&present), &ids, &Matrix::default(), Vec::new())
     }
 
     /// Turns the present state, of which `next` is a copy, into one without `gone` and with `entries`, all

@@ -15,7 +15,7 @@ from graphbit.exceptions import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from graphbit._graphbit import EmbeddingConfig, SearchHit
+    from graphbit._graphbit import EmbeddingConfig, StoredEntry
 
 #: What a passage and its own vector come to at least, allowing for models that are not quite repeatable.
 _SAME = 0.99
@@ -84,8 +84,5 @@ def _is_store(path: Path) -> bool:
     return (path / "lock").is_file()
 
 
-def _first(store: VectorStore) -> SearchHit | None:
-    # To the vector without direction all entries are alike: they come in the order they were added.
-    if not len(store) or not store.dimensions:
-        return None
-    return store.search([0.0] * store.dimensions, top_k=1)[0]
+def _first(store: VectorStore) -> StoredEntry | None:
+    return next(iter(store.entries(limit=1)), None)

@@ -52,9 +52,11 @@ impl VectorStore {
             return Err(Error::validation("limit", Some("0"), "must be at least 1"));
         }
         let snapshot = self.current();
-        let hits = |vector: &[f32], limit| {
+        let hits = |vector: &[f32], limit: usize| {
             check_query(&snapshot, vector)?;
-            Ok(search::search(&snapshot, self.metric, &[vector], limit).pop().unwrap_or_default())
+            let top_k = limit.min(snapshot.len());
+            let wanted = search::Wanted { metric: self.metric, top_k, filter: None };
+            Ok(search::search(&snapshot, &[vector], wanted).pop().unwrap_or_default())
         };
         let ranked = match wanted {
             Wanted::Vector(vector) => own_scores(hits(vector, limit)?),
