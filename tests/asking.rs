@@ -108,7 +108,7 @@ fn pipeline(documents: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Pip
         let (source, text) = ((*source).to_owned(), (*text).to_owned());
         Source::Document(Document { source, text, ..Document::default() })
     });
-    let (ingesting, sources) = (rag.clone(), sources.collect());
+    let (ingesting, sources) = (rag.clone(), sources.collect::<Vec<_>>());
     runtime::block_on(async move { ingesting.ingest(sources, None).await }).unwrap();
     embedding.texts.lock().unwrap().clear();
     Pipeline { rag, embedding, llm }

@@ -429,8 +429,8 @@ fn documents_of_many_formats_are_read_and_strange_ones_are_outcomes() {
     assert!(errors[0].contains("data.bin") && errors[0].contains("binary"), "{}", errors[0]);
     assert!(errors[2].contains("Unsupported document type: odt"), "{}", errors[2]);
     assert_eq!((errors[1], errors[3]), ("", ""));
-    let texts: Vec<_> =
-        rag.config().store.entries().iter().map(|entry| entry.text.clone()).collect();
+    let entries = rag.config().store.entries(None, None, 100).unwrap();
+    let texts: Vec<_> = entries.iter().map(|stored| stored.entry.text.clone()).collect();
     assert!(texts[0].contains("Kiwi") && !texts[0].contains('<'), "{texts:?}");
     assert!(texts[1].contains("flies"), "{texts:?}");
     std::fs::remove_dir_all(root).unwrap();
