@@ -33,7 +33,8 @@ impl EmbeddingModel for Letters {
         "letters-1"
     }
     fn dimensions(&self) -> Option<usize> {
-        Some(26)
+        // Known once it has answered, as of models that are loaded on first use.
+        (self.calls.load(Ordering::SeqCst) > 0).then_some(26)
     }
     fn max_batch(&self) -> usize {
         2048

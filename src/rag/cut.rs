@@ -125,7 +125,12 @@ fn cut_document(run: &Run, mut head: Head, document: Document) -> Cut {
     let digests = texts.iter().map(|(_, digest)| digest).zip(places);
     head.fingerprint = fingerprint(config.embedding.model().as_ref(), &head.metadata, digests);
     head.chunks = chunks.len();
-    if run.inner.index.holds(&head.source, &head.fingerprint, head.chunks) {
+    // Not part of the fingerprint: some models know it only when they have answered once.
+    let fits = match (config.embedding.model().dimensions(), config.store.dimensions()) {
+        (Some(model), Some(store)) => model == store,
+        _ => true,
+    };
+    if fits && run.inner.index.holds(&head.source, &head.fingerprint, head.chunks) {
         let chunks = head.chunks;
         return Cut::Settled(Arc::new(head), Fate::Unchanged(chunks));
     }
@@ -148,9 +153,8 @@ fn fingerprint<'a>(
     chunks: impl Iterator<Item = (&'a Digest, [usize; 2])>,
 ) -> String {
     let mut hasher = blake3::Hasher::new();
-    let dimensions = model.dimensions().unwrap_or_default().to_string();
     let named = metadata.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
-    for part in [model.provider(), model.model(), &dimensions].into_iter().chain(named) {
+    for part in [model.provider(), model.model()].into_iter().chain(named) {
         // With its length, so that no two lists of parts look the same.
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
