@@ -65,6 +65,7 @@ __all__ = [
     "RecursiveSplitter",
     "SearchHit",
     "SentenceSplitter",
+    "StoredEntry",
     "StreamEvent",
     "TextChunk",
     "TextSplitter",
@@ -2540,10 +2541,32 @@ class SearchHit:
         """The how-manieth vector of the store this was when it was added, from 0."""
 
 @final
+class StoredEntry:
+    """What is stored beside a vector, and its place in the order of insertion."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def metadata(self) -> dict[str, str]:
+        """A new dict each time."""
+
+    @property
+    def index(self) -> int:
+        """The how-manieth vector of the store this was when it was added, from 0."""
+
+@final
 class VectorStore:
     """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
 
     Vectors are lists of numbers or arrays of any real type; they are kept as float32.
+
+    `where` narrows a call to entries by their metadata: a dict of conditions, all of which must hold. A
+    condition is `"key": value` or `"key": {...}` with `eq`, `ne`, `in`, `lt`, `le`, `gt`, `ge` and `prefix`;
+    `"any"` and `"all"` take a list of such dicts, `"not"` takes one. A number compares with the values that
+    are numbers written out, a text with all of them, character by character. What is not understood
+    raises ValidationError.
     """
 
     def __new__(
@@ -2567,14 +2590,68 @@ class VectorStore:
             metadatas: One for each row; default empty.
         """
 
-    def search(self, vector: _Vector, top_k: int = 5) -> list[SearchHit]:
-        """The `top_k` entries most like `vector`, best first."""
+    def replace(
+        self,
+        stale: Sequence[str],
+        vectors: _Vectors,
+        texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[dict[str, str]] | None = None,
+    ) -> list[str]:
+        """Removes entries and stores others, in one change that is seen whole; returns the ids of the new ones.
 
-    def search_many(self, vectors: _Vectors, top_k: int = 5) -> list[list[SearchHit]]:
+        Args:
+            stale: Ids to remove. One that comes again in `ids` keeps its place; unknown ones are passed over.
+            vectors: One vector a row.
+            texts: One for each row; default empty.
+            ids: One for each row; those that exist are replaced. By default free numbers are given.
+            metadatas: One for each row; default empty.
+        """
+
+    def search(
+        self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> list[SearchHit]:
+        """The `top_k` entries most like `vector`, best first, among those that `where` means."""
+
+    def search_many(
+        self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> list[list[SearchHit]]:
         """`search` for every row of `vectors`, on all cores."""
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Removes the entries with these ids; returns how many there were."""
+    def get(self, ids: Sequence[str]) -> list[StoredEntry | None]:
+        """The entries with these ids, in this order; `None` for an id that there is not."""
+
+    def entries(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 1000,
+    ) -> list[StoredEntry]:
+        """A page of the entries that `where` means, in the order they were added.
+
+        Args:
+            where: By default all.
+            after: The `index` of the last entry of the page before. Changes between two pages neither hide
+                nor repeat an entry that stays.
+            limit: Entries at most, from 1; a page with fewer is the last.
+        """
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """How many entries `where` means; by default all."""
+
+    def delete(
+        self, ids: Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None
+    ) -> int:
+        """Removes the entries with these ids, or those that `where` means, and says how many there were.
+
+        Args:
+            ids: Unknown ones are passed over.
+            where: Instead of `ids`; `{}` stands for every entry.
+
+        Raises:
+            ValidationError: Neither is given, or both.
+        """
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes one file; what was there before is replaced in one step or stays untouched."""
@@ -2745,6 +2822,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2757,6 +2835,7 @@ class ParallelRAG:
             top_k: Passages given to the model, 1 to 1000; default the pipeline's.
             mode: `"vector"` finds what means the same, `"lexical"` what shares words (BM25; nothing is
                 embedded), `"hybrid"` both, fused by their ranks.
+            where: Only passages whose metadata meet these conditions, as in `VectorStore.search`.
             diversity: 0 to 1: how much passages should differ rather than be the best (maximal marginal
                 relevance). Default not at all.
             rerank: Called with the question and the texts of 4 * `top_k` candidates (20 at least), on a
@@ -2777,6 +2856,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2791,6 +2871,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2804,6 +2885,7 @@ class ParallelRAG:
             questions: Any iterable of str, read to its end first. Empty gives an empty list.
             top_k: This and the following as for `ask`.
             mode: See there.
+            where: See there.
             diversity: See there.
             rerank: See there.
             min_score: See there.
@@ -2825,6 +2907,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2839,6 +2922,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2853,6 +2937,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2869,6 +2954,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2883,6 +2969,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2896,6 +2983,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2909,6 +2997,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2922,6 +3011,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2934,6 +3024,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,

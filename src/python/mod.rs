@@ -38,6 +38,7 @@ mod stream_events;
 mod structured;
 mod system;
 mod tokens;
+mod vectors;
 mod workflow;
 
 use pyo3::prelude::*;
@@ -84,7 +85,7 @@ mod _graphbit {
         TextSplitterConfig, TokenSplitter,
     };
     #[pymodule_export]
-    use super::store::{SearchHit, VectorStore};
+    use super::store::{SearchHit, StoredEntry, VectorStore};
     #[pymodule_export]
     use super::stream_events::PyStreamEvent;
     #[pymodule_export]

@@ -1,20 +1,17 @@
-//! `VectorStore` and `SearchHit`.
+//! `VectorStore`, `SearchHit` and `StoredEntry`.
 //!
-//! Vectors come as numpy arrays (any real dtype, one copy to float32) or as lists; everything else
-//! happens without the interpreter.
+//! Arguments are taken over first; then everything happens without the interpreter, filters included.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use super::bridge;
+use super::vectors::{column, matrix, row};
+use super::{bridge, json};
 use crate::error::Error;
-use crate::store::{self, Entry, Hit, StoreOptions};
+use crate::store::{self, Entry, Filter, Hit, StoreOptions};
 use crate::types::Matrix;
 
 /// One answer to a search.
@@ -61,6 +58,44 @@ impl SearchHit {
     }
 }
 
+/// What is stored beside a vector, and its place.
+#[pyclass(frozen, module = "graphbit")]
+pub(super) struct StoredEntry {
+    stored: store::StoredEntry,
+}
+
+#[pymethods]
+impl StoredEntry {
+    /// The id the entry was added under.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.stored.entry.id
+    }
+
+    /// The text stored beside the vector.
+    #[getter]
+    fn text(&self) -> &str {
+        &self.stored.entry.text
+    }
+
+    /// The metadata stored beside the vector; a new dict each time.
+    #[getter]
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.stored.entry.metadata.clone()
+    }
+
+    /// The how-manieth vector of the store this was when it was added, from 0.
+    #[getter]
+    fn index(&self) -> u64 {
+        self.stored.index
+    }
+
+    fn __repr__(&self) -> String {
+        let text: String = self.text().chars().take(50).collect();
+        format!("StoredEntry(id={:?}, index={}, text={text:?})", self.id(), self.index())
+    }
+}
+
 /// An exact vector store, in memory or in a folder.
 #[pyclass(frozen, module = "graphbit")]
 pub(super) struct VectorStore {
@@ -96,54 +131,107 @@ impl VectorStore {
         metadatas: Option<Vec<BTreeMap<String, String>>>,
     ) -> PyResult<Vec<String>> {
         let vectors = matrix("vectors", vectors)?;
-        if let Some(row) = ids.iter().flatten().position(String::is_empty) {
-            let text = format!("the id of row {row} is empty");
-            return Err(Error::validation("ids", Some(""), &text).into());
-        }
-        let mut texts = column("texts", texts, &vectors)?;
-        let mut ids = column("ids", ids, &vectors)?;
-        let mut metadatas = column("metadatas", metadatas, &vectors)?;
-        let entries = (0..vectors.rows())
-            .map(|_| Entry {
-                id: ids.next().unwrap_or_default(),
-                text: texts.next().unwrap_or_default(),
-                metadata: metadatas.next().unwrap_or_default(),
-            })
-            .collect();
+        let entries = entries(&vectors, texts, ids, metadatas)?;
         bridge::detach(py, || self.store.add(&vectors, entries))
     }
 
-    /// The `top_k` entries most like `vector`, best first.
-    #[pyo3(signature = (vector, top_k=5))]
+    /// Removes the entries with the ids `stale` and stores new ones, in one change; returns the new ids.
+    #[pyo3(signature = (stale, vectors, texts=None, ids=None, metadatas=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
+    fn replace(
+        &self,
+        py: Python<'_>,
+        stale: Vec<String>,
+        vectors: &Bound<'_, PyAny>,
+        texts: Option<Vec<String>>,
+        ids: Option<Vec<String>>,
+        metadatas: Option<Vec<BTreeMap<String, String>>>,
+    ) -> PyResult<Vec<String>> {
+        let vectors = matrix("vectors", vectors)?;
+        let entries = entries(&vectors, texts, ids, metadatas)?;
+        bridge::detach(py, || self.store.replace(&stale, &vectors, entries))
+    }
+
+    /// The `top_k` entries most like `vector`, best first, among those that `where` means.
+    #[pyo3(signature = (vector, top_k=5, *, r#where=None))]
     fn search(
         &self,
         py: Python<'_>,
         vector: &Bound<'_, PyAny>,
         top_k: usize,
+        r#where: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<SearchHit>> {
         let vector = row("vector", vector)?;
-        let hits = bridge::detach(py, || self.store.search(&vector, top_k))?;
+        let filter = filter(r#where)?;
+        let search = || self.store.search_where(&vector, top_k, filter.as_ref());
+        let hits = bridge::detach(py, search)?;
         Ok(hits.into_iter().map(|hit| SearchHit { hit }).collect())
     }
 
     /// `search` for every row of `vectors`, on all cores.
-    #[pyo3(signature = (vectors, top_k=5))]
+    #[pyo3(signature = (vectors, top_k=5, *, r#where=None))]
     fn search_many(
         &self,
         py: Python<'_>,
         vectors: &Bound<'_, PyAny>,
         top_k: usize,
+        r#where: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Vec<SearchHit>>> {
         let vectors = matrix("vectors", vectors)?;
-        let results = bridge::detach(py, || self.store.search_many(&vectors, top_k))?;
+        let filter = filter(r#where)?;
+        let search = || self.store.search_many_where(&vectors, top_k, filter.as_ref());
+        let results = bridge::detach(py, search)?;
         let wrap = |hits: Vec<Hit>| hits.into_iter().map(|hit| SearchHit { hit }).collect();
         Ok(results.into_iter().map(wrap).collect())
     }
 
-    /// Removes the entries with these ids; returns how many there were.
+    /// The entries with these ids, in this order; `None` for an id that there is not.
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
-    fn delete(&self, py: Python<'_>, ids: Vec<String>) -> PyResult<usize> {
-        bridge::detach(py, || self.store.delete(&ids))
+    fn get(&self, py: Python<'_>, ids: Vec<String>) -> PyResult<Vec<Option<StoredEntry>>> {
+        let found = bridge::detach(py, || self.store.get_many(&ids))?;
+        Ok(found.into_iter().map(|one| one.map(|stored| StoredEntry { stored })).collect())
+    }
+
+    /// At most `limit` entries that `where` means, in the order they were added, behind index `after`.
+    #[pyo3(signature = (r#where=None, *, after=None, limit=1000))]
+    fn entries(
+        &self,
+        py: Python<'_>,
+        r#where: Option<&Bound<'_, PyAny>>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> PyResult<Vec<StoredEntry>> {
+        let filter = filter(r#where)?;
+        let page = bridge::detach(py, || self.store.entries(filter.as_ref(), after, limit))?;
+        Ok(page.into_iter().map(|stored| StoredEntry { stored }).collect())
+    }
+
+    /// How many entries `where` means; all of them without it.
+    #[pyo3(signature = (r#where=None))]
+    fn count(&self, py: Python<'_>, r#where: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        match filter(r#where)? {
+            Some(filter) => bridge::detach(py, || Ok(self.store.count(&filter))),
+            None => Ok(self.store.len()),
+        }
+    }
+
+    /// Removes the entries with these ids, or those that `where` means; returns how many there were.
+    #[pyo3(signature = (ids=None, *, r#where=None))]
+    fn delete(
+        &self,
+        py: Python<'_>,
+        ids: Option<Vec<String>>,
+        r#where: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        match (ids, filter(r#where)?) {
+            (Some(ids), None) => bridge::detach(py, || self.store.delete(&ids)),
+            (None, Some(filter)) => bridge::detach(py, || self.store.delete_where(&filter)),
+            // Nothing named must never come to mean everything.
+            (ids, _) => {
+                let text = "name either ids or where; where={} stands for every entry";
+                Err(Error::validation("ids", ids.map(|_| "with where"), text).into())
+            }
+        }
     }
 
     /// Writes one file; what was there before is replaced in one step or stays untouched.
@@ -230,81 +318,30 @@ impl VectorStore {
     }
 }
 
-/// The values of an optional argument with one value a vector.
-fn column<T>(
-    field: &str,
-    values: Option<Vec<T>>,
+/// The rows of an `add`, without their vectors.
+fn entries(
     vectors: &Matrix,
-) -> PyResult<std::vec::IntoIter<T>> {
-    let rows = vectors.rows();
-    match values {
-        Some(values) if values.len() != rows => {
-            let text = format!("there are {rows} vectors; each needs one value");
-            Err(Error::validation(field, Some(&values.len().to_string()), &text).into())
-        }
-        values => Ok(values.unwrap_or_default().into_iter()),
+    texts: Option<Vec<String>>,
+    ids: Option<Vec<String>>,
+    metadatas: Option<Vec<BTreeMap<String, String>>>,
+) -> PyResult<Vec<Entry>> {
+    if let Some(row) = ids.iter().flatten().position(String::is_empty) {
+        let text = format!("the id of row {row} is empty");
+        return Err(Error::validation("ids", Some(""), &text).into());
     }
+    let mut texts = column("texts", texts, vectors)?;
+    let mut ids = column("ids", ids, vectors)?;
+    let mut metadatas = column("metadatas", metadatas, vectors)?;
+    let entry = |_| Entry {
+        id: ids.next().unwrap_or_default(),
+        text: texts.next().unwrap_or_default(),
+        metadata: metadatas.next().unwrap_or_default(),
+    };
+    Ok((0..vectors.rows()).map(entry).collect())
 }
 
-/// `value` as a contiguous float32 array when it is a numpy array.
-fn as_array<'py>(field: &str, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    // Asked for by attribute: without numpy installed its C interface must not be touched.
-    if !value.hasattr("__array_interface__")? {
-        return Ok(None);
-    }
-    let kind: String = value.getattr("dtype")?.getattr("kind")?.extract()?;
-    if !matches!(kind.as_str(), "f" | "i" | "u") {
-        let dtype = value.getattr("dtype")?;
-        return Err(PyTypeError::new_err(format!(
-            "{field} must hold real numbers, got an array of dtype {dtype}"
-        )));
-    }
-    let options = PyDict::new(value.py());
-    options.set_item("order", "C")?;
-    options.set_item("copy", false)?;
-    value.call_method("astype", ("float32",), Some(&options)).map(Some)
-}
-
-fn wrong_shape(field: &str, array: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
-    let shape = array.getattr("shape").map_or_else(|_| "?".to_owned(), |shape| shape.to_string());
-    Error::validation(field, Some(&format!("array of shape {shape}")), wanted).into()
-}
-
-fn matrix(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Matrix> {
-    if let Some(array) = as_array(field, value)? {
-        let wanted = "must be two-dimensional, one vector a row";
-        let rows: PyReadonlyArray2<'_, f32> =
-            array.extract().map_err(|_| wrong_shape(field, &array, wanted))?;
-        let data = rows.as_slice().map_err(|_| wrong_shape(field, &array, wanted))?.to_vec();
-        let shape = (rows.shape().first().copied(), rows.shape().get(1).copied());
-        let (count, dimensions) = (shape.0.unwrap_or_default(), shape.1.unwrap_or_default());
-        return Ok(Matrix::new(data, count, dimensions)?);
-    }
-    let mut data = Vec::new();
-    let (mut count, mut dimensions) = (0, 0);
-    for item in value.try_iter()? {
-        let values = row(&format!("{field}[{count}]"), &item?)?;
-        if count == 0 {
-            dimensions = values.len();
-        } else if values.len() != dimensions {
-            let text = format!("has {} values, row 0 has {dimensions}", values.len());
-            return Err(Error::validation(field, Some(&format!("row {count}")), &text).into());
-        }
-        data.extend(values);
-        count += 1;
-    }
-    Ok(Matrix::new(data, count, dimensions)?)
-}
-
-fn row(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
-    if let Some(array) = as_array(field, value)? {
-        let wanted = "must be one vector";
-        let values: PyReadonlyArray1<'_, f32> =
-            array.extract().map_err(|_| wrong_shape(field, &array, wanted))?;
-        return Ok(values.as_slice().map_err(|_| wrong_shape(field, &array, wanted))?.to_vec());
-    }
-    value.extract().map_err(|error: PyErr| {
-        let text = format!("{field} must be a list of numbers: {}", error.value(value.py()));
-        PyTypeError::new_err(text)
-    })
+/// A filter as Python writes it; `None` is none.
+pub(super) fn filter(conditions: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Filter>> {
+    let Some(conditions) = conditions else { return Ok(None) };
+    Ok(Some(Filter::parse(&json::dump("where", conditions)?)?))
 }

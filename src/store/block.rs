@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Entry;
 use super::distance::inverse_norm;
 use super::entries::Entries;
-use super::{Entry, Places};
+use super::writing::Places;
 
 /// Rows a block at most. Replacing a row copies its block when a running search still reads it.
 const BLOCK_ROWS: usize = 1024;
@@ -18,6 +19,36 @@ pub(super) struct Block {
     /// Ascending numbers, each given out once.
     pub(super) sequence: Vec<u64>,
     pub(super) entries: Entries,
+}
+
+/// What a search looks at.
+pub(super) struct Row<'block> {
+    pub(super) vector: &'block [f32],
+    pub(super) inverse_norm: f64,
+    pub(super) sequence: u64,
+    pub(super) entry: &'block Arc<Entry>,
+}
+
+impl Block {
+    pub(super) fn rows(&self, dimensions: usize) -> impl Iterator<Item = Row<'_>> {
+        let vectors = self.vectors.chunks_exact(dimensions.max(1)).zip(&self.inverse_norms);
+        let rows = self.sequence.iter().zip(&self.entries);
+        vectors.zip(rows).map(|((vector, inverse_norm), (sequence, entry))| Row {
+            vector,
+            inverse_norm: *inverse_norm,
+            sequence: *sequence,
+            entry,
+        })
+    }
+
+    pub(super) fn row(&self, row: usize, dimensions: usize) -> Option<Row<'_>> {
+        Some(Row {
+            vector: self.vectors.get(row * dimensions..(row + 1) * dimensions)?,
+            inverse_norm: *self.inverse_norms.get(row)?,
+            sequence: *self.sequence.get(row)?,
+            entry: self.entries.get(row)?,
+        })
+    }
 }
 
 /// One state of a store; cloning it copies pointers.
@@ -35,7 +66,20 @@ impl Snapshot {
 
     /// Every row's number and entry, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = (u64, &Arc<Entry>)> {
-        self.blocks.iter().flat_map(|block| block.sequence.iter().copied().zip(&block.entries))
+        self.rows_after(None)
+    }
+
+    /// The rows behind the one with this number, or all.
+    pub(super) fn rows_after(
+        &self,
+        after: Option<u64>,
+    ) -> impl Iterator<Item = (u64, &Arc<Entry>)> {
+        let passed = move |sequence: &u64| after.is_some_and(|after| *sequence <= after);
+        let blocks = self.blocks.partition_point(|block| block.sequence.last().is_some_and(passed));
+        let blocks = self.blocks.get(blocks..).unwrap_or_default();
+        let rows =
+            blocks.iter().flat_map(|block| block.sequence.iter().copied().zip(&block.entries));
+        rows.skip_while(move |(sequence, _)| passed(sequence))
     }
 
     /// Each row's number by its id.
@@ -43,24 +87,27 @@ impl Snapshot {
         self.rows().map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence)).collect()
     }
 
-    /// Puts a row in the place of that with its id, or behind all.
-    pub(super) fn upsert(&mut self, places: &mut Places, vector: &[f32], entry: Arc<Entry>) {
-        match places.get(entry.id.as_str()) {
-            Some(sequence) => self.replace(*sequence, vector, entry),
-            None => {
-                let id = Arc::from(entry.id.as_str());
-                places.insert(id, self.push(vector, entry));
+    /// Removes the rows with the ids `gone`, and puts each of `rows` in the place of that with its id or behind
+    /// all. Says how many were removed.
+    pub(super) fn change<'row, S: AsRef<str>>(
+        &mut self,
+        places: &mut Places,
+        gone: &[S],
+        rows: impl Iterator<Item = (&'row [f32], Entry)>,
+    ) -> usize {
+        let mut gone: Vec<u64> = gone.iter().filter_map(|id| places.remove(id.as_ref())).collect();
+        gone.sort_unstable();
+        self.remove(&gone);
+        for (vector, entry) in rows {
+            match places.get(entry.id.as_str()) {
+                Some(sequence) => self.replace(*sequence, vector, Arc::new(entry)),
+                None => {
+                    let id = Arc::from(entry.id.as_str());
+                    places.insert(id, self.push(vector, Arc::new(entry)));
+                }
             }
         }
-    }
-
-    /// Removes the rows with these ids and says how many there were.
-    pub(super) fn delete<S: AsRef<str>>(&mut self, places: &mut Places, ids: &[S]) -> usize {
-        let mut gone: Vec<u64> = ids.iter().filter_map(|id| places.remove(id.as_ref())).collect();
-        gone.sort_unstable();
-        if !gone.is_empty() {
-            self.remove(&gone);
-        }
+        self.merge_tail();
         gone.len()
     }
 
@@ -91,7 +138,7 @@ impl Snapshot {
 
     /// Merges small blocks at the end, each with one at least as large as itself: rows added one by
     /// one are copied a few times each, and few small blocks remain.
-    pub(super) fn merge_tail(&mut self) {
+    fn merge_tail(&mut self) {
         while let [.., before, last] = self.blocks.as_mut_slice() {
             let (rows, added) = (before.entries.len(), last.entries.len());
             if rows > added || rows + added > BLOCK_ROWS {
@@ -120,10 +167,14 @@ impl Snapshot {
     }
 
     /// Removes the rows with these ascending numbers.
-    fn remove(&mut self, gone: &[u64]) {
+    fn remove(&mut self, mut gone: &[u64]) {
         let Some(dimensions) = self.dimensions else { return };
         for block in &mut self.blocks {
-            if !block.sequence.iter().any(|sequence| gone.binary_search(sequence).is_ok()) {
+            let until =
+                block.sequence.last().map_or(0, |last| gone.partition_point(|one| one <= last));
+            let (here, later) = gone.split_at(until);
+            gone = later;
+            if here.is_empty() {
                 continue;
             }
             let mut kept = Block::default();
@@ -131,7 +182,7 @@ impl Snapshot {
             for ((vector, norm), (sequence, entry)) in
                 rows.zip(block.sequence.iter().zip(&block.entries))
             {
-                if gone.binary_search(sequence).is_err() {
+                if here.binary_search(sequence).is_err() {
                     kept.vectors.extend_from_slice(vector);
                     kept.inverse_norms.push(*norm);
                     kept.sequence.push(*sequence);

@@ -18,6 +18,7 @@ const FRAME: usize = 16;
 const START: u8 = 0;
 const ADD: u8 = 1;
 const DELETE: u8 = 2;
+const REPLACE: u8 = 3;
 
 /// What a journal says.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) enum Record {
     Add { entries: Vec<Entry>, vectors: Vec<f32> },
     /// Ids whose rows are gone.
     Delete(Vec<String>),
+    /// Both at once.
+    Replace { gone: Vec<String>, entries: Vec<Entry>, vectors: Vec<f32> },
 }
 
 /// The settings of a store that has no snapshot yet.
@@ -41,12 +44,20 @@ pub(super) fn start(start: Start) -> Result<Vec<u8>, String> {
     frame(START, &start, &[])
 }
 
-pub(super) fn add(entries: &[&Entry], vectors: &Matrix) -> Result<Vec<u8>, String> {
+pub(super) fn add(entries: &[Entry], vectors: &Matrix) -> Result<Vec<u8>, String> {
     frame(ADD, entries, vectors.as_slice())
 }
 
 pub(super) fn delete(ids: &[&str]) -> Result<Vec<u8>, String> {
     frame(DELETE, ids, &[])
+}
+
+pub(super) fn replace(
+    gone: &[&str],
+    entries: &[Entry],
+    vectors: &Matrix,
+) -> Result<Vec<u8>, String> {
+    frame(REPLACE, &(gone, entries), vectors.as_slice())
 }
 
 fn frame(kind: u8, json: &(impl Serialize + ?Sized), values: &[f32]) -> Result<Vec<u8>, String> {
@@ -130,15 +141,21 @@ fn parse(body: &[u8]) -> Option<Record> {
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (json, values) =
         rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let floats = || {
+        let (values, odd) = values.as_chunks::<4>();
+        odd.is_empty().then(|| values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    };
     match *kind {
         START => serde_json::from_slice(json).ok().map(Record::Start),
         ADD => {
-            let (values, odd) = values.as_chunks::<4>();
-            let vectors = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            let entries = serde_json::from_slice(json).ok().filter(|_| odd.is_empty())?;
-            Some(Record::Add { entries, vectors })
+            let entries = serde_json::from_slice(json).ok()?;
+            Some(Record::Add { entries, vectors: floats()? })
         }
         DELETE => serde_json::from_slice(json).ok().map(Record::Delete),
+        REPLACE => {
+            let (gone, entries) = serde_json::from_slice(json).ok()?;
+            Some(Record::Replace { gone, entries, vectors: floats()? })
+        }
         _ => None,
     }
 }

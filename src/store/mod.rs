@@ -4,7 +4,8 @@
 //! [`VectorStore::open`] keeps one in a folder, where each change is written down before it is
 //! acknowledged. Every search compares with every vector, so recall is 1 by construction. Readers work on a
 //! snapshot and never wait for a writer; what a writer changes appears at once or not at all. It
-//! refuses vectors of another length, values that are not finite, and files that are not whole.
+//! refuses vectors of another length, values that are not finite, and files that are not whole. A [`Filter`]
+//! narrows a search to entries by their metadata.
 //!
 //! ```
 //! use graphbit::store::{Entry, Metric, VectorStore};
@@ -22,98 +23,29 @@ mod block;
 mod candidates;
 mod distance;
 mod entries;
+mod entry;
 mod file;
+mod filter;
 mod folder;
 mod journal;
+mod reading;
 mod search;
+mod writing;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
 pub use candidates::{Candidate, Wanted, diverse};
-use folder::Folder;
+pub use entry::{Entry, Hit, Metric, StoredEntry};
+pub use filter::Filter;
 pub use folder::StoreOptions;
-use serde::{Deserialize, Serialize};
+use writing::Ledger;
 
 use crate::error::{Error, Kind, Result};
 use crate::runtime::PerProcess;
-use crate::types::Matrix;
-
-/// How alike two vectors are; of each, more is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Metric {
-    /// The cosine of the angle, -1 to 1. A vector of zeros scores 0 with everything.
-    #[default]
-    Cosine,
-    /// The dot product.
-    Dot,
-    /// The Euclidean distance with its sign turned, so that 0 is best.
-    L2,
-}
-
-impl Metric {
-    /// The metric's name: `"cosine"`, `"dot"` or `"l2"`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Dot => "dot",
-            Self::L2 => "l2",
-        }
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Metric {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        [Self::Cosine, Self::Dot, Self::L2].into_iter().find(|one| one.as_str() == name).ok_or_else(
-            || Error::validation("metric", Some(name), "must be 'cosine', 'dot' or 'l2'"),
-        )
-    }
-}
-
-/// What is stored beside a vector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The name to find, replace and delete it by; an empty one is replaced by a free number.
-    pub id: String,
-    /// The text the vector stands for.
-    pub text: String,
-    /// Free key-value data.
-    pub metadata: BTreeMap<String, String>,
-}
-
-impl Entry {
-    /// An entry with a text and nothing else.
-    #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
-    }
-}
-
-/// One answer to a search.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// What was found.
-    pub entry: Arc<Entry>,
-    /// See [`Metric`]; more is better.
-    pub score: f32,
-    /// The how-manieth vector this was when it was first added, from 0; never given out twice.
-    pub index: u64,
-}
 
 /// The store. Share it between threads; all methods take `&self`.
 pub struct VectorStore {
@@ -193,134 +125,6 @@ impl VectorStore {
         self.len() == 0
     }
 
-    /// Stores one vector for each entry and returns their ids. An id that is there already gets the
-    /// new vector and entry in its old place. All of the batch is stored, or nothing.
-    ///
-    /// # Errors
-    /// [`Kind::Validation`] when the numbers of vectors and entries differ, a value is not finite, or
-    /// an id comes twice; [`Kind::Store`] when the dimensions differ from the store's, or the store is in a
-    /// folder and cannot be written.
-    pub fn add(&self, vectors: &Matrix, entries: Vec<Entry>) -> Result<Vec<String>> {
-        if vectors.rows() != entries.len() {
-            return Err(Error::validation(
-                "entries",
-                Some(&entries.len().to_string()),
-                &format!("there are {} vectors; each needs one entry", vectors.rows()),
-            ));
-        }
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        for (row, vector) in vectors.iter().enumerate() {
-            finite("vectors", Some(row), vector)?;
-        }
-        let mut ledger = self.write()?;
-        // Shares every block with the present state.
-        let mut next = Snapshot::clone(&self.current());
-        match next.dimensions {
-            Some(known) => same_dimensions(known, vectors.dimensions())?,
-            None if vectors.dimensions() == 0 => {
-                return Err(Error::validation("vectors", None, "a vector has no values"));
-            }
-            None => next.dimensions = Some(vectors.dimensions()),
-        }
-        let given: HashSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
-        let mut rows = HashMap::with_capacity(entries.len());
-        let mut ids = Vec::with_capacity(entries.len());
-        let mut free = next.next_sequence;
-        for (row, entry) in entries.iter().enumerate() {
-            let mut id = entry.id.clone();
-            while id.is_empty() {
-                id = free.to_string();
-                free += 1;
-                if ledger.places.contains_key(id.as_str()) || given.contains(id.as_str()) {
-                    id.clear();
-                }
-            }
-            if let Some(first) = rows.insert(id.clone(), row) {
-                let text = format!("rows {first} and {row} carry the same id");
-                return Err(Error::validation("ids", Some(&id), &text));
-            }
-            ids.push(id);
-        }
-        let named = entries.into_iter().zip(&ids);
-        let entries: Vec<Entry> =
-            named.map(|(entry, id)| Entry { id: id.clone(), ..entry }).collect();
-        if let Some(folder) = ledger.folder_to_write()? {
-            folder.add(&entries.iter().collect::<Vec<_>>(), vectors)?;
-        }
-        // Nothing can fail from here on.
-        for (vector, entry) in vectors.iter().zip(entries) {
-            next.upsert(&mut ledger.places, vector, Arc::new(entry));
-        }
-        next.merge_tail();
-        self.publish(next, &mut ledger);
-        Ok(ids)
-    }
-
-    /// Removes the entries with these ids and says how many there were; unknown ones are passed over.
-    ///
-    /// # Errors
-    /// [`Kind::Store`] in a forked child whose parent was writing at that moment, or when the store is in a
-    /// folder and cannot be written.
-    pub fn delete<S: AsRef<str>>(&self, ids: &[S]) -> Result<usize> {
-        let mut ledger = self.write()?;
-        let known = |id: &&str| ledger.places.contains_key(*id);
-        let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).filter(known).collect();
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        if let Some(folder) = ledger.folder_to_write()? {
-            folder.delete(&ids)?;
-        }
-        let mut next = Snapshot::clone(&self.current());
-        let gone = next.delete(&mut ledger.places, &ids);
-        self.publish(next, &mut ledger);
-        Ok(gone)
-    }
-
-    /// The entry with this id.
-    ///
-    /// # Errors
-    /// As for [`VectorStore::delete`].
-    pub fn get(&self, id: &str) -> Result<Option<Arc<Entry>>> {
-        let ledger = self.write()?;
-        Ok(ledger.places.get(id).and_then(|sequence| self.current().entry(*sequence)))
-    }
-
-    /// The `top_k` entries most like `query`, best first, equals in the order they were added.
-    ///
-    /// # Errors
-    /// [`Kind::Validation`] when `top_k` is 0 or a value is not finite, [`Kind::Store`] when the
-    /// query's dimensions are not the store's.
-    pub fn search(&self, query: &[f32], top_k: usize) -> Result<Vec<Hit>> {
-        finite("query", None, query)?;
-        let hits = self.find(&[query], top_k)?.pop();
-        Ok(hits.unwrap_or_default())
-    }
-
-    /// [`VectorStore::search`] for every row of `queries`, on all cores.
-    ///
-    /// # Errors
-    /// As for [`VectorStore::search`].
-    pub fn search_many(&self, queries: &Matrix, top_k: usize) -> Result<Vec<Vec<Hit>>> {
-        for (row, query) in queries.iter().enumerate() {
-            finite("queries", Some(row), query)?;
-        }
-        self.find(&queries.iter().collect::<Vec<_>>(), top_k)
-    }
-
-    fn find(&self, queries: &[&[f32]], top_k: usize) -> Result<Vec<Vec<Hit>>> {
-        if top_k == 0 {
-            return Err(Error::validation("top_k", Some("0"), "must be at least 1"));
-        }
-        let snapshot = self.current();
-        if let (Some(known), Some(query)) = (snapshot.dimensions, queries.first()) {
-            same_dimensions(known, query.len())?;
-        }
-        Ok(search::search(&snapshot, self.metric, queries, top_k))
-    }
-
     /// Writes the store to one file, in the safetensors format. The file is replaced in one step: at
     /// any moment, and after a crash too, it is the whole old one or the whole new one.
     ///
@@ -352,7 +156,7 @@ impl VectorStore {
             return Ok(false);
         };
         *places = news;
-        self.replace(next);
+        self.swap(next);
         Ok(true)
     }
 
@@ -370,38 +174,6 @@ impl VectorStore {
     fn current(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn publish(&self, next: Snapshot, ledger: &mut Ledger) {
-        self.replace(next);
-        if let Some(folder) = &mut ledger.folder {
-            folder.compact_if_due(&self.current(), self.metric);
-        }
-    }
-
-    fn replace(&self, next: Snapshot) {
-        let next = Arc::new(next);
-        let old = {
-            let mut slot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *slot, next)
-        };
-        // Dropped here, outside the lock: freeing a large state takes its time.
-        drop(old);
-    }
-
-    fn write(&self) -> Result<Writer<'_>> {
-        let here = std::process::id();
-        let owner = self.writing.load(Ordering::Acquire);
-        if owner != 0 && owner != here {
-            return Err(Error::new(
-                Kind::Store,
-                "the vector store was being written by another thread when this process was \
-                 forked; load it from its file or build a new one here",
-            ));
-        }
-        let ledger = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writing.store(here, Ordering::Release);
-        Ok(Writer { ledger, writing: &self.writing })
-    }
 }
 
 impl fmt::Debug for VectorStore {
@@ -411,54 +183,6 @@ impl fmt::Debug for VectorStore {
             .field("dimensions", &self.dimensions())
             .field("len", &self.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// Each row's number by its id.
-type Places = HashMap<Arc<str>, u64>;
-
-/// What only writers need.
-#[derive(Debug, Default)]
-struct Ledger {
-    places: Places,
-    /// Where changes are written down, for a store that has such a place.
-    folder: Option<Folder>,
-    /// It had one, and let it go.
-    closed: bool,
-}
-
-impl Ledger {
-    fn folder_to_write(&mut self) -> Result<Option<&mut Folder>> {
-        if self.closed {
-            return Err(Error::new(Kind::Store, "the vector store is closed"));
-        }
-        Ok(self.folder.as_mut())
-    }
-}
-
-/// The right to write.
-struct Writer<'store> {
-    ledger: MutexGuard<'store, Ledger>,
-    writing: &'store AtomicU32,
-}
-
-impl std::ops::Deref for Writer<'_> {
-    type Target = Ledger;
-
-    fn deref(&self) -> &Ledger {
-        &self.ledger
-    }
-}
-
-impl std::ops::DerefMut for Writer<'_> {
-    fn deref_mut(&mut self) -> &mut Ledger {
-        &mut self.ledger
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        self.writing.store(0, Ordering::Release);
     }
 }
 

@@ -6,8 +6,9 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
-use super::block::{Block, Snapshot};
+use super::block::{Block, Row, Snapshot};
 use super::distance::{dot, dot_wide, inverse_norm, squared_distance, squared_distance_wide};
+use super::filter::Filter;
 use super::{Entry, Hit, Metric};
 
 /// Multiplications below which a second thread costs more than it saves.
@@ -16,33 +17,32 @@ const WORTH_A_THREAD: usize = 1 << 21;
 /// Product of inverse lengths above which products of the values underflow in `f32`.
 const TINY_VECTORS: f64 = 1e25;
 
-/// The `top_k` best rows for each query.
+/// What looking at one entry's metadata costs, in multiplications.
+const LOOK: usize = 256;
+
+/// What is asked for, whatever the query.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'filter> {
+    pub(super) metric: Metric,
+    pub(super) top_k: usize,
+    pub(super) filter: Option<&'filter Filter>,
+}
+
+/// The best rows for each query.
 ///
 /// Work is divided by rows when there are enough of them and by queries otherwise; the threads are
 /// scoped and gone when this returns, so a fork can never inherit a pool.
-pub(super) fn search(
-    snapshot: &Snapshot,
-    metric: Metric,
-    queries: &[&[f32]],
-    top_k: usize,
-) -> Vec<Vec<Hit>> {
-    let rows = snapshot.len();
-    let top_k = top_k.min(rows);
-    let work =
-        rows.saturating_mul(queries.len()).saturating_mul(snapshot.dimensions.unwrap_or_default());
-    let workers = match work / WORTH_A_THREAD {
-        0 => 1,
-        // Asking for the number of cores reads files; a small search is done before that.
-        more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
-    };
-    let queries: Vec<Query<'_>> = queries.iter().map(|query| Query::new(query, metric)).collect();
+pub(super) fn search(snapshot: &Snapshot, queries: &[&[f32]], wanted: Wanted<'_>) -> Vec<Vec<Hit>> {
+    let row = queries.len().saturating_mul(snapshot.dimensions.unwrap_or_default());
+    let row = row.saturating_add(wanted.filter.map_or(0, |_| LOOK));
+    let workers = workers(snapshot.len().saturating_mul(row));
+    let queries: Vec<_> = queries.iter().map(|query| Query::new(query, wanted.metric)).collect();
     let best = if workers <= 1 {
-        scan(&snapshot.blocks, &queries, metric, top_k)
+        scan(&snapshot.blocks, &queries, wanted)
     } else if snapshot.blocks.len() >= workers {
         let share = snapshot.blocks.len().div_ceil(workers);
-        let parts = in_parallel(snapshot.blocks.chunks(share), |blocks| {
-            scan(blocks, &queries, metric, top_k)
-        });
+        let parts =
+            in_parallel(snapshot.blocks.chunks(share), |blocks| scan(blocks, &queries, wanted));
         parts
             .into_iter()
             .reduce(|mut all, part| {
@@ -52,11 +52,10 @@ pub(super) fn search(
             .unwrap_or_default()
     } else {
         let share = queries.len().div_ceil(workers).max(1);
-        let parts =
-            in_parallel(queries.chunks(share), |some| scan(&snapshot.blocks, some, metric, top_k));
+        let parts = in_parallel(queries.chunks(share), |some| scan(&snapshot.blocks, some, wanted));
         parts.into_iter().flatten().collect()
     };
-    best.into_iter().map(|best| best.into_hits(|score| shown(score, metric))).collect()
+    best.into_iter().map(|best| best.into_hits(|score| shown(score, wanted.metric))).collect()
 }
 
 /// The score that a row with this vector has for `query`.
@@ -74,17 +73,55 @@ fn shown(score: f32, metric: Metric) -> f32 {
     }
 }
 
+/// The entries that `filter` means, in order.
+pub(super) fn select<'block>(
+    snapshot: &'block Snapshot,
+    filter: &Filter,
+) -> Vec<&'block Arc<Entry>> {
+    let workers = workers(snapshot.len().saturating_mul(LOOK));
+    let share = snapshot.blocks.len().div_ceil(workers).max(1);
+    let parts = in_parallel(snapshot.blocks.chunks(share), |blocks| -> Vec<_> {
+        let entries = blocks.iter().flat_map(|block| &block.entries);
+        entries.filter(|entry| filter.matches(&entry.metadata)).collect()
+    });
+    parts.concat()
+}
+
+/// Threads for this many multiplications.
+fn workers(work: usize) -> usize {
+    match work / WORTH_A_THREAD {
+        0 => 1,
+        // Asking for the number of cores reads files; a small search is done before that.
+        more => more.min(thread::available_parallelism().map_or(1, NonZero::get)),
+    }
+}
+
 fn scan<'block>(
     blocks: &'block [Arc<Block>],
     queries: &[Query<'_>],
-    metric: Metric,
-    top_k: usize,
+    wanted: Wanted<'_>,
 ) -> Vec<Best<'block>> {
-    let mut best: Vec<_> = queries.iter().map(|_| Best::new(top_k)).collect();
+    let mut best: Vec<_> = queries.iter().map(|_| Best::new(wanted.top_k)).collect();
+    let mut chosen = Vec::new();
     // Blocks outside, queries inside: a block is read from memory once for all queries.
     for block in blocks {
+        if let Some(filter) = wanted.filter {
+            chosen.clear();
+            let entries = block.entries.iter().enumerate();
+            let meant = entries.filter(|(_, entry)| filter.matches(&entry.metadata));
+            chosen.extend(meant.map(|(row, _)| row));
+            if chosen.is_empty() {
+                continue;
+            }
+        }
         for (query, best) in queries.iter().zip(&mut best) {
-            query.scan(block, metric, best);
+            match wanted.filter {
+                None => query.scan(block.rows(query.vector.len()), wanted.metric, best),
+                Some(_) => {
+                    let rows = chosen.iter().filter_map(|row| block.row(*row, query.vector.len()));
+                    query.scan(rows, wanted.metric, best);
+                }
+            }
         }
     }
     best
@@ -125,13 +162,16 @@ impl<'query> Query<'query> {
         Self { vector, inverse_norm }
     }
 
-    fn scan<'block>(&self, block: &'block Block, metric: Metric, best: &mut Best<'block>) {
-        let vectors = block.vectors.chunks_exact(self.vector.len().max(1));
-        let rows = block.sequence.iter().zip(&block.entries);
-        for ((vector, norm), (sequence, entry)) in vectors.zip(&block.inverse_norms).zip(rows) {
+    fn scan<'block>(
+        &self,
+        rows: impl Iterator<Item = Row<'block>>,
+        metric: Metric,
+        best: &mut Best<'block>,
+    ) {
+        for Row { vector, inverse_norm, sequence, entry } in rows {
             // Adding zero makes -0 and 0 the same score.
-            let score = self.score(vector, *norm, metric) + 0.0;
-            best.offer(Candidate { score, sequence: *sequence, entry });
+            let score = self.score(vector, inverse_norm, metric) + 0.0;
+            best.offer(Candidate { score, sequence, entry });
         }
     }
 

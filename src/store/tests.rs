@@ -1,10 +1,14 @@
 //! The store from outside: exact answers, whole batches, and files that are whole or refused.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
+use crate::types::Matrix;
 
 fn row(seed: usize, dimensions: usize) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(seed as u64);
@@ -78,6 +82,90 @@ fn every_metric_finds_what_sorting_everything_finds() {
             assert_eq!(hits, &store.search(query, 10).unwrap());
         }
     }
+}
+
+/// 3000 rows in several blocks, every seventh with `part` 0, every third without a `part`.
+fn parted(dimensions: usize) -> (VectorStore, Vec<Entry>) {
+    let entries: Vec<Entry> = (0..3000)
+        .map(|at: usize| {
+            let metadata = match at % 3 {
+                0 => BTreeMap::new(),
+                _ => BTreeMap::from([("part".to_owned(), (at % 7).to_string())]),
+            };
+            Entry { id: format!("n{at}"), text: String::new(), metadata }
+        })
+        .collect();
+    let store = VectorStore::new(Metric::L2, None).unwrap();
+    let vectors: Vec<_> = (0..3000).map(|seed| row(seed, dimensions)).collect();
+    store.add(&Matrix::from_rows(&vectors).unwrap(), entries.clone()).unwrap();
+    (store, entries)
+}
+
+#[test]
+fn a_filtered_search_is_a_search_among_what_is_meant() {
+    // With 1000 dimensions several threads share the rows; with 2 one does it alone.
+    for dimensions in [2, 1000] {
+        let (store, entries) = parted(dimensions);
+        let queries: Vec<_> = (0..3).map(|seed| row(70_000 + seed, dimensions)).collect();
+        let queries = Matrix::from_rows(&queries).unwrap();
+        for filter in [
+            json!({"part": "0"}),
+            json!({"part": {"ge": 5}}),
+            json!({"part": {"ne": 1}}),
+            json!({"part": "none"}),
+            json!({}),
+        ] {
+            let filter = Filter::parse(&filter).unwrap();
+            let meant = |id: &str| {
+                entries.iter().any(|entry| entry.id == id && filter.matches(&entry.metadata))
+            };
+            let all = store.search_many(&queries, usize::MAX).unwrap();
+            let found = store.search_many_where(&queries, 20, Some(&filter)).unwrap();
+            for (row, (mut all, found)) in all.into_iter().zip(found).enumerate() {
+                all.retain(|hit| meant(&hit.entry.id));
+                all.truncate(20);
+                assert_eq!(found, all);
+                let query = queries.row(row).unwrap();
+                assert_eq!(store.search_where(query, 20, Some(&filter)).unwrap(), all);
+            }
+        }
+    }
+}
+
+#[test]
+fn entries_are_listed_counted_and_deleted_by_filter() {
+    let (store, entries) = parted(2);
+    let filter = Filter::parse(&json!({"part": {"in": ["2", 5]}})).unwrap();
+    let pages = |filter: Option<&Filter>, limit| {
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.entries(filter, after, limit).unwrap();
+            let Some(last) = page.last() else { return listed };
+            assert!(page.len() <= limit);
+            after = Some(last.index);
+            listed.extend(page.into_iter().map(|stored| stored.entry.id.clone()));
+        }
+    };
+    let meant: Vec<String> = entries
+        .iter()
+        .filter(|entry| filter.matches(&entry.metadata))
+        .map(|entry| entry.id.clone())
+        .collect();
+    let rest: Vec<String> =
+        entries.into_iter().map(|entry| entry.id).filter(|id| !meant.contains(id)).collect();
+    assert_eq!(pages(Some(&filter), 7), meant);
+    assert_eq!(pages(Some(&filter), 100_000), meant);
+    assert_eq!(store.count(&filter), meant.len());
+    assert_eq!(store.delete_where(&filter).unwrap(), meant.len());
+    assert_eq!((store.count(&filter), store.delete_where(&filter).unwrap()), (0, 0));
+    assert_eq!(pages(None, 1024), rest);
+    // An entry that is gone still marks the place behind which a page begins.
+    let page = store.entries(None, Some(2), 1).unwrap();
+    assert_eq!((page[0].entry.id.as_str(), page[0].index), ("n3", 3));
+    let found = store.get_many(&["n3", "unknown", "n1", "n2"]).unwrap();
+    let found: Vec<_> = found.iter().map(|one| one.as_ref().map(|stored| stored.index)).collect();
+    assert_eq!(found, [Some(3), None, Some(1), None]);
+    assert!(store.entries(None, None, 0).is_err());
 }
 
 #[test]
@@ -254,6 +342,39 @@ fn a_save_that_fails_leaves_the_old_file() {
     assert!(target.join("inside").is_dir());
     assert_eq!(std::fs::read_dir(&*folder).unwrap().count(), 1, "no temporary file is left");
     assert!(store.save(&folder.join("no/such/folder")).is_err());
+}
+
+#[test]
+fn a_replacement_is_refused_whole_and_seen_whole() {
+    let named = |from: usize| -> Vec<Entry> {
+        (from..from + 10).map(|at| Entry { id: at.to_string(), ..Entry::default() }).collect()
+    };
+    let ids = |from: usize| named(from).into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+    let store = VectorStore::new(Metric::Dot, Some(2)).unwrap();
+    let vectors = Matrix::new(vec![1.0; 20], 10, 2).unwrap();
+    store.add(&vectors, named(0)).unwrap();
+    let wrong = Matrix::new(vec![1.0; 30], 10, 3).unwrap();
+    assert_eq!(store.replace(&ids(0), &wrong, named(5)).unwrap_err().kind(), Kind::Store);
+    assert!(store.replace(&ids(0), &vectors, vec![Entry::default()]).is_err());
+    assert_eq!(store.len(), 10, "a refused replacement removes nothing");
+    thread::scope(|scope| {
+        // Half of the ids come again each time, half are new.
+        let writer = scope.spawn(|| {
+            for round in 0..400 {
+                store.replace(&ids(5 * round), &vectors, named(5 * round + 5)).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let hits = store.search(&[1.0, 1.0], usize::MAX).unwrap();
+            let mut found: Vec<usize> =
+                hits.iter().map(|hit| hit.entry.id.parse().unwrap()).collect();
+            found.sort_unstable();
+            assert_eq!(found, (found[0]..found[0] + 10).collect::<Vec<_>>());
+        }
+        writer.join().unwrap();
+    });
+    assert!(store.replace(&ids(2000), &Matrix::default(), Vec::new()).unwrap().is_empty());
+    assert!(store.is_empty());
 }
 
 #[test]

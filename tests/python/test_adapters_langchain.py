@@ -432,6 +432,11 @@ def test_searches_find_the_like_the_filtered_and_the_varied(store: GraphbitVecto
     assert [each.id for each in store.similarity_search("bird", 2)] == ["b1", "b2"]
     found = store.similarity_search("bird", 1, filter=lambda each: each.metadata["wings"] == 0)
     assert [each.id for each in found] == ["f1"]
+    (kept,) = store.similarity_search("bird", 3, filter={"wings": {"lt": 1}})
+    assert kept.metadata["wings"] == 0
+    assert store.similarity_search("bird", 3, filter={"name": "nobody"}) == []
+    with pytest.raises(ValidationError, match=r"where\.wings\.near"):
+        store.similarity_search("bird", filter={"wings": {"near": 1}})
     varied = store.max_marginal_relevance_search("bird", 2, lambda_mult=0.1)
     assert [each.id for each in varied] == ["b1", "f1"]
     scores = [score for _, score in store.similarity_search_with_relevance_scores("bird", 3)]

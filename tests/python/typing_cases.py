@@ -23,6 +23,7 @@ from graphbit import (
     ParallelRAG,
     RecursiveSplitter,
     SearchHit,
+    StoredEntry,
     StreamEvent,
     TextChunk,
     TextSplitter,
@@ -118,6 +119,9 @@ def store() -> None:
     assert_type(vectors.add([[1.0, 2.0]], texts=["heron"]), list[str])
     assert_type(vectors.search(np.ones(2)), list[SearchHit])
     assert_type(vectors.search_many(np.ones((2, 2)), top_k=1), list[list[SearchHit]])
+    vectors.search([1.0, 2.0], where={"page": {"ge": 3}, "any": [{"lang": "en"}]})
+    assert_type(vectors.get(["0"]), list[StoredEntry | None])
+    assert_type(vectors.entries(after=3)[0].metadata, dict[str, str])
     assert_type(VectorStore.load("store.bin"), VectorStore)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from graphbit._graphbit import EmbeddingConfig, RecursiveSplitter, SearchHit
+    from graphbit._graphbit import EmbeddingConfig, RecursiveSplitter, StoredEntry
 
 #: What a passage and its own vector come to at least, allowing for models that are not quite repeatable.
 _SAME = 0.99
@@ -118,8 +118,5 @@ def _is_store(path: Path) -> bool:
     return (path / "lock").is_file()
 
 
-def _entries(store: VectorStore, most: int) -> list[SearchHit]:
-    # To the vector without direction all entries are alike: they come in the order they were added.
-    if not len(store) or not store.dimensions:
-        return []
-    return store.search([0.0] * store.dimensions, top_k=most)
+def _entries(store: VectorStore, most: int) -> list[StoredEntry]:
+    return store.entries(limit=most) if most else []

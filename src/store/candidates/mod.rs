@@ -8,6 +8,7 @@ use std::thread;
 
 use super::block::Snapshot;
 use super::distance::{dot_wide, inverse_norm};
+use super::filter::Filter;
 use super::search::{self, Best, in_parallel};
 use super::{Hit, Metric, VectorStore, check_query};
 use crate::error::{Error, Result};
@@ -43,25 +44,32 @@ pub struct Candidate {
 
 impl VectorStore {
     /// The best `limit` entries for what is wanted, best first, equals in the order they were added. An entry
-    /// without any of the words is none for words.
+    /// without any of the words is none for words, and one that `filter` does not mean is none at all.
     ///
     /// # Errors
     /// As for [`VectorStore::search`].
-    pub fn candidates(&self, wanted: Wanted<'_>, limit: usize) -> Result<Vec<Candidate>> {
+    pub fn candidates(
+        &self,
+        wanted: Wanted<'_>,
+        limit: usize,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Candidate>> {
         if limit == 0 {
             return Err(Error::validation("limit", Some("0"), "must be at least 1"));
         }
         let snapshot = self.current();
         let hits = |vector: &[f32], limit| {
             check_query(&snapshot, vector)?;
-            Ok(search::search(&snapshot, self.metric, &[vector], limit).pop().unwrap_or_default())
+            let top_k = usize::min(limit, snapshot.len());
+            let wanted = search::Wanted { metric: self.metric, top_k, filter };
+            Ok(search::search(&snapshot, &[vector], wanted).pop().unwrap_or_default())
         };
         let ranked = match wanted {
             Wanted::Vector(vector) => own_scores(hits(vector, limit)?),
-            Wanted::Words(text) => own_scores(self.with_words(&snapshot, text, limit)),
+            Wanted::Words(text) => own_scores(self.with_words(&snapshot, text, limit, filter)),
             Wanted::Both(vector, text) => {
                 let depth = limit.max(FUSED_RANKS);
-                let lists = [hits(vector, depth)?, self.with_words(&snapshot, text, depth)];
+                let lists = [hits(vector, depth)?, self.with_words(&snapshot, text, depth, filter)];
                 fused(lists, |sequence| similarity(&snapshot, self.metric, vector, sequence), limit)
             }
         };
@@ -72,7 +80,13 @@ impl VectorStore {
         Ok(ranked.into_iter().map(candidate).collect())
     }
 
-    fn with_words(&self, snapshot: &Snapshot, text: &str, limit: usize) -> Vec<Hit> {
+    fn with_words(
+        &self,
+        snapshot: &Snapshot,
+        text: &str,
+        limit: usize,
+        filter: Option<&Filter>,
+    ) -> Vec<Hit> {
         let segments = self.indexed(snapshot);
         let segments: Vec<&Segment> = segments.iter().map(Arc::as_ref).collect();
         let mut best = Best::new(limit);
@@ -80,6 +94,9 @@ impl VectorStore {
             let Some(block) = snapshot.blocks.get(block) else { return };
             if let (Some(sequence), Some(entry)) = (block.sequence.get(row), block.entries.get(row))
             {
+                if filter.is_some_and(|filter| !filter.matches(&entry.metadata)) {
+                    return;
+                }
                 best.offer(search::Candidate { score, sequence: *sequence, entry });
             }
         });

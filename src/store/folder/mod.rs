@@ -15,11 +15,11 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::block::Snapshot;
 use super::journal::{self, Record, Start};
-use super::{Entry, Metric, Places, file, finite, same_dimensions};
+use super::writing::Places;
+use super::{Entry, Metric, file, finite, same_dimensions};
 use crate::error::{Error, Kind, Result};
 use crate::types::Matrix;
 
@@ -216,35 +216,48 @@ fn read_pair(
 fn apply(record: Record, snapshot: &mut Snapshot, places: &mut Places) -> Result<(), String> {
     match record {
         Record::Start(_) => {}
-        Record::Add { entries, vectors } => {
-            let dimensions = vectors.len().checked_div(entries.len()).unwrap_or_default();
-            let fits = snapshot.dimensions.is_none_or(|known| known == dimensions);
-            if !fits || dimensions == 0 || dimensions * entries.len() != vectors.len() {
-                return Err("its journal holds vectors of other dimensions".to_owned());
-            }
-            snapshot.dimensions = Some(dimensions);
-            for (vector, entry) in vectors.chunks_exact(dimensions).zip(entries) {
-                finite("vectors", None, vector).map_err(|error| error.to_string())?;
-                snapshot.upsert(places, vector, Arc::new(entry));
-            }
-            snapshot.merge_tail();
+        Record::Add { entries, vectors } => put(&[], entries, &vectors, snapshot, places)?,
+        Record::Delete(gone) => {
+            snapshot.change(places, &gone, std::iter::empty());
         }
-        Record::Delete(ids) => {
-            snapshot.delete(places, &ids);
+        Record::Replace { gone, entries, vectors } => {
+            put(&gone, entries, &vectors, snapshot, places)?;
         }
     }
     Ok(())
 }
 
-impl Folder {
-    /// Puts added rows into the journal.
-    pub(super) fn add(&mut self, entries: &[&Entry], vectors: &Matrix) -> Result<()> {
-        self.append(journal::add(entries, vectors))
+fn put(
+    gone: &[String],
+    entries: Vec<Entry>,
+    vectors: &[f32],
+    snapshot: &mut Snapshot,
+    places: &mut Places,
+) -> Result<(), String> {
+    let dimensions = vectors.len().checked_div(entries.len()).unwrap_or_default();
+    let fits = snapshot.dimensions.is_none_or(|known| known == dimensions);
+    if !fits || dimensions == 0 || dimensions * entries.len() != vectors.len() {
+        return Err("its journal holds vectors of other dimensions".to_owned());
     }
+    finite("vectors", None, vectors).map_err(|error| error.to_string())?;
+    snapshot.dimensions = Some(dimensions);
+    snapshot.change(places, gone, vectors.chunks_exact(dimensions).zip(entries));
+    Ok(())
+}
 
-    /// Puts deleted ids into the journal.
-    pub(super) fn delete(&mut self, ids: &[&str]) -> Result<()> {
-        self.append(journal::delete(ids))
+impl Folder {
+    /// Puts removed ids and added rows into the journal, as one record.
+    pub(super) fn change(
+        &mut self,
+        gone: &[&str],
+        entries: &[Entry],
+        vectors: &Matrix,
+    ) -> Result<()> {
+        self.append(match (gone, entries) {
+            ([], entries) => journal::add(entries, vectors),
+            (gone, []) => journal::delete(gone),
+            (gone, entries) => journal::replace(gone, entries, vectors),
+        })
     }
 
     fn append(&mut self, record: Result<Vec<u8>, String>) -> Result<()> {

@@ -36,6 +36,10 @@ fn put(store: &VectorStore, ids: &[&str], value: f32) {
     store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
 }
 
+fn entries(ids: &[String]) -> Vec<Entry> {
+    ids.iter().map(|id| Entry { id: id.clone(), ..Entry::text("replaced") }).collect()
+}
+
 /// Everything a search could see.
 fn contents(store: &VectorStore) -> Vec<(u64, String, String, Vec<f32>)> {
     let current = store.current();
@@ -63,6 +67,7 @@ fn names(scratch: &Scratch) -> Vec<String> {
 enum Step {
     Put(Vec<u8>, f32),
     Delete(Vec<u8>),
+    Replace(Vec<u8>, Vec<u8>, f32),
     Compact,
     Reopen,
 }
@@ -72,6 +77,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (ids(), -9.0_f32..9.0).prop_map(|(ids, value)| Step::Put(ids, value)),
         2 => ids().prop_map(Step::Delete),
+        2 => (ids(), ids(), -9.0_f32..9.0).prop_map(|(stale, ids, value)| Step::Replace(stale, ids, value)),
         1 => Just(Step::Compact),
         1 => Just(Step::Reopen),
     ];
@@ -99,6 +105,16 @@ proptest! {
                     let gone = memory.delete(&name(&ids)).unwrap();
                     prop_assert_eq!(store.delete(&name(&ids)).unwrap(), gone);
                 }
+                Step::Replace(stale, ids, value) => {
+                    let (stale, ids) = (name(&stale), name(&ids));
+                    let vectors = Matrix::new(vec![value; 2 * ids.len()], ids.len(), 2).unwrap();
+                    // In memory as two changes: what must come out is what deleting and adding gives, but for
+                    // the places of ids that come again.
+                    let gone: Vec<_> = stale.iter().filter(|id| !ids.contains(id)).collect();
+                    memory.delete(&gone).unwrap();
+                    memory.add(&vectors, entries(&ids)).unwrap();
+                    prop_assert_eq!(store.replace(&stale, &vectors, entries(&ids)).unwrap(), ids);
+                }
                 Step::Compact => outgrown(&store),
                 Step::Reopen => {
                     drop(store);
@@ -124,6 +140,9 @@ fn a_journal_cut_anywhere_keeps_the_changes_that_were_whole() {
         put(&store, &[id, "x"], f32::from(u8::try_from(number).unwrap()));
         states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
     }
+    let vectors = Matrix::new(vec![5.0; 4], 2, 2).unwrap();
+    store.replace(&["a", "b"], &vectors, entries(&["b".to_owned(), "d".to_owned()])).unwrap();
+    states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
     store.delete(&["x"]).unwrap();
     states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
     drop(store);

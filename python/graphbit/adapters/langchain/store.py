@@ -1,7 +1,8 @@
 """A vector store for LangChain, in memory, exact.
 
 Values of metadata that are no text are kept as JSON beside those that are, so a store that
-`ParallelRAG` or a file has filled can be read, and one filled here can be saved.
+`ParallelRAG` or a file has filled can be read, and one filled here can be saved. Numbers and truth values stand
+there a second time, as text, for filters to find.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import graphbit
 from graphbit.adapters.langchain.embeddings import GraphbitEmbeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from typing_extensions import Self
@@ -37,7 +38,8 @@ class GraphbitVectorStore(VectorStore):
     """Documents by the meaning of their text.
 
     Asynchronous methods await the embeddings; what the store itself does is done at once, since a search
-    takes milliseconds. A `filter` is a function that takes a `Document` and says whether it may be found.
+    takes milliseconds. A `filter` is a dict of conditions on metadata, as the `where` of `graphbit.VectorStore`,
+    or a function that takes a `Document` and says whether it may be found, which is asked about one after another.
 
     Args:
         embedding: LangChain's embeddings, or a configuration or client of graphbit.
@@ -129,8 +131,9 @@ class GraphbitVectorStore(VectorStore):
         """Remove the documents with these ids, or all of them for `None`; unknown ids are passed over."""
         _refuse(kwargs)
         if ids is None:
-            ids = [hit.id for hit in self._everything()]
-        self.store.delete(ids)
+            self.store.delete(where={})
+        else:
+            self.store.delete(ids)
         return True
 
     async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
@@ -172,9 +175,8 @@ class GraphbitVectorStore(VectorStore):
     # --- finding ----------------------------------------------------------------------------------
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The documents that there are, in the order of `ids`. Takes a look at the whole store."""
-        by_id = {hit.id: hit for hit in self._everything()}
-        return [_document(by_id[each]) for each in ids if each in by_id]
+        """The documents that there are, in the order of `ids`."""
+        return [_document(each) for each in self.store.get(ids) if each is not None]
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """`get_by_ids`, which waits for nothing."""
@@ -184,11 +186,18 @@ class GraphbitVectorStore(VectorStore):
         self,
         embedding: Sequence[float],
         k: int = 4,
-        filter: Callable[[Document], bool] | None = None,
+        filter: Callable[[Document], bool] | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> list[tuple[Document, float]]:
-        """The `k` best documents with their scores, more being better: `graphbit.SearchHit.score`."""
+        """The `k` best documents with their scores, more being better: `graphbit.SearchHit.score`.
+
+        Raises:
+            ValidationError: A condition of `filter` is not understood.
+        """
         _refuse(kwargs)
+        if filter is not None and not callable(filter):
+            hits = self.store.search(embedding, k, where=filter)
+            return [(_document(hit), hit.score) for hit in hits]
         found: list[tuple[Document, float]] = []
         for hit in self.store.search(embedding, k if filter is None else max(len(self.store), 1)):
             document = _document(hit)
@@ -284,11 +293,6 @@ class GraphbitVectorStore(VectorStore):
         vectors = await self._embeddings.aembed_documents(texts)
         return _varied(vector, candidates, vectors, k, lambda_mult)
 
-    def _everything(self) -> list[graphbit.SearchHit]:
-        if self.store.dimensions is None or not len(self.store):
-            return []
-        return self.store.search(np.zeros(self.store.dimensions, np.float32), len(self.store))
-
 
 def _varied(
     vector: list[float],
@@ -309,17 +313,19 @@ def _as_text(metadata: dict[Any, Any]) -> dict[str, str]:
             kept[name] = value
         else:
             others[name] = value
+            if isinstance(name, str) and isinstance(value, bool | int | float):
+                kept[name] = json.dumps(value)
     if others:
         kept[_OTHERS] = json.dumps(others)
     return kept
 
 
-def _document(hit: graphbit.SearchHit) -> Document:
-    metadata: dict[str, Any] = dict(hit.metadata)
+def _document(stored: graphbit.SearchHit | graphbit.StoredEntry) -> Document:
+    metadata: dict[str, Any] = dict(stored.metadata)
     others = metadata.pop(_OTHERS, None)
     if others is not None:
         metadata |= json.loads(others)
-    return Document(id=hit.id, page_content=hit.text, metadata=metadata)
+    return Document(id=stored.id, page_content=stored.text, metadata=metadata)
 
 
 def _refuse(kwargs: dict[str, Any]) -> None:

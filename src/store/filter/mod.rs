@@ -1,0 +1,137 @@
+//! Conditions on metadata: which entries a search, a listing, a count or a deletion is about.
+//!
+//! A filter is read from JSON in [`Filter::parse`] and nowhere else, and then only looks at one entry's
+//! metadata. Metadata is text; a number in a condition compares with the values that are numbers written out,
+//! a text with all of them, character by character. It refuses conditions it does not know, and names them.
+//!
+//! ```
+//! use graphbit::store::Filter;
+//! use serde_json::json;
+//!
+//! let filter = Filter::parse(&json!({"lang": "en", "page": {"ge": 10, "lt": 20}}))?;
+//! let page = |page: &str| [("lang", "en"), ("page", page)].map(|(k, v)| (k.into(), v.into())).into();
+//! assert!(filter.matches(&page("12")) && !filter.matches(&page("9")));
+//! # Ok::<(), graphbit::Error>(())
+//! ```
+
+mod number;
+mod parse;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use number::Number;
+
+/// Which entries, by their metadata. See [`Filter::parse`].
+#[derive(Clone, Debug)]
+pub struct Filter {
+    root: Node,
+}
+
+impl Filter {
+    /// The entries whose `key` is exactly `value`.
+    #[must_use]
+    pub fn equal(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { root: Node::Key(key.into(), Test::text(value.into())) }
+    }
+
+    /// Whether an entry with this metadata is meant.
+    #[must_use]
+    pub fn matches(&self, metadata: &BTreeMap<String, String>) -> bool {
+        self.root.matches(metadata)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Not(Box<Node>),
+    Key(String, Test),
+}
+
+impl Node {
+    fn matches(&self, metadata: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.matches(metadata)),
+            Self::Any(parts) => parts.iter().any(|part| part.matches(metadata)),
+            Self::Not(part) => !part.matches(metadata),
+            Self::Key(key, test) => metadata.get(key).is_some_and(|value| test.holds(value)),
+        }
+    }
+}
+
+/// What a value must be.
+#[derive(Clone, Debug)]
+enum Test {
+    /// One of these; both are sorted.
+    Among {
+        texts: Vec<String>,
+        numbers: Vec<Number>,
+    },
+    Order(Side, Operand),
+    Prefix(String),
+}
+
+impl Test {
+    fn text(value: String) -> Self {
+        Self::Among { texts: vec![value], numbers: Vec::new() }
+    }
+
+    fn among(operands: Vec<Operand>) -> Self {
+        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+        for operand in operands {
+            match operand {
+                Operand::Text(text) => texts.push(text),
+                Operand::Number(number) => numbers.push(number),
+            }
+        }
+        texts.sort_unstable();
+        numbers.sort_unstable();
+        Self::Among { texts, numbers }
+    }
+
+    fn holds(&self, value: &str) -> bool {
+        match self {
+            Self::Among { texts, numbers } => {
+                texts.binary_search_by(|text| text.as_str().cmp(value)).is_ok()
+                    || (!numbers.is_empty()
+                        && Number::parse(value)
+                            .is_some_and(|number| numbers.binary_search(&number).is_ok()))
+            }
+            Self::Order(side, Operand::Text(text)) => side.takes(value.cmp(text)),
+            Self::Order(side, Operand::Number(number)) => {
+                Number::parse(value).is_some_and(|value| side.takes(value.cmp(number)))
+            }
+            Self::Prefix(prefix) => value.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+}
+
+impl Side {
+    const fn takes(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Below => ordering.is_lt(),
+            Self::AtMost => ordering.is_le(),
+            Self::Above => ordering.is_gt(),
+            Self::AtLeast => ordering.is_ge(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Operand {
+    Text(String),
+    Number(Number),
+}
+
+#[cfg(test)]
+mod tests;
