@@ -208,9 +208,9 @@ def test_a_cancelled_future_has_what_was_finished() -> None:
         future = rag.ask_many_async(["first", "second", "third"], max_concurrency=1)
         assert await asyncio.to_thread(reached.wait, 10)
         future.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await future
+        await asyncio.sleep(0)  # a future tells of its end in the loop's next turn
         gate.set()
+        assert future.cancelled()
         return future.results
 
     first, *others = asyncio.run(run())
