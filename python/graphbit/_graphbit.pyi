@@ -2560,7 +2560,8 @@ class StoredEntry:
 class VectorStore:
     """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
 
-    Vectors are lists of numbers or arrays of any real type; they are kept as float32.
+    Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
+    `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
 
     `where` narrows a call to entries by their metadata: a dict of conditions, all of which must hold. A
     condition is `"key": value` or `"key": {...}` with `eq`, `ne`, `in`, `lt`, `le`, `gt`, `ge` and `prefix`;
@@ -2570,9 +2571,20 @@ class VectorStore:
     """
 
     def __new__(
-        cls, dimensions: int | None = None, *, metric: Literal["cosine", "dot", "l2"] = "cosine"
+        cls,
+        dimensions: int | None = None,
+        *,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        precision: Literal["f32", "f16", "i8"] = "f32",
     ) -> Self:
-        """Without `dimensions` the first vectors decide."""
+        """An empty store in memory.
+
+        Args:
+            dimensions: Values a vector; by default the first vectors decide.
+            metric: What a score is.
+            precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
+                vector's greatest value and its negative).
+        """
 
     def add(
         self,
@@ -2670,6 +2682,7 @@ class VectorStore:
         *,
         dimensions: int | None = None,
         metric: Literal["cosine", "dot", "l2"] | None = None,
+        precision: Literal["f32", "f16", "i8"] | None = None,
         read_only: bool = False,
         sync: bool = False,
     ) -> VectorStore:
@@ -2683,12 +2696,13 @@ class VectorStore:
             dimensions: Values a vector of a new store; by default the first vectors decide. An existing one
                 must agree.
             metric: Of a new store, default cosine. An existing one must agree.
+            precision: Of a new store, default f32. An existing one must agree.
             read_only: Change nothing, and let another process write; `refresh` follows it.
             sync: Return from a change only when the device has it, so that a power cut loses nothing either.
 
         Raises:
             StoreError: Another process writes to it, it cannot be used, or its files are damaged.
-            ValidationError: It has another metric.
+            ValidationError: It has another metric or precision.
         """
 
     def refresh(self) -> bool:
@@ -2720,6 +2734,10 @@ class VectorStore:
     @property
     def metric(self) -> str:
         """`cosine`, `dot` or `l2`."""
+
+    @property
+    def precision(self) -> str:
+        """`f32`, `f16` or `i8`."""
 
     def __len__(self) -> int: ...
 

@@ -10,6 +10,7 @@ use super::block::Snapshot;
 use super::distance::{dot_wide, inverse_norm};
 use super::filter::Filter;
 use super::search::{self, Best, in_parallel};
+use super::vectors::Packed;
 use super::{Hit, Metric, VectorStore, check_query};
 use crate::error::{Error, Result};
 use crate::lexical::{self, Query, Segment};
@@ -74,7 +75,9 @@ impl VectorStore {
             }
         };
         let candidate = |(hit, relevance): (Hit, f32)| {
-            let vector = snapshot.vector(hit.index).map(|(vector, _)| vector.to_vec());
+            let dimensions = snapshot.dimensions.unwrap_or_default();
+            let values = |packed: Packed<'_>| packed.values(snapshot.precision, dimensions);
+            let vector = snapshot.vector(hit.index).map(values);
             Candidate { vector: vector.unwrap_or_default(), hit, relevance }
         };
         Ok(ranked.into_iter().map(candidate).collect())
@@ -130,8 +133,8 @@ fn own_scores(hits: Vec<Hit>) -> Vec<(Hit, f32)> {
 
 /// The score a row has for `vector`, whether or not it was found by it.
 fn similarity(snapshot: &Snapshot, metric: Metric, vector: &[f32], sequence: u64) -> Option<f32> {
-    let (row, norm) = snapshot.vector(sequence)?;
-    Some(search::similarity(vector, row, norm, metric))
+    let row = snapshot.vector(sequence)?;
+    Some(search::similarity(vector, row, metric, snapshot.precision))
 }
 
 /// Joins two ranked lists by the sum of 1 / (60 + rank), ranks counted from 1.
