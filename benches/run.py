@@ -36,6 +36,8 @@ sys.path.insert(0, str(ROOT / "tests" / "python"))
 import pipeline  # noqa: E402  (the path is set just above)
 import weather  # noqa: E402
 from simulator import Simulator  # noqa: E402
+from stores import FAISS, USEARCH  # noqa: E402
+from stores import ROWS as STORES  # noqa: E402
 from workflows import ROWS as WORKFLOWS  # noqa: E402
 
 OURS, PEER, OPENAI, WORDLLAMA = "ours", "0.6.8", "openai", "wordllama"
@@ -50,6 +52,8 @@ REQUIREMENTS = {
     BASETEN: "baseten_performance_client==0.1.16 numpy",
     WORDLLAMA: "wordllama==0.4.0.post1",
     **pipeline.REQUIREMENTS,
+    FAISS: "faiss-cpu==1.15.1 numpy",
+    USEARCH: "usearch==2.26.6 numpy",
 }
 Values = dict[str, float]
 
@@ -76,7 +80,7 @@ LESS_IS_BETTER = {
     "CPU us/call", "worst ms", "p99 ms", "KB/call", "seconds", "KB/run", "peak MB", "CPU ms/run",
     "requests/run", "connections/run", "tool calls/run", "requests/answer", "answered twice",
     "found 500/s", "found 250/s", "found 1000/s", "CPU us/prompt", "requests/call", "once spent",
-    "recovery s", "stall s", "CPU s", "KB/document",
+    "recovery s", "stall s", "CPU s", "KB/document", "ms/query", "MB",
 }  # fmt: skip
 FLOORS = {REQWEST: {}, HYPER: {}}
 THREAD_RIVAL = {
@@ -236,6 +240,7 @@ ROWS = [
     ),
     *(Row("workflows", **row) for row in WORKFLOWS),
     *(Row("weather", **row) for row in weather.ROWS),
+    *(Row("store", **row) for row in STORES),
 ]
 
 

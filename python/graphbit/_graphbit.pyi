@@ -2578,7 +2578,8 @@ class StoredEntry:
 class VectorStore:
     """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
 
-    Vectors are lists of numbers or arrays of any real type; they are kept as float32.
+    Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
+    `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
 
     `where` narrows a call to entries by their metadata: a dict of conditions, all of which must hold. A
     condition is `"key": value` or `"key": {...}` with `eq`, `ne`, `in`, `lt`, `le`, `gt`, `ge` and `prefix`;
@@ -2588,9 +2589,20 @@ class VectorStore:
     """
 
     def __new__(
-        cls, dimensions: int | None = None, *, metric: Literal["cosine", "dot", "l2"] = "cosine"
+        cls,
+        dimensions: int | None = None,
+        *,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        precision: Literal["f32", "f16", "i8"] = "f32",
     ) -> Self:
-        """Without `dimensions` the first vectors decide."""
+        """An empty store in memory.
+
+        Args:
+            dimensions: Values a vector; by default the first vectors decide.
+            metric: What a score is.
+            precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
+                vector's greatest value and its negative).
+        """
 
     def add(
         self,
@@ -2688,6 +2700,7 @@ class VectorStore:
         *,
         dimensions: int | None = None,
         metric: Literal["cosine", "dot", "l2"] | None = None,
+        precision: Literal["f32", "f16", "i8"] | None = None,
         read_only: bool = False,
         sync: bool = False,
     ) -> VectorStore:
@@ -2701,12 +2714,13 @@ class VectorStore:
             dimensions: Values a vector of a new store; by default the first vectors decide. An existing one
                 must agree.
             metric: Of a new store, default cosine. An existing one must agree.
+            precision: Of a new store, default f32. An existing one must agree.
             read_only: Change nothing, and let another process write; `refresh` follows it.
             sync: Return from a change only when the device has it, so that a power cut loses nothing either.
 
         Raises:
             StoreError: Another process writes to it, it cannot be used, or its files are damaged.
-            ValidationError: It has another metric.
+            ValidationError: It has another metric or precision.
         """
 
     def refresh(self) -> bool:
@@ -2738,6 +2752,10 @@ class VectorStore:
     @property
     def metric(self) -> str:
         """`cosine`, `dot` or `l2`."""
+
+    @property
+    def precision(self) -> str:
+        """`f32`, `f16` or `i8`."""
 
     def __len__(self) -> int: ...
 
@@ -2869,6 +2887,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2881,6 +2900,7 @@ class ParallelRAG:
             top_k: Passages given to the model, 1 to 1000; default the pipeline's.
             mode: `"vector"` finds what means the same, `"lexical"` what shares words (BM25; nothing is
                 embedded), `"hybrid"` both, fused by their ranks.
+            where: Only passages whose metadata meet these conditions, as in `VectorStore.search`.
             diversity: 0 to 1: how much passages should differ rather than be the best (maximal marginal
                 relevance). Default not at all.
             rerank: Called with the question and the texts of 4 * `top_k` candidates (20 at least), on a
@@ -2901,6 +2921,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2915,6 +2936,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2928,6 +2950,7 @@ class ParallelRAG:
             questions: Any iterable of str, read to its end first. Empty gives an empty list.
             top_k: This and the following as for `ask`.
             mode: See there.
+            where: See there.
             diversity: See there.
             rerank: See there.
             min_score: See there.
@@ -2949,6 +2972,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2963,6 +2987,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2977,6 +3002,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -2993,6 +3019,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -3007,6 +3034,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -3020,6 +3048,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -3033,6 +3062,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -3046,6 +3076,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,
@@ -3058,6 +3089,7 @@ class ParallelRAG:
         *,
         top_k: int | None = None,
         mode: Literal["vector", "lexical", "hybrid"] = "vector",
+        where: Mapping[str, Any] | None = None,
         diversity: float | None = None,
         rerank: Callable[[str, list[str]], Iterable[float]] | None = None,
         min_score: float | None = None,

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::vectors::{column, matrix, row};
 use super::{bridge, json};
 use crate::error::Error;
-use crate::store::{self, Entry, Filter, Hit, StoreOptions};
+use crate::store::{self, Entry, Filter, Hit, Precision, StoreOptions};
 use crate::types::Matrix;
 
 /// One answer to a search.
@@ -111,11 +111,13 @@ impl VectorStore {
 
 #[pymethods]
 impl VectorStore {
-    /// `metric` is "cosine", "dot" or "l2". Without `dimensions` the first vectors decide.
+    /// `metric` is "cosine", "dot" or "l2", `precision` "f32", "f16" or "i8". Without `dimensions` the first
+    /// vectors decide.
     #[new]
-    #[pyo3(signature = (dimensions=None, *, metric="cosine"))]
-    fn new(dimensions: Option<usize>, metric: &str) -> PyResult<Self> {
-        let store = store::VectorStore::new(metric.parse()?, dimensions)?;
+    #[pyo3(signature = (dimensions=None, *, metric="cosine", precision="f32"))]
+    fn new(dimensions: Option<usize>, metric: &str, precision: &str) -> PyResult<Self> {
+        let store =
+            store::VectorStore::with_precision(metric.parse()?, dimensions, precision.parse()?)?;
         Ok(Self { store: Arc::new(store) })
     }
 
@@ -251,18 +253,20 @@ impl VectorStore {
     /// The store in a folder, made when it is not there: each change is written down before the call
     /// returns. One process writes; others pass `read_only=True`.
     #[staticmethod]
-    #[pyo3(signature = (path, *, dimensions=None, metric=None, read_only=false, sync=false))]
+    #[pyo3(signature = (path, *, dimensions=None, metric=None, precision=None, read_only=false, sync=false))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
     fn open(
         py: Python<'_>,
         path: PathBuf,
         dimensions: Option<usize>,
         metric: Option<&str>,
+        precision: Option<&str>,
         read_only: bool,
         sync: bool,
     ) -> PyResult<Self> {
         let metric = metric.map(str::parse).transpose()?;
-        let options = StoreOptions { metric, dimensions, read_only, sync };
+        let precision = precision.map(str::parse).transpose()?;
+        let options = StoreOptions { metric, dimensions, precision, read_only, sync };
         let store = bridge::detach(py, || store::VectorStore::open(&path, options))?;
         Ok(Self { store: Arc::new(store) })
     }
@@ -303,6 +307,12 @@ impl VectorStore {
         self.store.metric().as_str()
     }
 
+    /// "f32", "f16" or "i8".
+    #[getter]
+    fn precision(&self) -> &'static str {
+        self.store.precision().as_str()
+    }
+
     fn __len__(&self) -> usize {
         self.store.len()
     }
@@ -310,8 +320,12 @@ impl VectorStore {
     fn __repr__(&self) -> String {
         let dimensions =
             self.dimensions().map_or_else(|| "None".to_owned(), |number| number.to_string());
+        let precision = match self.store.precision() {
+            Precision::F32 => String::new(),
+            other => format!(", precision='{other}'"),
+        };
         format!(
-            "VectorStore(len={}, dimensions={dimensions}, metric='{}')",
+            "VectorStore(len={}, dimensions={dimensions}, metric='{}'{precision})",
             self.store.len(),
             self.metric()
         )
@@ -340,7 +354,8 @@ fn entries(
     Ok((0..vectors.rows()).map(entry).collect())
 }
 
-fn filter(conditions: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Filter>> {
+/// A filter as Python writes it; `None` is none.
+pub(super) fn filter(conditions: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Filter>> {
     let Some(conditions) = conditions else { return Ok(None) };
     Ok(Some(Filter::parse(&json::dump("where", conditions)?)?))
 }

@@ -11,7 +11,7 @@ use super::index::passage;
 use super::{Inner, check_top_k};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::store::{Candidate, Wanted, diverse};
+use crate::store::{Candidate, Filter, Wanted, diverse};
 use crate::types::Passage;
 
 /// Candidates for each passage that is wanted, where something is chosen among them.
@@ -65,6 +65,8 @@ pub struct Asking {
     pub top_k: Option<usize>,
     /// How they are found.
     pub mode: Mode,
+    /// Only passages of entries that it means; `None` means all.
+    pub filter: Option<Filter>,
     /// How much passages should differ: 0 (not at all) to 1 (above all), by maximal marginal relevance.
     pub diversity: Option<f32>,
     /// Scores the candidates anew.
@@ -81,6 +83,7 @@ impl fmt::Debug for Asking {
         f.debug_struct("Asking")
             .field("top_k", &self.top_k)
             .field("mode", &self.mode)
+            .field("filter", &self.filter)
             .field("diversity", &self.diversity)
             .field("rerank", &self.rerank.is_some())
             .field("min_score", &self.min_score)
@@ -167,13 +170,14 @@ impl Inner {
             false => top_k,
         };
         let (inner, text, mode) = (Arc::clone(self), question.to_owned(), asking.mode);
+        let filter = asking.filter.clone();
         let mut candidates = runtime::spawn_blocking(move || {
             let wanted = match mode {
                 Mode::Vector => Wanted::Vector(&vector),
                 Mode::Lexical => Wanted::Words(&text),
                 Mode::Hybrid => Wanted::Both(&vector, &text),
             };
-            inner.config.store.candidates(wanted, limit)
+            inner.config.store.candidates(wanted, limit, filter.as_ref())
         })
         .await?;
         if let Some(rerank) = asking.rerank.as_ref().filter(|_| !candidates.is_empty()) {

@@ -3,51 +3,46 @@
 use std::sync::Arc;
 
 use super::Entry;
-use super::distance::inverse_norm;
 use super::entries::Entries;
+use super::vectors::{Packed, Precision, Vectors};
 use super::writing::Places;
 
 /// Rows a block at most. Replacing a row copies its block when a running search still reads it.
 const BLOCK_ROWS: usize = 1024;
 
-/// Up to [`BLOCK_ROWS`] rows, the vectors lying one after the other.
+/// Up to [`BLOCK_ROWS`] rows.
 #[derive(Clone, Default)]
 pub(super) struct Block {
-    pub(super) vectors: Vec<f32>,
-    /// 1 / length of each vector, 0 for a vector of zeros.
-    pub(super) inverse_norms: Vec<f64>,
+    pub(super) vectors: Vectors,
     /// Ascending numbers, each given out once.
     pub(super) sequence: Vec<u64>,
     pub(super) entries: Entries,
 }
 
 /// What a search looks at.
+#[derive(Clone, Copy)]
 pub(super) struct Row<'block> {
-    pub(super) vector: &'block [f32],
-    pub(super) inverse_norm: f64,
+    pub(super) vector: Packed<'block>,
     pub(super) sequence: u64,
     pub(super) entry: &'block Arc<Entry>,
 }
 
 impl Block {
-    pub(super) fn rows(&self, dimensions: usize) -> impl Iterator<Item = Row<'_>> {
-        let vectors = self.vectors.chunks_exact(dimensions.max(1)).zip(&self.inverse_norms);
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let rows = self.sequence.iter().zip(&self.entries);
-        vectors.zip(rows).map(|((vector, inverse_norm), (sequence, entry))| Row {
-            vector,
-            inverse_norm: *inverse_norm,
-            sequence: *sequence,
-            entry,
-        })
+        let rows = self.vectors.iter().zip(rows);
+        rows.map(|(vector, (sequence, entry))| Row { vector, sequence: *sequence, entry })
     }
 
-    pub(super) fn row(&self, row: usize, dimensions: usize) -> Option<Row<'_>> {
-        Some(Row {
-            vector: self.vectors.get(row * dimensions..(row + 1) * dimensions)?,
-            inverse_norm: *self.inverse_norms.get(row)?,
-            sequence: *self.sequence.get(row)?,
-            entry: self.entries.get(row)?,
-        })
+    pub(super) fn row(&self, row: usize) -> Option<Row<'_>> {
+        let (sequence, entry) = (*self.sequence.get(row)?, self.entries.get(row)?);
+        Some(Row { vector: self.vectors.row(row)?, sequence, entry })
+    }
+
+    fn push(&mut self, row: Row<'_>) {
+        self.vectors.push(row.vector);
+        self.sequence.push(row.sequence);
+        self.entries.push(Arc::clone(row.entry));
     }
 }
 
@@ -55,6 +50,7 @@ impl Block {
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
     pub(super) dimensions: Option<usize>,
+    pub(super) precision: Precision,
     pub(super) blocks: Vec<Arc<Block>>,
     pub(super) next_sequence: u64,
 }
@@ -87,23 +83,24 @@ impl Snapshot {
         self.rows().map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence)).collect()
     }
 
-    /// Removes the rows with the ids `gone`, and puts each of `rows` in the place of that with its id or behind
+    /// Removes the rows with the ids `gone`, and puts each of `entries` in the place of that with its id or behind
     /// all. Says how many were removed.
-    pub(super) fn change<'row, S: AsRef<str>>(
+    pub(super) fn change<S: AsRef<str>>(
         &mut self,
         places: &mut Places,
         gone: &[S],
-        rows: impl Iterator<Item = (&'row [f32], Entry)>,
+        vectors: &Vectors,
+        entries: Vec<Entry>,
     ) -> usize {
         let mut gone: Vec<u64> = gone.iter().filter_map(|id| places.remove(id.as_ref())).collect();
         gone.sort_unstable();
         self.remove(&gone);
-        for (vector, entry) in rows {
+        for (vector, entry) in vectors.iter().zip(entries) {
             match places.get(entry.id.as_str()) {
                 Some(sequence) => self.replace(*sequence, vector, Arc::new(entry)),
                 None => {
                     let id = Arc::from(entry.id.as_str());
-                    places.insert(id, self.push(vector, Arc::new(entry)));
+                    places.insert(id, self.push(vector, &Arc::new(entry)));
                 }
             }
         }
@@ -112,15 +109,15 @@ impl Snapshot {
     }
 
     /// Appends a row and returns its number.
-    fn push(&mut self, vector: &[f32], entry: Arc<Entry>) -> u64 {
+    fn push(&mut self, vector: Packed<'_>, entry: &Arc<Entry>) -> u64 {
         let sequence = self.next_sequence;
-        self.push_as(sequence, vector, entry);
+        self.push_as(Row { vector, sequence, entry });
         sequence
     }
 
     /// Appends a row that has its number already; numbers must ascend.
-    pub(super) fn push_as(&mut self, sequence: u64, vector: &[f32], entry: Arc<Entry>) {
-        self.next_sequence = sequence + 1;
+    pub(super) fn push_as(&mut self, row: Row<'_>) {
+        self.next_sequence = row.sequence + 1;
         let room = |block: &mut Arc<Block>| {
             // A block that another state shares is left alone rather than copied.
             Arc::get_mut(block).is_some_and(|block| block.entries.len() < BLOCK_ROWS)
@@ -129,10 +126,7 @@ impl Snapshot {
             self.blocks.push(Arc::default());
         }
         if let Some(block) = self.blocks.last_mut().and_then(Arc::get_mut) {
-            block.vectors.extend_from_slice(vector);
-            block.inverse_norms.push(inverse_norm(vector));
-            block.sequence.push(sequence);
-            block.entries.push(entry);
+            block.push(row);
         }
     }
 
@@ -145,30 +139,23 @@ impl Snapshot {
                 return;
             }
             let merged = Arc::make_mut(before);
-            merged.vectors.extend_from_slice(&last.vectors);
-            merged.inverse_norms.extend_from_slice(&last.inverse_norms);
+            merged.vectors.append(&last.vectors);
             merged.sequence.extend_from_slice(&last.sequence);
             merged.entries.extend_from_slice(&last.entries);
             self.blocks.pop();
         }
     }
 
-    fn replace(&mut self, sequence: u64, vector: &[f32], entry: Arc<Entry>) {
+    fn replace(&mut self, sequence: u64, vector: Packed<'_>, entry: Arc<Entry>) {
         let Some((block, row)) = self.locate(sequence) else { return };
         let Some(block) = self.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);
-        if let Some(place) = block.vectors.chunks_exact_mut(vector.len()).nth(row) {
-            place.copy_from_slice(vector);
-        }
-        if let Some(place) = block.inverse_norms.get_mut(row) {
-            *place = inverse_norm(vector);
-        }
+        block.vectors.set(row, vector);
         block.entries.replace(row, entry);
     }
 
     /// Removes the rows with these ascending numbers.
     fn remove(&mut self, mut gone: &[u64]) {
-        let Some(dimensions) = self.dimensions else { return };
         for block in &mut self.blocks {
             let until =
                 block.sequence.last().map_or(0, |last| gone.partition_point(|one| one <= last));
@@ -178,15 +165,9 @@ impl Snapshot {
                 continue;
             }
             let mut kept = Block::default();
-            let rows = block.vectors.chunks_exact(dimensions).zip(&block.inverse_norms);
-            for ((vector, norm), (sequence, entry)) in
-                rows.zip(block.sequence.iter().zip(&block.entries))
-            {
-                if here.binary_search(sequence).is_err() {
-                    kept.vectors.extend_from_slice(vector);
-                    kept.inverse_norms.push(*norm);
-                    kept.sequence.push(*sequence);
-                    kept.entries.push(Arc::clone(entry));
+            for row in block.rows() {
+                if here.binary_search(&row.sequence).is_err() {
+                    kept.push(row);
                 }
             }
             *block = Arc::new(kept);
@@ -199,12 +180,10 @@ impl Snapshot {
         self.blocks.get(block)?.entries.get(row).map(Arc::clone)
     }
 
-    /// A row's vector, and 1 / its length.
-    pub(super) fn vector(&self, sequence: u64) -> Option<(&[f32], f64)> {
+    /// A row's vector.
+    pub(super) fn vector(&self, sequence: u64) -> Option<Packed<'_>> {
         let (block, row) = self.locate(sequence)?;
-        let block = self.blocks.get(block)?;
-        let vector = block.vectors.chunks_exact(self.dimensions?).nth(row)?;
-        Some((vector, *block.inverse_norms.get(row)?))
+        self.blocks.get(block)?.vectors.row(row)
     }
 
     fn locate(&self, sequence: u64) -> Option<(usize, usize)> {

@@ -1,10 +1,12 @@
 //! Dot products and distances, written so that the compiler uses vector instructions.
 
+use super::vectors::Code;
+
 /// Independent sums: enough to hide the latency of an addition on every machine we know.
 const LANES: usize = 16;
 
-/// `step` summed over both vectors, in [`LANES`] interleaved sums.
-fn accumulate(a: &[f32], b: &[f32], step: impl Fn(f32, f32) -> f32) -> f32 {
+/// `step` summed over both vectors, which are of one length, in [`LANES`] interleaved sums.
+fn accumulate<C: Code>(a: &[C], b: &[f32], step: impl Fn(C, f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
@@ -18,29 +20,42 @@ fn accumulate(a: &[f32], b: &[f32], step: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 /// `step` summed in double precision, for values whose products leave the range of `f32`.
-fn accumulate_wide(a: &[f32], b: &[f32], step: impl Fn(f64, f64) -> f64) -> f64 {
-    a.iter().zip(b).map(|(x, y)| step(f64::from(*x), f64::from(*y))).sum()
+fn accumulate_wide<C: Code>(a: &[C], b: &[f32], step: impl Fn(f64, f64) -> f64) -> f64 {
+    a.iter().zip(b).map(|(x, y)| step(f64::from(x.value()), f64::from(*y))).sum()
 }
 
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    accumulate(a, b, |x, y| x * y)
+pub(super) fn dot<C: Code>(codes: &[C], b: &[f32]) -> f32 {
+    accumulate(codes, b, |x, y| x.value() * y)
 }
 
-pub(super) fn dot_wide(a: &[f32], b: &[f32]) -> f64 {
-    accumulate_wide(a, b, |x, y| x * y)
+pub(super) fn dot_wide<C: Code>(codes: &[C], b: &[f32]) -> f64 {
+    accumulate_wide(codes, b, |x, y| x * y)
 }
 
-pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    accumulate(a, b, |x, y| (x - y) * (x - y))
+/// From `scale` times the codes to `b`.
+pub(super) fn squared_distance<C: Code>(codes: &[C], scale: f32, b: &[f32]) -> f32 {
+    accumulate(codes, b, |x, y| {
+        let difference = x.scaled(scale) - y;
+        difference * difference
+    })
 }
 
-pub(super) fn squared_distance_wide(a: &[f32], b: &[f32]) -> f64 {
-    accumulate_wide(a, b, |x, y| (x - y) * (x - y))
+pub(super) fn squared_distance_wide<C: Code>(codes: &[C], scale: f32, b: &[f32]) -> f64 {
+    let scale = f64::from(scale);
+    accumulate_wide(codes, b, |x, y| (x * scale - y) * (x * scale - y))
 }
 
-/// 1 / length of `vector`; 0 for zeros, which are then alike to nothing.
-pub(super) fn inverse_norm(vector: &[f32]) -> f64 {
-    let length = dot_wide(vector, vector).sqrt();
+/// 1 / length of the codes; 0 for zeros, which are then alike to nothing.
+pub(super) fn inverse_norm<C: Code>(codes: &[C]) -> f64 {
+    let mut sums = [0.0_f64; LANES];
+    let (blocks, rest) = codes.as_chunks::<LANES>();
+    for block in blocks.iter().map(<[C; LANES]>::as_slice).chain([rest]) {
+        for (sum, code) in sums.iter_mut().zip(block) {
+            let value = f64::from(code.value());
+            *sum += value * value;
+        }
+    }
+    let length = sums.iter().sum::<f64>().sqrt();
     if length > 0.0 { 1.0 / length } else { 0.0 }
 }
 
@@ -54,8 +69,8 @@ mod tests {
             let a: Vec<f32> = (0..length).map(|at| (at as f32 * 0.7).sin()).collect();
             let b: Vec<f32> = (0..length).map(|at| (at as f32 * 1.3).cos()).collect();
             assert!((f64::from(dot(&a, &b)) - dot_wide(&a, &b)).abs() < 1e-3);
-            let distance = f64::from(squared_distance(&a, &b));
-            assert!((distance - squared_distance_wide(&a, &b)).abs() < 1e-3);
+            let distance = f64::from(squared_distance(&a, 1.0, &b));
+            assert!((distance - squared_distance_wide(&a, 1.0, &b)).abs() < 1e-3);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The file of a store: safetensors, with a checksum, replaced in one step.
 //!
-//! Tensor `vectors` (F32, rows x dimensions) and tensor `entries` (U8, a JSON array with one object a
-//! row). The header's metadata names format, version, metric and dimensions, and holds the CRC-32 of
-//! metric, dimensions, entries and vectors in this order.
+//! Tensor `vectors` (F32, F16 or I8, rows x dimensions), for the last two `scales` (F32, one a row, to be
+//! multiplied with), and tensor `entries` (U8, a JSON array with one object a row). The header's metadata names
+//! format, version, metric, precision and dimensions, and holds the CRC-32 of metric, dimensions, entries,
+//! scales and vectors in this order.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,15 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::block::Snapshot;
-use super::{Entry, Metric, finite};
+use super::block::{Row, Snapshot};
+use super::vectors::{Precision, Vectors};
+use super::{Entry, Metric};
 use crate::error::{Error, Kind, Result};
 
 const FORMAT: &str = "graphbit-vector-store";
 const VERSION: &str = "1";
+const SCALES: &str = "scales";
 
 #[derive(Serialize)]
 struct RowOut<'entry> {
@@ -84,31 +87,47 @@ fn write_new(snapshot: &Snapshot, metric: Metric, path: &Path) -> io::Result<()>
     entries.resize(entries.len().next_multiple_of(8), b' ');
     let dimensions = snapshot.dimensions.unwrap_or_default();
 
+    let precision = snapshot.precision;
+    let mut scales = Vec::new();
+    for block in &snapshot.blocks {
+        block.vectors.scales_to(precision, &mut scales);
+    }
     let mut checksum = start_checksum(metric, dimensions);
     checksum.update(&entries);
-    let mut bytes = Vec::new();
+    checksum.update(&scales);
+    let mut codes = Vec::new();
     for block in &snapshot.blocks {
-        little_endian(&block.vectors, &mut bytes);
-        checksum.update(&bytes);
+        codes.clear();
+        block.vectors.codes_to(precision, dimensions, &mut codes);
+        checksum.update(&codes);
     }
 
-    let vectors_end = entries.len() + rows.len() * dimensions * size_of::<f32>();
-    let header = serde_json::json!({
+    let scales_end = entries.len() + scales.len();
+    let vectors_end = scales_end + rows.len() * dimensions * precision.width();
+    let mut header = serde_json::json!({
         "__metadata__": {
             "format": FORMAT,
             "version": VERSION,
             "metric": metric.as_str(),
+            "precision": precision.as_str(),
             "dimensions": dimensions.to_string(),
             "next_index": snapshot.next_sequence.to_string(),
             "crc32": format!("{:08x}", checksum.finalize()),
         },
         "entries": { "dtype": "U8", "shape": [entries.len()], "data_offsets": [0, entries.len()] },
         "vectors": {
-            "dtype": "F32",
+            "dtype": dtype(precision),
             "shape": [rows.len(), dimensions],
-            "data_offsets": [entries.len(), vectors_end],
+            "data_offsets": [scales_end, vectors_end],
         },
     });
+    if let (false, Some(tensors)) = (scales.is_empty(), header.as_object_mut()) {
+        let offsets = [entries.len(), scales_end];
+        tensors.insert(
+            SCALES.to_owned(),
+            serde_json::json!({"dtype": "F32", "shape": [rows.len()], "data_offsets": offsets}),
+        );
+    }
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');
 
@@ -116,16 +135,21 @@ fn write_new(snapshot: &Snapshot, metric: Metric, path: &Path) -> io::Result<()>
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
     file.write_all(&entries)?;
+    file.write_all(&scales)?;
     for block in &snapshot.blocks {
-        little_endian(&block.vectors, &mut bytes);
-        file.write_all(&bytes)?;
+        codes.clear();
+        block.vectors.codes_to(precision, dimensions, &mut codes);
+        file.write_all(&codes)?;
     }
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
-fn little_endian(values: &[f32], bytes: &mut Vec<u8>) {
-    bytes.clear();
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+const fn dtype(precision: Precision) -> Dtype {
+    match precision {
+        Precision::F32 => Dtype::F32,
+        Precision::F16 => Dtype::F16,
+        Precision::I8 => Dtype::I8,
+    }
 }
 
 /// Makes the rename itself survive a power cut, where folders can be synchronised.
@@ -178,6 +202,9 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
         return Err(format!("it has version {}, this package reads {VERSION}", field("version")?));
     }
     let metric: Metric = field("metric")?.parse().map_err(|error: Error| text(&error))?;
+    // The first files did not name it.
+    let precision = fields.get("precision").map_or(Ok(Precision::F32), |name| name.parse());
+    let precision = precision.map_err(|error| text(&error))?;
     let number = |name: &str| {
         let value = field(name)?;
         value.parse::<u64>().map_err(|_| format!("its field '{name}' is no number: '{value}'"))
@@ -187,8 +214,12 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
 
     let entries = tensors.tensor("entries").map_err(damaged)?;
     let vectors = tensors.tensor("vectors").map_err(damaged)?;
+    // Left out where there are none, also in an empty store.
+    let scales = tensors.tensor(SCALES).ok();
+    let scales = scales.as_ref().map_or(&[][..], |scales| scales.data());
     let mut checksum = start_checksum(metric, dimensions);
     checksum.update(entries.data());
+    checksum.update(scales);
     checksum.update(vectors.data());
     let (found, promised) = (format!("{:08x}", checksum.finalize()), field("crc32")?);
     if &found != promised {
@@ -196,7 +227,7 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
     }
     let rows: Vec<RowIn> = serde_json::from_slice(entries.data())
         .map_err(|error| format!("its entries cannot be read ({error})"))?;
-    if vectors.dtype() != safetensors::Dtype::F32 || vectors.shape() != [rows.len(), dimensions] {
+    if vectors.dtype() != dtype(precision) || vectors.shape() != [rows.len(), dimensions] {
         return Err(format!(
             "its vectors have the shape {:?}, its entries call for [{}, {dimensions}]",
             vectors.shape(),
@@ -204,17 +235,18 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
         ));
     }
 
-    let mut snapshot =
-        Snapshot { dimensions: (dimensions > 0).then_some(dimensions), ..Snapshot::default() };
-    let mut vector = Vec::with_capacity(dimensions);
+    let mut snapshot = Snapshot {
+        dimensions: (dimensions > 0).then_some(dimensions),
+        precision,
+        ..Snapshot::default()
+    };
+    let vectors = match rows.is_empty() {
+        true => Some(Vectors::default()),
+        false => Vectors::from_bytes(precision, dimensions, scales, vectors.data()),
+    };
+    let vectors = vectors.ok_or("its vectors are not whole, or hold a value that is not finite")?;
     let mut ids = std::collections::HashSet::with_capacity(rows.len());
-    let width = (dimensions * size_of::<f32>()).max(1);
-    let rows = rows.into_iter().zip(vectors.data().chunks_exact(width));
-    for (number, (row, bytes)) in rows.enumerate() {
-        let (values, _) = bytes.as_chunks::<4>();
-        vector.clear();
-        vector.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
-        finite("vectors", Some(number), &vector).map_err(|error| text(&error))?;
+    for (row, vector) in rows.into_iter().zip(vectors.iter()) {
         if row.index < snapshot.next_sequence || row.index >= next_index {
             return Err(format!("its entries are out of order at index {}", row.index));
         }
@@ -222,7 +254,7 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
             return Err(format!("it holds the id '{}' twice", row.id));
         }
         let entry = Entry { id: row.id, text: row.text, metadata: row.metadata };
-        snapshot.push_as(row.index, &vector, Arc::new(entry));
+        snapshot.push_as(Row { vector, sequence: row.index, entry: &Arc::new(entry) });
     }
     snapshot.next_sequence = next_index;
     Ok((metric, snapshot))

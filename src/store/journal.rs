@@ -1,8 +1,8 @@
 //! The journal of a store in a folder: every change since the last snapshot, in order.
 //!
 //! A record is the length of its body (u64), the CRC-32 of that length (u32), the CRC-32 of the body (u32), and
-//! the body: one byte for the kind, the length of its JSON (u32), the JSON, and for added rows their vectors as f32; all of it
-//! little-endian. A record is written in one call, so what a killed writer leaves behind is the beginning of
+//! the body: one byte for the kind, the length of its JSON (u32), the JSON, and for added rows their scales, if the store has
+//! such, and then their vectors, in the store's precision; all of it little-endian. A record is written in one call, so what a killed writer leaves behind is the beginning of
 //! one at the very end, which nobody was told of. It is no damage; a record that is wrong in any other place
 //! is, and is refused rather than passed over.
 
@@ -11,8 +11,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Metric};
-use crate::types::Matrix;
+use super::{Entry, Metric, Precision};
 
 const FRAME: usize = 16;
 const START: u8 = 0;
@@ -26,11 +25,11 @@ pub(super) enum Record {
     /// Whose journal it is; the first record.
     Start(Start),
     /// Rows, each with its id.
-    Add { entries: Vec<Entry>, vectors: Vec<f32> },
+    Add { entries: Vec<Entry>, vectors: Vec<u8> },
     /// Ids whose rows are gone.
     Delete(Vec<String>),
     /// Both at once.
-    Replace { gone: Vec<String>, entries: Vec<Entry>, vectors: Vec<f32> },
+    Replace { gone: Vec<String>, entries: Vec<Entry>, vectors: Vec<u8> },
 }
 
 /// The settings of a store that has no snapshot yet.
@@ -38,37 +37,35 @@ pub(super) enum Record {
 pub(super) struct Start {
     pub(super) metric: Metric,
     pub(super) dimensions: Option<usize>,
+    #[serde(default)]
+    pub(super) precision: Precision,
 }
 
 pub(super) fn start(start: Start) -> Result<Vec<u8>, String> {
     frame(START, &start, &[])
 }
 
-pub(super) fn add(entries: &[Entry], vectors: &Matrix) -> Result<Vec<u8>, String> {
-    frame(ADD, entries, vectors.as_slice())
+pub(super) fn add(entries: &[Entry], vectors: &[u8]) -> Result<Vec<u8>, String> {
+    frame(ADD, entries, vectors)
 }
 
 pub(super) fn delete(ids: &[&str]) -> Result<Vec<u8>, String> {
     frame(DELETE, ids, &[])
 }
 
-pub(super) fn replace(
-    gone: &[&str],
-    entries: &[Entry],
-    vectors: &Matrix,
-) -> Result<Vec<u8>, String> {
-    frame(REPLACE, &(gone, entries), vectors.as_slice())
+pub(super) fn replace(gone: &[&str], entries: &[Entry], vectors: &[u8]) -> Result<Vec<u8>, String> {
+    frame(REPLACE, &(gone, entries), vectors)
 }
 
-fn frame(kind: u8, json: &(impl Serialize + ?Sized), values: &[f32]) -> Result<Vec<u8>, String> {
+fn frame(kind: u8, json: &(impl Serialize + ?Sized), vectors: &[u8]) -> Result<Vec<u8>, String> {
     let json = serde_json::to_vec(json).map_err(|error| error.to_string())?;
     let json_length = u32::try_from(json.len())
         .map_err(|_| "the texts of one call exceed 4 GiB; add them in parts".to_owned())?;
-    let mut body = Vec::with_capacity(5 + json.len() + size_of_val(values));
+    let mut body = Vec::with_capacity(5 + json.len() + vectors.len());
     body.push(kind);
     body.extend(json_length.to_le_bytes());
     body.extend(json);
-    body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    body.extend(vectors);
     let length = (body.len() as u64).to_le_bytes();
     let mut record = Vec::with_capacity(FRAME + body.len());
     record.extend(length);
@@ -139,22 +136,18 @@ fn only_zeros(head: &[u8], rest: &mut impl Read) -> std::io::Result<bool> {
 fn parse(body: &[u8]) -> Option<Record> {
     let (kind, rest) = body.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (json, values) =
+    let (json, vectors) =
         rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    let floats = || {
-        let (values, odd) = values.as_chunks::<4>();
-        odd.is_empty().then(|| values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
-    };
     match *kind {
         START => serde_json::from_slice(json).ok().map(Record::Start),
         ADD => {
             let entries = serde_json::from_slice(json).ok()?;
-            Some(Record::Add { entries, vectors: floats()? })
+            Some(Record::Add { entries, vectors: vectors.to_owned() })
         }
         DELETE => serde_json::from_slice(json).ok().map(Record::Delete),
         REPLACE => {
             let (gone, entries) = serde_json::from_slice(json).ok()?;
-            Some(Record::Replace { gone, entries, vectors: floats()? })
+            Some(Record::Replace { gone, entries, vectors: vectors.to_owned() })
         }
         _ => None,
     }

@@ -27,9 +27,11 @@ mod entry;
 mod file;
 mod filter;
 mod folder;
+mod half;
 mod journal;
 mod reading;
 mod search;
+mod vectors;
 mod writing;
 
 use std::fmt;
@@ -42,6 +44,7 @@ pub use candidates::{Candidate, Wanted, diverse};
 pub use entry::{Entry, Hit, Metric, StoredEntry};
 pub use filter::Filter;
 pub use folder::StoreOptions;
+pub use vectors::Precision;
 use writing::Ledger;
 
 use crate::error::{Error, Kind, Result};
@@ -65,10 +68,23 @@ impl VectorStore {
     /// # Errors
     /// [`Kind::Validation`] when `dimensions` is 0.
     pub fn new(metric: Metric, dimensions: Option<usize>) -> Result<Self> {
+        Self::with_precision(metric, dimensions, Precision::F32)
+    }
+
+    /// An empty store that keeps its vectors, in memory and in files, only as exactly as `precision` says. Scores
+    /// are those of the vectors as they are kept.
+    ///
+    /// # Errors
+    /// As for [`VectorStore::new`].
+    pub fn with_precision(
+        metric: Metric,
+        dimensions: Option<usize>,
+        precision: Precision,
+    ) -> Result<Self> {
         if dimensions == Some(0) {
             return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
         }
-        Ok(Self::with_snapshot(metric, Snapshot { dimensions, ..Snapshot::default() }))
+        Ok(Self::with_snapshot(metric, Snapshot { dimensions, precision, ..Snapshot::default() }))
     }
 
     /// The store in a folder, which is made when it is not there. One process may write to it; others
@@ -76,7 +92,7 @@ impl VectorStore {
     ///
     /// # Errors
     /// [`Kind::Store`] when another process writes, the folder cannot be used, or its files are damaged;
-    /// [`Kind::Validation`] when `options` name another metric than the store's.
+    /// [`Kind::Validation`] when `options` name another metric or precision than the store's.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
         if options.dimensions == Some(0) {
             return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
@@ -105,6 +121,12 @@ impl VectorStore {
     #[must_use]
     pub const fn metric(&self) -> Metric {
         self.metric
+    }
+
+    /// How exactly the vectors are kept.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.current().precision
     }
 
     /// Values a vector, once that is known.

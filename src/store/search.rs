@@ -9,6 +9,7 @@ use std::thread;
 use super::block::{Block, Row, Snapshot};
 use super::distance::{dot, dot_wide, inverse_norm, squared_distance, squared_distance_wide};
 use super::filter::Filter;
+use super::vectors::{Code, Packed, Precision};
 use super::{Entry, Hit, Metric};
 
 /// Multiplications below which a second thread costs more than it saves.
@@ -36,7 +37,8 @@ pub(super) fn search(snapshot: &Snapshot, queries: &[&[f32]], wanted: Wanted<'_>
     let row = queries.len().saturating_mul(snapshot.dimensions.unwrap_or_default());
     let row = row.saturating_add(wanted.filter.map_or(0, |_| LOOK));
     let workers = workers(snapshot.len().saturating_mul(row));
-    let queries: Vec<_> = queries.iter().map(|query| Query::new(query, wanted.metric)).collect();
+    let queries: Vec<_> =
+        queries.iter().map(|query| Query::new(query, wanted.metric, snapshot.precision)).collect();
     let best = if workers <= 1 {
         scan(&snapshot.blocks, &queries, wanted)
     } else if snapshot.blocks.len() >= workers {
@@ -59,8 +61,13 @@ pub(super) fn search(snapshot: &Snapshot, queries: &[&[f32]], wanted: Wanted<'_>
 }
 
 /// The score that a row with this vector has for `query`.
-pub(super) fn similarity(query: &[f32], vector: &[f32], norm: f64, metric: Metric) -> f32 {
-    shown(Query::new(query, metric).score(vector, norm, metric) + 0.0, metric)
+pub(super) fn similarity(
+    query: &[f32],
+    vector: Packed<'_>,
+    metric: Metric,
+    precision: Precision,
+) -> f32 {
+    shown(Query::new(query, metric, precision).order(vector), metric)
 }
 
 /// The score a user sees, of that which rows are ordered by.
@@ -116,10 +123,10 @@ fn scan<'block>(
         }
         for (query, best) in queries.iter().zip(&mut best) {
             match wanted.filter {
-                None => query.scan(block.rows(query.vector.len()), wanted.metric, best),
+                None => query.scan(block.rows(), best),
                 Some(_) => {
-                    let rows = chosen.iter().filter_map(|row| block.row(*row, query.vector.len()));
-                    query.scan(rows, wanted.metric, best);
+                    let rows = chosen.iter().filter_map(|row| block.row(*row));
+                    query.scan(rows, best);
                 }
             }
         }
@@ -154,44 +161,53 @@ pub(super) fn in_parallel<P: Copy + Send, R: Send>(
 struct Query<'query> {
     vector: &'query [f32],
     inverse_norm: f64,
+    metric: Metric,
+    precision: Precision,
 }
 
 impl<'query> Query<'query> {
-    fn new(vector: &'query [f32], metric: Metric) -> Self {
+    fn new(vector: &'query [f32], metric: Metric, precision: Precision) -> Self {
         let inverse_norm = if metric == Metric::Cosine { inverse_norm(vector) } else { 1.0 };
-        Self { vector, inverse_norm }
+        Self { vector, inverse_norm, metric, precision }
     }
 
-    fn scan<'block>(
-        &self,
-        rows: impl Iterator<Item = Row<'block>>,
-        metric: Metric,
-        best: &mut Best<'block>,
-    ) {
-        for Row { vector, inverse_norm, sequence, entry } in rows {
-            // Adding zero makes -0 and 0 the same score.
-            let score = self.score(vector, inverse_norm, metric) + 0.0;
-            best.offer(Candidate { score, sequence, entry });
+    fn scan<'block>(&self, rows: impl Iterator<Item = Row<'block>>, best: &mut Best<'block>) {
+        for Row { vector, sequence, entry } in rows {
+            best.offer(Candidate { score: self.order(vector), sequence, entry });
         }
+    }
+
+    /// [`Query::score`] for vectors as they are kept.
+    fn order(&self, vector: Packed<'_>) -> f32 {
+        let score = match self.precision {
+            Precision::F32 => self.score::<f32>(vector),
+            Precision::F16 => self.score::<u16>(vector),
+            Precision::I8 => self.score::<i8>(vector),
+        };
+        // Adding zero makes -0 and 0 the same score.
+        score + 0.0
     }
 
     /// What rows are ordered by: for `l2` the squared distance with its sign turned.
     #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the result wanted")]
-    fn score(&self, vector: &[f32], norm: f64, metric: Metric) -> f32 {
-        let scale = norm * self.inverse_norm;
-        let score = match metric {
-            Metric::Cosine => (f64::from(dot(vector, self.vector)) * scale) as f32,
-            Metric::Dot => dot(vector, self.vector),
-            Metric::L2 => -squared_distance(vector, self.vector),
+    fn score<C: Code>(&self, row: Packed<'_>) -> f32 {
+        let codes = row.codes::<C>(self.vector.len());
+        let scale = match self.metric {
+            // The row's scale lengthens both the vector and its product.
+            Metric::Cosine => row.inverse_norm * self.inverse_norm,
+            Metric::Dot | Metric::L2 => f64::from(row.scale),
         };
-        if score.is_finite() && !(metric == Metric::Cosine && scale > TINY_VECTORS) {
+        let score = match self.metric {
+            Metric::Cosine | Metric::Dot => (f64::from(dot(codes, self.vector)) * scale) as f32,
+            Metric::L2 => -squared_distance(codes, row.scale, self.vector),
+        };
+        if score.is_finite() && !(self.metric == Metric::Cosine && scale > TINY_VECTORS) {
             return score;
         }
         // The products left the range of `f32`; the result may not.
-        (match metric {
-            Metric::Cosine => dot_wide(vector, self.vector) * scale,
-            Metric::Dot => dot_wide(vector, self.vector),
-            Metric::L2 => -squared_distance_wide(vector, self.vector),
+        (match self.metric {
+            Metric::Cosine | Metric::Dot => dot_wide(codes, self.vector) * scale,
+            Metric::L2 => -squared_distance_wide(codes, row.scale, self.vector),
         }) as f32
     }
 }

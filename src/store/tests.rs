@@ -16,7 +16,11 @@ fn row(seed: usize, dimensions: usize) -> Vec<f32> {
 }
 
 fn filled(metric: Metric, rows: usize, dimensions: usize) -> VectorStore {
-    let store = VectorStore::new(metric, None).unwrap();
+    kept(metric, Precision::F32, rows, dimensions)
+}
+
+fn kept(metric: Metric, precision: Precision, rows: usize, dimensions: usize) -> VectorStore {
+    let store = VectorStore::with_precision(metric, None, precision).unwrap();
     let vectors: Vec<_> = (0..rows).map(|seed| row(seed, dimensions)).collect();
     let entries = (0..rows).map(|at| Entry::text(format!("text {at}"))).collect();
     store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
@@ -80,6 +84,53 @@ fn every_metric_finds_what_sorting_everything_finds() {
                 assert!((f64::from(hit.score) - score).abs() < 1e-3, "{metric}");
             }
             assert_eq!(hits, &store.search(query, 10).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_compact_store_is_exact_about_what_it_keeps() {
+    // Rows of 37 leave part of a word empty.
+    let (rows, dimensions) = (1200, 37);
+    for (precision, error) in [(Precision::F16, 1.0 / 2048.0), (Precision::I8, 1.0 / 254.0)] {
+        for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+            let store = kept(metric, precision, rows, dimensions);
+            let exact = VectorStore::new(metric, None).unwrap();
+            let current = store.current();
+            let vectors = current.blocks.iter().flat_map(|block| block.vectors.iter());
+            for (seed, vector) in vectors.enumerate() {
+                let values = vector.values(precision, dimensions);
+                for (value, given) in values.iter().zip(row(seed, dimensions)) {
+                    assert!((value - given).abs() <= error, "{given} kept as {value}");
+                }
+                let vector = Matrix::from_rows(&[values]).unwrap();
+                exact.add(&vector, vec![Entry::text(format!("text {seed}"))]).unwrap();
+            }
+            let query = row(77_777, dimensions);
+            let found = store.search(&query, 100).unwrap();
+            for (hit, other) in found.iter().zip(exact.search(&query, 100).unwrap()) {
+                assert_eq!(hit.index, other.index, "{metric} {precision}");
+                assert!((hit.score - other.score).abs() < 1e-5);
+            }
+            let folder = folder();
+            store.save(&folder.join("store")).unwrap();
+            let loaded = VectorStore::load(&folder.join("store")).unwrap();
+            assert_eq!(loaded.precision(), precision);
+            assert_eq!(loaded.search(&query, 100).unwrap(), found);
+        }
+    }
+}
+
+#[test]
+fn compact_vectors_of_any_size_keep_their_direction() {
+    for precision in [Precision::F16, Precision::I8] {
+        for size in [1e-44_f32, 1e-30, 1.0, 1e30, f32::MAX] {
+            let store = VectorStore::with_precision(Metric::Cosine, None, precision).unwrap();
+            let vectors = [vec![size, 0.0, -size], vec![0.0, size, 0.0], vec![0.0; 3]];
+            store.add(&Matrix::from_rows(&vectors).unwrap(), vec![Entry::default(); 3]).unwrap();
+            let hits = store.search(&[1.0, 0.0, -1.0], 3).unwrap();
+            assert_eq!(hits.iter().map(|hit| hit.index).collect::<Vec<_>>(), [0, 1, 2], "{size}");
+            assert!((hits[0].score - 1.0).abs() < 1e-6 && hits[1].score == 0.0);
         }
     }
 }
@@ -299,9 +350,15 @@ fn what_was_saved_is_what_is_loaded() {
 
 #[test]
 fn any_damage_is_noticed() {
+    for precision in [Precision::F32, Precision::F16, Precision::I8] {
+        damage_everywhere(precision);
+    }
+}
+
+fn damage_everywhere(precision: Precision) {
     let folder = folder();
     let path = folder.join("store.safetensors");
-    filled(Metric::Cosine, 5, 3).save(&path).unwrap();
+    kept(Metric::Cosine, precision, 5, 3).save(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();

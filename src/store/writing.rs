@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::block::Snapshot;
 use super::filter::Filter;
 use super::folder::Folder;
+use super::vectors::Vectors;
 use super::{Entry, VectorStore, finite, same_dimensions, search};
 use crate::error::{Error, Kind, Result};
 use crate::types::Matrix;
@@ -66,6 +67,7 @@ impl VectorStore {
         if stale.is_empty() && entries.is_empty() {
             return Ok(Vec::new());
         }
+        let packed = Vectors::pack(self.precision(), vectors.iter());
         let mut writer = self.write()?;
         // Shares every block with the present state.
         let mut next = Snapshot::clone(&self.current());
@@ -83,7 +85,7 @@ impl VectorStore {
         let gone: Vec<&str> =
             stale.iter().map(AsRef::as_ref).filter(|id| !given.contains(id)).collect();
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
-        self.change(&mut writer, next, &gone, vectors, entries)?;
+        self.change(&mut writer, next, &gone, &packed, entries)?;
         Ok(ids)
     }
 
@@ -96,7 +98,7 @@ impl VectorStore {
         let mut writer = self.write()?;
         let next = Snapshot::clone(&self.current());
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-        self.change(&mut writer, next, &ids, &Matrix::default(), Vec::new())
+        self.change(&mut writer, next, &ids, &Vectors::default(), Vec::new())
     }
 
     /// Removes the entries that `filter` means and says how many there were, in one change.
@@ -108,7 +110,7 @@ impl VectorStore {
         let present = self.current();
         let meant = search::select(&present, filter);
         let ids: Vec<&str> = meant.into_iter().map(|entry| entry.id.as_str()).collect();
-        self.change(&mut writer, Snapshot::clone(&present), &ids, &Matrix::default(), Vec::new())
+        self.change(&mut writer, Snapshot::clone(&present), &ids, &Vectors::default(), Vec::new())
     }
 
     /// Turns the present state, of which `next` is a copy, into one without `gone` and with `entries`, all
@@ -118,7 +120,7 @@ impl VectorStore {
         writer: &mut Writer<'_>,
         mut next: Snapshot,
         gone: &[&str],
-        vectors: &Matrix,
+        vectors: &Vectors,
         entries: Vec<Entry>,
     ) -> Result<usize> {
         let known = |id: &&str| writer.places.contains_key(*id);
@@ -127,10 +129,13 @@ impl VectorStore {
             return Ok(0);
         }
         if let Some(folder) = writer.folder_to_write()? {
-            folder.change(&gone, &entries, vectors)?;
+            let mut bytes = Vec::new();
+            vectors.scales_to(next.precision, &mut bytes);
+            vectors.codes_to(next.precision, next.dimensions.unwrap_or_default(), &mut bytes);
+            folder.change(&gone, &entries, &bytes)?;
         }
         // Nothing can fail from here on.
-        let removed = next.change(&mut writer.places, &gone, vectors.iter().zip(entries));
+        let removed = next.change(&mut writer.places, &gone, vectors, entries);
         self.swap(next);
         if let Some(folder) = &mut writer.folder {
             folder.compact_if_due(&self.current(), self.metric);

@@ -15,12 +15,14 @@ use crate::python::errors::to_py_err;
 use crate::python::finished::Conversion;
 use crate::python::json::class_of;
 use crate::python::llm_many::{exception, set_index};
+use crate::python::store::filter;
 use crate::rag::{Answer, Answers, AskMany, Asking, ParallelRag, Rerank};
 
 /// The keyword arguments that all ways to ask share.
 pub(super) struct Given<'a, 'py> {
     pub(super) top_k: Option<usize>,
     pub(super) mode: &'a str,
+    pub(super) r#where: Option<Bound<'py, PyAny>>,
     pub(super) diversity: Option<f32>,
     pub(super) rerank: Option<Bound<'py, PyAny>>,
     pub(super) min_score: Option<f32>,
@@ -32,6 +34,7 @@ impl Given<'_, '_> {
         Ok(Asking {
             top_k: self.top_k,
             mode: self.mode.parse()?,
+            filter: filter(self.r#where.as_ref())?,
             diversity: self.diversity,
             rerank: self.rerank.map(rerank).transpose()?,
             min_score: self.min_score,

@@ -143,7 +143,7 @@ impl PyParallelRag {
     }
 
     /// Answers from the passages that are found for the question.
-    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask(
         &self,
@@ -151,12 +151,14 @@ impl PyParallelRag {
         question: String,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
         max_context_tokens: Option<usize>,
     ) -> PyResult<PyAnswer> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens };
         let asking = given.asking()?;
         let rag = self.rag.clone();
         let work = async move { rag.ask_with(&question, &asking).await };
@@ -164,7 +166,7 @@ impl PyParallelRag {
     }
 
     /// The awaitable twin of `ask`.
-    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask_async<'py>(
         &self,
@@ -172,12 +174,14 @@ impl PyParallelRag {
         question: String,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
         max_context_tokens: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens };
         let asking = given.asking()?;
         let rag = self.rag.clone();
         let future = async move { rag.ask_with(&question, &asking).await };
@@ -187,7 +191,7 @@ impl PyParallelRag {
     }
 
     /// One answer for each question, in their order; see LlmClient.complete_many for `on_error`.
-    #[pyo3(signature = (questions, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None, max_concurrency=None, on_error="raise"))]
+    #[pyo3(signature = (questions, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None, max_context_tokens=None, max_concurrency=None, on_error="raise"))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask_many(
         &self,
@@ -195,6 +199,7 @@ impl PyParallelRag {
         questions: &Bound<'_, PyAny>,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
@@ -202,13 +207,14 @@ impl PyParallelRag {
         max_concurrency: Option<usize>,
         on_error: &str,
     ) -> PyResult<Py<PyAny>> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens };
         let asking = given.asking()?;
         Questions::new(&self.rag, questions, asking, max_concurrency, on_error)?.block(py)
     }
 
     /// The awaitable twin of `ask_many`.
-    #[pyo3(signature = (questions, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None, max_concurrency=None, on_error="raise"))]
+    #[pyo3(signature = (questions, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None, max_context_tokens=None, max_concurrency=None, on_error="raise"))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask_many_async<'py>(
         &self,
@@ -216,6 +222,7 @@ impl PyParallelRag {
         questions: &Bound<'_, PyAny>,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
@@ -223,13 +230,14 @@ impl PyParallelRag {
         max_concurrency: Option<usize>,
         on_error: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens };
         let asking = given.asking()?;
         Questions::new(&self.rag, questions, asking, max_concurrency, on_error)?.start(py)
     }
 
     /// The answer as it comes: finds the passages, and returns an AnswerStream.
-    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask_stream(
         &self,
@@ -237,12 +245,14 @@ impl PyParallelRag {
         question: String,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
         max_context_tokens: Option<usize>,
     ) -> PyResult<PyAnswerStream> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens };
         let asking = given.asking()?;
         let rag = self.rag.clone();
         let work = async move { rag.prepare(&question, &asking).await };
@@ -251,7 +261,7 @@ impl PyParallelRag {
     }
 
     /// The awaitable twin of `ask_stream`.
-    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None, max_context_tokens=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn ask_stream_async<'py>(
         &self,
@@ -259,12 +269,14 @@ impl PyParallelRag {
         question: String,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
         max_context_tokens: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens };
         let asking = given.asking()?;
         let (rag, client) = (self.rag.clone(), self.rag.config().llm.clone());
         let future = async move { rag.prepare(&question, &asking).await };
@@ -274,7 +286,7 @@ impl PyParallelRag {
     }
 
     /// The passages that are found for the question, best first, without asking a model.
-    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn search(
         &self,
@@ -282,11 +294,13 @@ impl PyParallelRag {
         question: String,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
     ) -> PyResult<Vec<PyCitation>> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens: None };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens: None };
         let asking = given.asking()?;
         let rag = self.rag.clone();
         let work = async move { rag.search_with(&question, &asking).await };
@@ -294,7 +308,7 @@ impl PyParallelRag {
     }
 
     /// The awaitable twin of `search`.
-    #[pyo3(signature = (question, *, top_k=None, mode="vector", diversity=None, rerank=None, min_score=None))]
+    #[pyo3(signature = (question, *, top_k=None, mode="vector", r#where=None, diversity=None, rerank=None, min_score=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn search_async<'py>(
         &self,
@@ -302,11 +316,13 @@ impl PyParallelRag {
         question: String,
         top_k: Option<usize>,
         mode: &str,
+        r#where: Option<Bound<'_, PyAny>>,
         diversity: Option<f32>,
         rerank: Option<Bound<'_, PyAny>>,
         min_score: Option<f32>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let given = Given { top_k, mode, diversity, rerank, min_score, max_context_tokens: None };
+        let given =
+            Given { top_k, mode, r#where, diversity, rerank, min_score, max_context_tokens: None };
         let asking = given.asking()?;
         let rag = self.rag.clone();
         let future = async move { rag.search_with(&question, &asking).await };

@@ -8,7 +8,9 @@ use std::thread;
 
 use super::block::Snapshot;
 use super::distance::{dot_wide, inverse_norm};
+use super::filter::Filter;
 use super::search::{self, Best, in_parallel};
+use super::vectors::Packed;
 use super::{Hit, Metric, VectorStore, check_query};
 use crate::error::{Error, Result};
 use crate::lexical::{self, Query, Segment};
@@ -43,38 +45,51 @@ pub struct Candidate {
 
 impl VectorStore {
     /// The best `limit` entries for what is wanted, best first, equals in the order they were added. An entry
-    /// without any of the words is none for words.
+    /// without any of the words is none for words, and one that `filter` does not mean is none at all.
     ///
     /// # Errors
     /// As for [`VectorStore::search`].
-    pub fn candidates(&self, wanted: Wanted<'_>, limit: usize) -> Result<Vec<Candidate>> {
+    pub fn candidates(
+        &self,
+        wanted: Wanted<'_>,
+        limit: usize,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Candidate>> {
         if limit == 0 {
             return Err(Error::validation("limit", Some("0"), "must be at least 1"));
         }
         let snapshot = self.current();
-        let hits = |vector: &[f32], limit: usize| {
+        let hits = |vector: &[f32], limit| {
             check_query(&snapshot, vector)?;
-            let top_k = limit.min(snapshot.len());
-            let wanted = search::Wanted { metric: self.metric, top_k, filter: None };
+            let top_k = usize::min(limit, snapshot.len());
+            let wanted = search::Wanted { metric: self.metric, top_k, filter };
             Ok(search::search(&snapshot, &[vector], wanted).pop().unwrap_or_default())
         };
         let ranked = match wanted {
             Wanted::Vector(vector) => own_scores(hits(vector, limit)?),
-            Wanted::Words(text) => own_scores(self.with_words(&snapshot, text, limit)),
+            Wanted::Words(text) => own_scores(self.with_words(&snapshot, text, limit, filter)),
             Wanted::Both(vector, text) => {
                 let depth = limit.max(FUSED_RANKS);
-                let lists = [hits(vector, depth)?, self.with_words(&snapshot, text, depth)];
+                let lists = [hits(vector, depth)?, self.with_words(&snapshot, text, depth, filter)];
                 fused(lists, |sequence| similarity(&snapshot, self.metric, vector, sequence), limit)
             }
         };
         let candidate = |(hit, relevance): (Hit, f32)| {
-            let vector = snapshot.vector(hit.index).map(|(vector, _)| vector.to_vec());
+            let dimensions = snapshot.dimensions.unwrap_or_default();
+            let values = |packed: Packed<'_>| packed.values(snapshot.precision, dimensions);
+            let vector = snapshot.vector(hit.index).map(values);
             Candidate { vector: vector.unwrap_or_default(), hit, relevance }
         };
         Ok(ranked.into_iter().map(candidate).collect())
     }
 
-    fn with_words(&self, snapshot: &Snapshot, text: &str, limit: usize) -> Vec<Hit> {
+    fn with_words(
+        &self,
+        snapshot: &Snapshot,
+        text: &str,
+        limit: usize,
+        filter: Option<&Filter>,
+    ) -> Vec<Hit> {
         let segments = self.indexed(snapshot);
         let segments: Vec<&Segment> = segments.iter().map(Arc::as_ref).collect();
         let mut best = Best::new(limit);
@@ -82,6 +97,9 @@ impl VectorStore {
             let Some(block) = snapshot.blocks.get(block) else { return };
             if let (Some(sequence), Some(entry)) = (block.sequence.get(row), block.entries.get(row))
             {
+                if filter.is_some_and(|filter| !filter.matches(&entry.metadata)) {
+                    return;
+                }
                 best.offer(search::Candidate { score, sequence: *sequence, entry });
             }
         });
@@ -115,8 +133,8 @@ fn own_scores(hits: Vec<Hit>) -> Vec<(Hit, f32)> {
 
 /// The score a row has for `vector`, whether or not it was found by it.
 fn similarity(snapshot: &Snapshot, metric: Metric, vector: &[f32], sequence: u64) -> Option<f32> {
-    let (row, norm) = snapshot.vector(sequence)?;
-    Some(search::similarity(vector, row, norm, metric))
+    let row = snapshot.vector(sequence)?;
+    Some(search::similarity(vector, row, metric, snapshot.precision))
 }
 
 /// Joins two ranked lists by the sum of 1 / (60 + rank), ranks counted from 1.

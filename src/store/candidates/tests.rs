@@ -53,7 +53,7 @@ proptest! {
             let vectors = Matrix::new(vec![1.0; entries.len()], entries.len(), 1).unwrap();
             fresh.add(&vectors, entries).unwrap();
             let found = |store: &VectorStore| -> Vec<(String, f32)> {
-                let found = store.candidates(Wanted::Words("a b ca"), 1000).unwrap();
+                let found = store.candidates(Wanted::Words("a b ca"), 1000, None).unwrap();
                 found.into_iter().map(|one| (one.hit.entry.id.clone(), one.hit.score)).collect()
             };
             prop_assert_eq!(found(&store), found(&fresh));
@@ -69,13 +69,13 @@ fn words_find_only_what_holds_them_and_the_rarer_word_counts_for_more() {
         ("the swift and the heron", [1.0, 1.0]),
         ("the wing", [1.0, 1.0]),
     ]);
-    let found = store.candidates(Wanted::Words("The swift sleeps?"), 3).unwrap();
+    let found = store.candidates(Wanted::Words("The swift sleeps?"), 3, None).unwrap();
     assert_eq!(indexes(&found)[..2], [1, 2]);
     assert_eq!(found.len(), 3);
     assert_eq!(found[0].hit.score, found[0].relevance);
     assert_eq!(found[0].vector, [0.0, 1.0]);
-    assert_eq!(store.candidates(Wanted::Words("owl ?!"), 3).unwrap(), []);
-    assert!(store.candidates(Wanted::Words("owl"), 0).is_err());
+    assert_eq!(store.candidates(Wanted::Words("owl ?!"), 3, None).unwrap(), []);
+    assert!(store.candidates(Wanted::Words("owl"), 0, None).is_err());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn ranks_are_fused_and_scores_stay_similarities() {
         ("needle needle needle", [0.0, 1.0]),
         ("a needle in a lot of hay", [0.9, 0.1]),
     ]);
-    let found = store.candidates(Wanted::Both(&[1.0, 0.0], "needle"), 10).unwrap();
+    let found = store.candidates(Wanted::Both(&[1.0, 0.0], "needle"), 10, None).unwrap();
     // Row 1 is first and third in the lists, row 2 second in both, row 0 first in one and not in the other.
     assert_eq!(indexes(&found), [1, 2, 0]);
     let expected = [1.0 / 61.0 + 1.0 / 63.0, 1.0 / 62.0 + 1.0 / 62.0, 1.0 / 61.0];
@@ -107,7 +107,7 @@ fn a_different_one_is_preferred_to_a_twin() {
         ("other", [0.6, -0.5, 0.6]),
         ("far", [0.0, 1.0, 0.0]),
     ]);
-    let found = || store.candidates(Wanted::Vector(&[1.0, 0.0, 0.0]), 4).unwrap();
+    let found = || store.candidates(Wanted::Vector(&[1.0, 0.0, 0.0]), 4, None).unwrap();
     assert_eq!(indexes(&diverse(found(), 0.0, 4)), [0, 1, 2, 3]);
     assert_eq!(indexes(&diverse(found(), 0.5, 2)), [0, 2]);
     assert_eq!(indexes(&diverse(found(), 1.0, 2)), [0, 3]);
@@ -122,7 +122,7 @@ fn many_searches_at_once_share_one_index() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let found = store.candidates(Wanted::Words("common"), 5).unwrap();
+                let found = store.candidates(Wanted::Words("common"), 5, None).unwrap();
                 assert_eq!(indexes(&found), [0, 1, 2, 3, 4]);
             });
         }

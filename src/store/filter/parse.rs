@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::number::Number;
 use super::{Filter, Node, Operand, Side, Test};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 
 /// Filters within filters at most. A deeper one is a mistake, and would be a danger to the stack.
 const DEEPEST: usize = 32;
-/// Characters of a refused value that are shown.
+/// Bytes of a refused value that are shown.
 const SHOWN: usize = 80;
 
 impl Filter {
@@ -126,8 +126,6 @@ fn operand(value: &Value, place: &str) -> Result<Operand> {
 }
 
 fn refuse<T>(place: &str, value: &Value, text: &str) -> Result<T> {
-    let value = value.to_string();
-    let shown: String = value.chars().take(SHOWN).collect();
-    let cut = if shown.len() < value.len() { "..." } else { "" };
-    Err(Error::validation(place, Some(&format!("{shown}{cut}")), text))
+    let value = shortened(value.to_string(), SHOWN, "...");
+    Err(Error::validation(place, Some(&value), text))
 }

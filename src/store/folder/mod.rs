@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 
 use super::block::Snapshot;
 use super::journal::{self, Record, Start};
+use super::vectors::{Precision, Vectors};
 use super::writing::Places;
-use super::{Entry, Metric, file, finite, same_dimensions};
+use super::{Entry, Metric, file, same_dimensions};
 use crate::error::{Error, Kind, Result};
-use crate::types::Matrix;
 
 /// A journal below this size is not worth a new snapshot.
 const SMALLEST_JOURNAL: u64 = 16 << 20;
@@ -35,6 +35,8 @@ pub struct StoreOptions {
     pub metric: Option<Metric>,
     /// Values a vector of a new store; `None` lets the first vectors decide. An existing one must agree.
     pub dimensions: Option<usize>,
+    /// Of a new store; `None` is f32. An existing one must agree.
+    pub precision: Option<Precision>,
     /// Take no lock and change nothing; [`super::VectorStore::refresh`] follows the writer.
     pub read_only: bool,
     /// Return from a change only when the device has it, so that a power cut loses nothing either.
@@ -76,12 +78,21 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
         true => None,
         false => Some(lock(path).map_err(failed)?),
     };
-    let mut opened =
-        read(path, options.metric, options.dimensions, lock.is_some()).map_err(failed)?;
+    let new = Start {
+        metric: options.metric.unwrap_or_default(),
+        dimensions: options.dimensions,
+        precision: options.precision.unwrap_or_default(),
+    };
+    let mut opened = read(path, new, lock.is_some()).map_err(failed)?;
     let (metric, dimensions) = (opened.metric, opened.snapshot.dimensions);
+    let precision = opened.snapshot.precision;
     if let Some(asked) = options.metric.filter(|asked| *asked != metric) {
         let text = format!("the store in '{}' has the metric '{metric}'", path.display());
         return Err(Error::validation("metric", Some(asked.as_str()), &text));
+    }
+    if let Some(asked) = options.precision.filter(|asked| *asked != precision) {
+        let text = format!("the store in '{}' has the precision '{precision}'", path.display());
+        return Err(Error::validation("precision", Some(asked.as_str()), &text));
     }
     if let (Some(asked), Some(known)) = (options.dimensions, dimensions) {
         same_dimensions(known, asked)?;
@@ -92,7 +103,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
         opened.folder.writer = Some((std::process::id(), lock));
         opened
             .folder
-            .tidy(Start { metric, dimensions: opened.snapshot.dimensions })
+            .tidy(Start { metric, dimensions: opened.snapshot.dimensions, precision })
             .map_err(failed)?;
     }
     Ok(opened)
@@ -115,13 +126,8 @@ fn lock(path: &Path) -> Result<File, String> {
     }
 }
 
-/// The newest pair, read whole.
-fn read(
-    path: &Path,
-    metric: Option<Metric>,
-    dimensions: Option<usize>,
-    create: bool,
-) -> Result<Opened, String> {
+/// The newest pair, read whole; a store that is not there yet is as `new` says.
+fn read(path: &Path, new: Start, create: bool) -> Result<Opened, String> {
     let mut last = String::new();
     for _ in 0..TRIES {
         let found = newest(path)?;
@@ -129,7 +135,7 @@ fn read(
             return Err("there is no store".to_owned());
         }
         let number = found.unwrap_or_default();
-        match read_pair(path, number, metric, dimensions, create) {
+        match read_pair(path, number, new, create) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => "its files are replaced faster than they can be read".clone_into(&mut last),
             // It may have been replaced meanwhile, and then nothing was wrong.
@@ -171,16 +177,10 @@ fn journal_path(path: &Path, number: u64) -> PathBuf {
 }
 
 /// Snapshot and journal `number`; `None` when one of them is gone.
-fn read_pair(
-    path: &Path,
-    number: u64,
-    metric: Option<Metric>,
-    dimensions: Option<usize>,
-    create: bool,
-) -> Result<Option<Opened>, String> {
+fn read_pair(path: &Path, number: u64, new: Start, create: bool) -> Result<Option<Opened>, String> {
     let place = snapshot_path(path, number);
     let (mut metric, mut snapshot) = match number {
-        0 => (metric.unwrap_or_default(), Snapshot { dimensions, ..Snapshot::default() }),
+        0 => (new.metric, empty(new)),
         _ if !place.exists() => return Ok(None),
         _ => file::read(&place)?,
     };
@@ -195,7 +195,7 @@ fn read_pair(
     let mut places = snapshot.places();
     let length = journal::replay(&mut journal, 0, |record| {
         if let (Record::Start(start), 0) = (&record, number) {
-            (metric, snapshot.dimensions) = (start.metric, start.dimensions);
+            (metric, snapshot) = (start.metric, empty(*start));
         }
         apply(record, &mut snapshot, &mut places)
     })?;
@@ -212,13 +212,18 @@ fn read_pair(
     Ok(Some(Opened { folder, metric, snapshot, places }))
 }
 
+fn empty(start: Start) -> Snapshot {
+    let Start { dimensions, precision, .. } = start;
+    Snapshot { dimensions, precision, ..Snapshot::default() }
+}
+
 /// Does again what a record says was done.
 fn apply(record: Record, snapshot: &mut Snapshot, places: &mut Places) -> Result<(), String> {
     match record {
         Record::Start(_) => {}
         Record::Add { entries, vectors } => put(&[], entries, &vectors, snapshot, places)?,
         Record::Delete(gone) => {
-            snapshot.change(places, &gone, std::iter::empty());
+            snapshot.change(places, &gone, &Vectors::default(), Vec::new());
         }
         Record::Replace { gone, entries, vectors } => {
             put(&gone, entries, &vectors, snapshot, places)?;
@@ -230,18 +235,22 @@ fn apply(record: Record, snapshot: &mut Snapshot, places: &mut Places) -> Result
 fn put(
     gone: &[String],
     entries: Vec<Entry>,
-    vectors: &[f32],
+    vectors: &[u8],
     snapshot: &mut Snapshot,
     places: &mut Places,
 ) -> Result<(), String> {
-    let dimensions = vectors.len().checked_div(entries.len()).unwrap_or_default();
+    let precision = snapshot.precision;
+    let row = vectors.len().checked_div(entries.len()).unwrap_or_default();
+    let dimensions = row.saturating_sub(precision.scale_width()) / precision.width();
     let fits = snapshot.dimensions.is_none_or(|known| known == dimensions);
-    if !fits || dimensions == 0 || dimensions * entries.len() != vectors.len() {
+    let (scales, codes) =
+        vectors.split_at_checked(entries.len() * precision.scale_width()).unwrap_or_default();
+    let vectors = Vectors::from_bytes(precision, dimensions, scales, codes);
+    let Some(vectors) = vectors.filter(|vectors| fits && vectors.len() == entries.len()) else {
         return Err("its journal holds vectors of other dimensions".to_owned());
-    }
-    finite("vectors", None, vectors).map_err(|error| error.to_string())?;
+    };
     snapshot.dimensions = Some(dimensions);
-    snapshot.change(places, gone, vectors.chunks_exact(dimensions).zip(entries));
+    snapshot.change(places, gone, &vectors, entries);
     Ok(())
 }
 
@@ -251,7 +260,7 @@ impl Folder {
         &mut self,
         gone: &[&str],
         entries: &[Entry],
-        vectors: &Matrix,
+        vectors: &[u8],
     ) -> Result<()> {
         self.append(match (gone, entries) {
             ([], entries) => journal::add(entries, vectors),
@@ -324,7 +333,11 @@ impl Folder {
         let journal = options.read(true).append(true).create_new(true);
         let mut journal =
             journal.open(journal_path(&self.path, number)).map_err(|error| error.to_string())?;
-        let start = journal::start(Start { metric, dimensions: snapshot.dimensions })?;
+        let start = journal::start(Start {
+            metric,
+            dimensions: snapshot.dimensions,
+            precision: snapshot.precision,
+        })?;
         journal.write_all(&start).map_err(|error| error.to_string())?;
         journal.sync_all().map_err(|error| error.to_string())?;
         // From here on the new pair is the store.
@@ -391,7 +404,8 @@ impl Folder {
             self.length = length;
             return Ok(changed.then_some((snapshot, places)));
         }
-        let opened = read(&path, Some(metric), None, false).map_err(failed)?;
+        let new = Start { metric, dimensions: None, precision: snapshot.precision };
+        let opened = read(&path, new, false).map_err(failed)?;
         *self = opened.folder;
         Ok(Some((opened.snapshot, opened.places)))
     }

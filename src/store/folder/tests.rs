@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::VectorStore;
+use crate::types::Matrix;
 
 /// A folder of its own for each test, removed at its end.
 struct Scratch(PathBuf);
@@ -43,10 +44,10 @@ fn entries(ids: &[String]) -> Vec<Entry> {
 /// Everything a search could see.
 fn contents(store: &VectorStore) -> Vec<(u64, String, String, Vec<f32>)> {
     let current = store.current();
-    let vectors = current.blocks.iter().flat_map(|block| block.vectors.chunks_exact(2));
+    let vectors = current.blocks.iter().flat_map(|block| block.vectors.iter());
     let rows = current.rows().zip(vectors);
     rows.map(|((index, entry), vector)| {
-        (index, entry.id.clone(), entry.text.clone(), vector.to_vec())
+        (index, entry.id.clone(), entry.text.clone(), vector.values(current.precision, 2))
     })
     .collect()
 }
@@ -87,10 +88,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn a_folder_holds_what_memory_would(steps in steps()) {
+    fn a_folder_holds_what_memory_would(
+        steps in steps(),
+        precision in prop::sample::select(vec![Precision::F32, Precision::F16, Precision::I8]),
+    ) {
         let scratch = Scratch::new("model");
-        let memory = VectorStore::new(Metric::Cosine, None).unwrap();
-        let mut store = scratch.open();
+        let memory = VectorStore::with_precision(Metric::Cosine, None, precision).unwrap();
+        let new = StoreOptions { precision: Some(precision), ..StoreOptions::default() };
+        let mut store = VectorStore::open(&scratch.0, new).unwrap();
         let reader = scratch.read().unwrap();
         for step in steps {
             let name = |ids: &[u8]| ids.iter().map(|id| format!("id {id}")).collect::<Vec<_>>();
@@ -235,6 +240,9 @@ fn settings_of_a_store_are_kept_and_others_refused() {
     let other = StoreOptions { metric: Some(Metric::Dot), ..StoreOptions::default() };
     let error = VectorStore::open(&scratch.0, other).unwrap_err();
     assert!(error.message().contains("metric 'l2'"), "{error}");
+    let other = StoreOptions { precision: Some(Precision::I8), ..StoreOptions::default() };
+    let error = VectorStore::open(&scratch.0, other).unwrap_err();
+    assert!(error.message().contains("precision 'f32'"), "{error}");
     let other = StoreOptions { dimensions: Some(3), ..StoreOptions::default() };
     assert!(VectorStore::open(&scratch.0, other).is_err());
 }

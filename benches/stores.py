@@ -1,0 +1,65 @@
+"""The rows about vector stores: filling, searching one by one and many at once, and what was found.
+
+``benches/run.py --only store`` measures them; a row is what its ``Row`` takes, without the group. The vectors lie in
+clusters, as those of texts do, and the queries near some of them; *recall@10* compares with the ten best of a
+product in double precision. FAISS compares with every vector, as we do; usearch walks a graph, and is filled and
+asked one vector at a time, as its first examples show. A process is held to so many cores.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+OURS, FAISS, USEARCH = "ours", "faiss", "usearch"
+ALL = {OURS: {}, FAISS: {"store": "faiss"}, USEARCH: {"store": "usearch"}}
+SHOWN = ("vectors/s", "queries/s", "ms/query", "recall@10", "MB")
+
+ROWS: list[dict[str, Any]] = [
+    *(
+        {
+            "title": f"20,000 vectors of 384, batches of 1000, {cores} core{'s' * (cores > 1)}",
+            "workload": "store_search",
+            "given": {"vectors": 20_000, "cores": cores},
+            "packages": ALL,
+            "show": SHOWN,
+            "target": "vectors/s >= 5x usearch, recall 1",
+        }
+        for cores in (1, 2)
+    ),
+    # At which size looking at everything is no longer good enough.
+    *(
+        {
+            "title": f"{vectors:,} vectors of 384, 2 cores",
+            "workload": "store_search",
+            "given": {"vectors": vectors, "cores": 2, "queries": 256},
+            "packages": {name: ALL[name] for name in names},
+            "show": SHOWN,
+        }
+        for vectors, names in ((100_000, (OURS, FAISS)), (500_000, (OURS,)))
+    ),
+    *(
+        {
+            "title": f"100,000 vectors of 384, 2 cores, kept as {precision}",
+            "workload": "store_search",
+            "given": {
+                "vectors": 100_000,
+                "cores": 2,
+                "queries": 256,
+                "options": {"precision": precision},
+            },
+            "packages": {OURS: {}},
+            "show": SHOWN,
+        }
+        for precision in ("f16", "i8")
+    ),
+    *(
+        {
+            "title": f"100,000 vectors of 384, 2 cores, a filter that means {percent} %",
+            "workload": "store_search",
+            "given": {"vectors": 100_000, "cores": 2, "queries": 256, "percent": percent},
+            "packages": {OURS: {}},
+            "show": ("queries/s", "ms/query", "recall@10"),
+        }
+        for percent in (50, 1)
+    ),
+]
