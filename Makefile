@@ -40,6 +40,7 @@ bench: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_FLOOR='$(CARGO_TARGET_DIR)/quick/graphbit-floor' \
 	  GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/run.py $(BENCH)
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) benches/lifecycle.py
+	$(PY) benches/retrieval.py
 
 # The vocabularies of tiktoken and gigatoken come from a crate, so that nothing is fetched while measuring.
 bench-split: $(VENV)/.wheel $(PEER)/.installed $(RIVALS)/.installed

@@ -1,9 +1,10 @@
 """The rows about whole pipelines: documents of 10 KB read, cut, embedded, stored, and an answer for each.
 
 ``benches/run.py --only pipeline`` measures them: :func:`same_work` beside 0.6.8's script, LangChain and
-LlamaIndex, each with the concurrency it offers and the store in memory it brings; :func:`growth` from 1,000 documents on, where time and
-memory should grow as the documents do. The yardstick of *x serial* is one request after the other: our
-own script on one thread (0.6.8's is no faster), a call for each chunk and one for each document.
+LlamaIndex, each with the concurrency it offers and the store in memory it brings; :func:`growth` from
+1,000 documents on, where time and memory should grow as the documents do. The yardstick of *x serial* is one
+request after the other: our own script on one thread (0.6.8's is no faster), a call for each chunk and one for
+each document.
 """
 
 from __future__ import annotations
