@@ -34,24 +34,18 @@ def same_work(bench: Any) -> None:
     bench.simulator.behaviour(scope, latency_ms=LATENCY)
     url = bench.simulator.url(scope)
 
-    def script(name: str, documents: int, workers: int) -> dict[str, Any]:
-        return bench.child(
-            OURS if name == SCRIPT else name, "user_script", AZURE_ENDPOINT=url,
-            AZURE_API_KEY="benchmark-key", DOCUMENTS=str(documents), WORKERS=str(workers),
-        )  # fmt: skip
-
     def pipeline(name: str, program: str) -> dict[str, Any]:
         given = {"url": url, "documents": DOCUMENTS, "at_once": AT_ONCE}
         return bench.child(name, program, json.dumps(given))
 
     runs = {
         OURS: lambda: pipeline(OURS, "pipeline_graphbit"),
-        SCRIPT: lambda: script(SCRIPT, DOCUMENTS, AT_ONCE),
-        PEER: lambda: script(PEER, DOCUMENTS, AT_ONCE),
+        SCRIPT: lambda: bench.script(OURS, scope, DOCUMENTS, AT_ONCE),
+        PEER: lambda: bench.script(PEER, scope, DOCUMENTS, AT_ONCE),
         LANGCHAIN: lambda: pipeline(LANGCHAIN, "pipeline_langchain"),
         LLAMA_INDEX: lambda: pipeline(LLAMA_INDEX, "pipeline_llama_index"),
     }
-    sample = script(SCRIPT, SAMPLE, 1)
+    sample = bench.script(OURS, scope, SAMPLE, 1)
     serial = sample.get("seconds", float("nan")) * DOCUMENTS / SAMPLE
     collected: dict[str, list[dict[str, float]]] = {}
     failures: dict[str, str] = {}

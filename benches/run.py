@@ -371,6 +371,14 @@ class Bench:
         self.simulator.forget(scope)
         self.show(row.group, row.title, row.show, collected, failures, outputs, row.target)
 
+    def script(self, package: str, scope: str, documents: int, workers: int) -> dict[str, Any]:
+        """The unmodified script of a user, on so many threads."""
+        return self.child(
+            package, "user_script",
+            AZURE_ENDPOINT=self.simulator.url(scope), AZURE_API_KEY="benchmark-key",
+            DOCUMENTS=str(documents), WORKERS=str(workers),
+        )  # fmt: skip
+
     def user_script(self, *, full: bool) -> None:
         """The unmodified script: its own serial time over its time with 100 threads."""
         scope = self.simulator.new_scope("bench")
@@ -379,17 +387,10 @@ class Bench:
         collected: dict[str, list[Values]] = {OURS: [], PEER: []}
         failures: dict[str, str] = {}
 
-        def run(name: str, documents: int, workers: int) -> dict[str, Any]:
-            return self.child(
-                name, "user_script",
-                AZURE_ENDPOINT=self.simulator.url(scope), AZURE_API_KEY="benchmark-key",
-                DOCUMENTS=str(documents), WORKERS=str(workers),
-            )  # fmt: skip
-
-        serial = {name: run(name, sample, 1) for name in collected}
+        serial = {name: self.script(name, scope, sample, 1) for name in collected}
         for turn in range(self.rounds + 1):
             for name in list(collected)[:: 1 if turn % 2 else -1]:
-                raw = run(name, documents, workers)
+                raw = self.script(name, scope, documents, workers)
                 if "failed" in raw or "failed" in serial[name]:
                     failures[name] = raw.get("failed") or serial[name]["failed"]
                 elif turn:

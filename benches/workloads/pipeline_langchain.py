@@ -31,6 +31,4 @@ answers = llm.batch(prompts, config={"max_concurrency": given.at_once})
 times = watch.stop()
 assert all(answer.content for answer in answers)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-report(
-    **times, chunks=len(store.store), megabytes=(peak - before) / 1024, answers=len(answers)
-)  # fmt: skip
+report(**times, megabytes=(peak - before) / 1024)

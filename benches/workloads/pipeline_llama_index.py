@@ -17,7 +17,7 @@ llm = OpenAI(model="gpt-4o-mini", **server)
 embedding = OpenAIEmbedding(embed_batch_size=64, num_workers=given.at_once, **server)
 
 
-async def run() -> tuple[int, list[str]]:
+async def run() -> list[str]:
     documents = [
         Document(text=text, metadata={"source": name})
         for name, text in pipeline_documents(given.documents)
@@ -34,14 +34,14 @@ async def run() -> tuple[int, list[str]]:
             return str(await engine.aquery(f"What does {name} say?"))
 
     names = [name for name, _ in pipeline_documents(given.questions or given.documents)]
-    return len(nodes), await asyncio.gather(*map(ask, names))
+    return await asyncio.gather(*map(ask, names))
 
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 watch = Stopwatch()
 watch.start()
-chunks, answers = asyncio.run(run())
+answers = asyncio.run(run())
 times = watch.stop()
 assert all(answers)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-report(**times, chunks=chunks, megabytes=(peak - before) / 1024, answers=len(answers))
+report(**times, megabytes=(peak - before) / 1024)
