@@ -223,7 +223,7 @@ impl Cache {
             let cache = self.clone();
             async move { cache.fetch(key, work).await }
         });
-        let joined = seat.joined;
+        let joined = seat.joined();
         if joined {
             self.0.counters.shared.fetch_add(1, Ordering::Relaxed);
         }
@@ -250,10 +250,13 @@ impl Cache {
                 memory.put(key, value.clone(), settings.ttl);
                 value
             }
-            Some(_) => {
-                if let Some(value) = self.get_many(&[key]).await.pop().flatten() {
-                    return Ok((value, Origin::Disk));
+            Some(disk) => {
+                if let Some(stored) = disk.read(vec![key]).await.pop().flatten() {
+                    memory.put(key, stored.value.clone(), stored.left);
+                    counters.disk_hits.fetch_add(1, Ordering::Relaxed);
+                    return Ok((stored.value, Origin::Disk));
                 }
+                counters.misses.fetch_add(1, Ordering::Relaxed);
                 let value = work.await?;
                 self.put_many(vec![(key, value.clone())]).await;
                 value

@@ -202,6 +202,30 @@ async fn one_who_leaves_does_not_stop_the_work_and_the_last_one_does() {
 }
 
 #[tokio::test]
+async fn whoever_goes_on_with_the_work_is_woken() {
+    let cache = in_memory();
+    let probe = Probe::new();
+    let mut first = Box::pin(cache.share(key(1), || probe.work()));
+    assert!((&mut first).now_or_never().is_none());
+    let mut waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let (cache, probe) = (cache.clone(), probe.clone());
+            tokio::spawn(async move { cache.share(key(1), || probe.work()).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    drop(first);
+    // One of those who were woken goes before it comes to its turn.
+    waiting.remove(0).abort();
+    tokio::task::yield_now().await;
+    waiting.remove(0).abort();
+    probe.gate.add_permits(1);
+    let last = tokio::time::timeout(Duration::from_secs(10), waiting.remove(0)).await;
+    assert_eq!(last.unwrap().unwrap().unwrap(), (value(7), Origin::Shared));
+    assert_eq!(probe.counts(), (1, 1), "it ran once");
+}
+
+#[tokio::test]
 async fn an_error_reaches_all_who_wait_and_is_not_kept() {
     let cache = in_memory();
     let gate = Arc::new(Semaphore::new(0));

@@ -16,20 +16,23 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use once_cell::race::OnceBox;
 
 use super::slot::{generation, register_fork_hook};
 
 /// Makes a `T` in each process on first use there.
 pub struct PerProcess<T> {
-    /// No lock: a thread of the parent may have held it at the fork.
-    current: ArcSwapOption<Entry<T>>,
+    /// That of the process which used it first; each further one hangs on the one before. No lock: a thread of
+    /// the parent may have held it at the fork.
+    first: OnceBox<Entry<T>>,
     make: Box<dyn Fn() -> T + Send + Sync>,
 }
 
 struct Entry<T> {
     generation: u64,
     value: Arc<T>,
+    /// That of a child, in the child.
+    next: OnceBox<Self>,
 }
 
 impl<T> PerProcess<T> {
@@ -38,25 +41,22 @@ impl<T> PerProcess<T> {
     pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         // It may be used, and the process may fork, before there is a runtime.
         register_fork_hook();
-        Self { current: ArcSwapOption::empty(), make: Box::new(make) }
+        Self { first: OnceBox::new(), make: Box::new(make) }
     }
 
     /// This process's value.
     #[must_use]
-    pub fn get(&self) -> Arc<T> {
+    pub fn get(&self) -> &Arc<T> {
         let generation = generation();
-        loop {
-            let current = self.current.load();
-            if let Some(entry) = current.as_ref().filter(|entry| entry.generation == generation) {
-                return Arc::clone(&entry.value);
-            }
+        let make = || {
             let value = Arc::new((self.make)());
-            let entry = Arc::new(Entry { generation, value: Arc::clone(&value) });
-            let before = self.current.compare_and_swap(&current, Some(entry));
-            if before.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-                return value;
-            }
+            Box::new(Entry { generation, value, next: OnceBox::new() })
+        };
+        let mut entry = self.first.get_or_init(make);
+        while entry.generation != generation {
+            entry = entry.next.get_or_init(make);
         }
+        &entry.value
     }
 }
 

@@ -170,14 +170,19 @@ impl RateLimit {
             && let Ok((counted, _)) = local.take(tokens)
         {
             let tokens = counted.then_some(tokens);
-            return Reservation { local, link: None, tokens, unsent: false };
+            return Reservation { local: Arc::clone(local), link: None, tokens, unsent: false };
         }
+        // In a box: it is large, and most calls, whose future would hold it, never come here.
+        Box::pin(self.stand_in_line(local, tokens)).await
+    }
+
+    async fn stand_in_line(&self, local: &Arc<Local>, tokens: f64) -> Reservation {
         let mut waiting = None;
         // Held by the head of the line while it waits; the lock is fair, so the rest stay in order.
         let turn = match local.line.try_lock() {
             Ok(turn) => turn,
             Err(_) => {
-                waiting = Some(Waiting::begin(&local));
+                waiting = Some(Waiting::begin(local));
                 local.line.lock().await
             }
         };
@@ -185,7 +190,7 @@ impl RateLimit {
             match local.take(tokens) {
                 Ok(taken) => break taken,
                 Err(pause) => {
-                    waiting.get_or_insert_with(|| Waiting::begin(&local)).tell(pause);
+                    waiting.get_or_insert_with(|| Waiting::begin(local)).tell(pause);
                     tokio::select! {
                         () = sleep(pause) => {}
                         () = local.changed.notified() => {}
@@ -195,13 +200,13 @@ impl RateLimit {
         };
         let tokens = counted.then_some(tokens);
         let mut reservation =
-            Reservation { local: Arc::clone(&local), link: None, tokens, unsent: true };
+            Reservation { local: Arc::clone(local), link: None, tokens, unsent: true };
         if let Some(shared) = &self.0.shared {
             let link = shared.link();
             if let Some(pause) = link.spend(terms, tokens.unwrap_or_default()).await {
-                reservation.link = Some(link);
+                reservation.link = Some(Arc::clone(link));
                 if !pause.is_zero() {
-                    waiting.get_or_insert_with(|| Waiting::begin(&local)).tell(pause);
+                    waiting.get_or_insert_with(|| Waiting::begin(local)).tell(pause);
                     sleep(pause).await;
                 }
             }

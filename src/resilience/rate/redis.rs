@@ -123,7 +123,7 @@ impl Shared {
     }
 
     /// This process's connection.
-    pub(super) fn link(&self) -> Arc<Link> {
+    pub(super) fn link(&self) -> &Arc<Link> {
         self.link.get()
     }
 }
