@@ -218,11 +218,7 @@ impl Cache {
         F: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let flights = self.0.flights.get();
-        let seat = flights.board(key, || {
-            let work = work();
-            let cache = self.clone();
-            async move { cache.fetch(key, work).await }
-        });
+        let seat = flights.board(key, || self.clone().fetch(key, work()));
         let joined = seat.joined();
         if joined {
             self.0.counters.shared.fetch_add(1, Ordering::Relaxed);
@@ -232,7 +228,7 @@ impl Cache {
     }
 
     async fn fetch(
-        &self,
+        self,
         key: Key,
         work: impl Future<Output = Result<Bytes>> + Send,
     ) -> Result<(Bytes, Origin)> {
@@ -243,25 +239,21 @@ impl Cache {
             counters.memory_hits.fetch_add(1, Ordering::Relaxed);
             return Ok((value, Origin::Memory));
         }
-        let value = match disk {
-            None => {
-                counters.misses.fetch_add(1, Ordering::Relaxed);
-                let value = work.await?;
-                memory.put(key, value.clone(), settings.ttl);
-                value
+        // In boxes: without a file nothing need hold the room for asking one.
+        if let Some(disk) = disk {
+            let asked = Box::pin(disk.read(vec![key])).await;
+            if let Some(stored) = asked.into_iter().next().flatten() {
+                memory.put(key, stored.value.clone(), stored.left);
+                counters.disk_hits.fetch_add(1, Ordering::Relaxed);
+                return Ok((stored.value, Origin::Disk));
             }
-            Some(disk) => {
-                if let Some(stored) = disk.read(vec![key]).await.pop().flatten() {
-                    memory.put(key, stored.value.clone(), stored.left);
-                    counters.disk_hits.fetch_add(1, Ordering::Relaxed);
-                    return Ok((stored.value, Origin::Disk));
-                }
-                counters.misses.fetch_add(1, Ordering::Relaxed);
-                let value = work.await?;
-                self.put_many(vec![(key, value.clone())]).await;
-                value
-            }
-        };
+        }
+        counters.misses.fetch_add(1, Ordering::Relaxed);
+        let value = work.await?;
+        memory.put(key, value.clone(), settings.ttl);
+        if let Some(disk) = disk {
+            Box::pin(disk.write(Change::Put(vec![(key, value.clone())]))).await;
+        }
         Ok((value, Origin::Fresh))
     }
 

@@ -139,7 +139,8 @@ impl Hedge {
             delay_ms = delay.as_secs_f64() * 1000.0,
             "no answer yet: sending a second copy",
         );
-        let mut second = pin!(attempt());
+        // In a box: few calls have a second copy, and all would hold the room for it.
+        let mut second = Box::pin(attempt());
         tokio::select! {
             biased;
             result = &mut first => match self.measured(started, result) {

@@ -273,12 +273,19 @@ impl LlmClient {
         match cached::decode(&entry) {
             Some(answer) => Ok(answer),
             // Written by another version: asked anew, and written in this one's way.
-            None => {
-                let answer = self.inner.complete(&request, |_| std::future::ready(())).await?;
-                cache.put_many(vec![(key, cached::encode(&answer)?)]).await;
-                Ok(answer)
-            }
+            None => Box::pin(self.renewed(cache, key, request)).await,
         }
+    }
+
+    async fn renewed(
+        &self,
+        cache: &Cache,
+        key: Key,
+        request: Arc<ChatRequest>,
+    ) -> Result<ChatResponse> {
+        let answer = self.inner.complete(&request, |_| std::future::ready(())).await?;
+        cache.put_many(vec![(key, cached::encode(&answer)?)]).await;
+        Ok(answer)
     }
 
     /// Counts a call and its outcome.

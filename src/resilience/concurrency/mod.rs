@@ -159,7 +159,8 @@ impl Concurrency {
         loop {
             let granted = match gate.enter() {
                 Ok(slot) => Some(slot),
-                Err(place) => place.wait().await,
+                // In a box: whoever finds a slot at once need not hold the room for waiting.
+                Err(place) => Box::pin(place.wait()).await,
             };
             if let Some(slot) = granted {
                 return slot.begin().await;
