@@ -7,6 +7,7 @@ mod bridge;
 mod bridged;
 mod chat_response;
 mod chat_types;
+mod closing;
 mod connection;
 mod courier;
 mod cpython;

@@ -13,41 +13,18 @@ use tokio::sync::{Mutex, Notify};
 use super::report::PyDocumentOutcome;
 use crate::error::{Error, Kind, Result};
 use crate::python::documents::Given;
+use crate::python::bridge;
+use crate::python::closing::Closing;
 use crate::python::stream::at_once;
-use crate::python::{bridge, exit};
 use crate::rag::{DocumentOutcome, IngestStream, OnProgress, ParallelRag};
 use crate::runtime;
-
-/// An asynchronous iterator that is drawn from. Dropped, it ends the waiting for the next item.
-pub(super) struct Drawing(Option<Py<PyAny>>);
-
-impl Drawing {
-    pub(super) const fn of(drawing: Option<Py<PyAny>>) -> Self {
-        Self(drawing)
-    }
-}
-
-impl Drop for Drawing {
-    fn drop(&mut self) {
-        let Some(drawing) = self.0.take() else { return };
-        // Python never runs on a worker, and a worker may be what drops this.
-        let close = runtime::callback(move || {
-            exit::attach(|py| {
-                if let Err(error) = drawing.call_method0(py, "close") {
-                    error.write_unraisable(py, Some(drawing.bind(py)));
-                }
-            });
-            Ok(())
-        });
-        drop(close);
-    }
-}
 
 /// An ingest that runs.
 struct Begun {
     outcomes: Option<IngestStream>,
     generation: u64,
-    _drawing: Drawing,
+    /// The asynchronous iterator that is drawn from: closed, it ends the waiting for the next item.
+    _drawing: Closing,
 }
 
 impl Drop for Begun {
@@ -97,7 +74,7 @@ impl Session {
                     self.replace(State::Ended);
                 })?;
                 let outcomes = Some(self.rag.ingest_stream(sources, callback));
-                let _drawing = Drawing::of(drawing);
+                let _drawing = Closing::of(drawing);
                 let begun = Begun { outcomes, generation: self.generation, _drawing };
                 let begun = Arc::new(Mutex::new(begun));
                 self.replace(State::Begun(Arc::clone(&begun)));
