@@ -36,6 +36,7 @@ mod split;
 mod store;
 mod stream;
 mod stream_events;
+mod stream_protocol;
 mod structured;
 mod system;
 mod tokens;
