@@ -218,10 +218,10 @@ async def test_one_thread_draws_from_an_iterator(database: Path, embedder: Embed
     # Let go early, it is closed where it was drawn from.
     threads.clear()
     closed = threading.Event()
-    rows = rows_of(database, threads, closed)
-    with pipeline(embedder, batch_size=4, max_concurrency=2).ingest_stream(rows) as stream:
+    rag = pipeline(embedder, batch_size=4, max_concurrency=2)
+    with rag.ingest_stream(rows_of(database, threads, closed)) as stream:
         assert next(stream).source == "d000"
-    await asyncio.wait_for(asyncio.to_thread(closed.wait), 5)
+    assert closed.wait(5)
     assert len(set(threads)) == 1
 
 
