@@ -6,6 +6,7 @@
 #   make demo QUESTION="..." DOCS="a.md folder/"
 #   make test                          everything the project claims, in one run
 #   make bench                         the numbers, against GraphBit 0.6.8, in one run
+#   make ray-test                      graphbit.ray on a local Ray of two workers, apart from `make test`
 #   make bench-split                   splitting and counting beside nine rivals (BENCH=--quick)
 #   make wheel                         the wheel to publish, in target/wheels
 
@@ -18,6 +19,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PEER := .venv-peer
 RIVALS := .venv-rivals
+RAY := .venv-ray
 TOOLS := $(CARGO_TARGET_DIR)/tools
 SIMULATOR := $(CARGO_TARGET_DIR)/quick/graphbit-simulator
 SOURCES := $(shell find src python -type f -not -name '*.so' -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
@@ -27,7 +29,7 @@ export PYO3_PYTHON := $(CURDIR)/$(PY)
 
 # The steps share two target profiles; side by side they would only wait for cargo's lock.
 .NOTPARALLEL:
-.PHONY: demo test bench bench-split wheel lint core deny types docs python redis clean
+.PHONY: demo test ray-test bench bench-split wheel lint core deny types docs python redis clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.wheel $(SIMULATOR)
@@ -78,6 +80,14 @@ docs: $(VENV)/.dev
 python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed redis
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest $(PYTEST)
 
+# Not a step of `make test`: Ray is 240 MB, brings pyarrow and pandas, starts for ten seconds, and warns of its own
+# deprecations, which the other tests take for errors. Nothing of it is imported by the package itself.
+ray-test: $(RAY)/.installed $(VENV)/.wheel $(SIMULATOR)
+	$(RAY)/bin/python -m pip install --quiet --force-reinstall --no-deps '$(CARGO_TARGET_DIR)'/wheels-quick/graphbit-*.whl
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' PYTHONPATH=tests/cluster:tests/python \
+	  $(RAY)/bin/python -m pytest --override-ini filterwarnings= --override-ini addopts= \
+	  --override-ini asyncio_mode= --timeout 300 tests/cluster $(PYTEST)
+
 # --- what the steps stand on ----------------------------------------------------------------------
 
 $(VENV)/.tools:
@@ -108,6 +118,11 @@ $(PEER)/.installed:
 	$(PEER)/bin/python -m pip install --quiet graphbit==0.6.8 uvloop
 	touch $@
 
+$(RAY)/.installed:
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet 'ray[data]==2.60.0' pytest==9.2.0 pytest-timeout==2.4.0
+	touch $@
+
 # Pinned: a comparison names versions. One that has no wheel for this interpreter is left out.
 $(RIVALS)/.installed:
 	$(PYTHON) -m venv $(RIVALS)
@@ -135,4 +150,4 @@ redis:
 	  { echo 'redis-server is missing: install it (Debian: apt-get install redis-server)' >&2; exit 1; }
 
 clean:
-	rm -rf '$(CARGO_TARGET_DIR)' $(VENV) $(PEER) $(RIVALS)
+	rm -rf '$(CARGO_TARGET_DIR)' $(VENV) $(PEER) $(RIVALS) $(RAY)

@@ -77,6 +77,36 @@ def figures(raw: dict[str, Any], serial: float) -> dict[str, float]:
     }
 
 
+def memory(bench: Any) -> None:
+    """What the script's memory grows by, its documents aside; ParallelRAG's with all vectors in it."""
+    scope = bench.simulator.new_scope("memory")
+    bench.simulator.behaviour(scope, latency_ms=LATENCY)
+    given = {"url": bench.simulator.url(scope), "documents": 1_000, "at_once": AT_ONCE}
+    runs = {
+        OURS: lambda: bench.script(OURS, scope, given["documents"], AT_ONCE),
+        PEER: lambda: bench.script(PEER, scope, given["documents"], AT_ONCE),
+        "ours, ParallelRAG": lambda: bench.child(OURS, "pipeline_graphbit", json.dumps(given)),
+    }
+    collected: dict[str, list[dict[str, float]]] = {}
+    failures: dict[str, str] = {}
+    for _ in range(min(bench.rounds, 3)):
+        for name, run in runs.items():
+            raw = run()
+            if "failed" in raw:
+                failures[name] = raw["failed"]
+                continue
+            collected.setdefault(name, []).append({
+                "MB": raw["megabytes"],
+                "KB/document": raw["megabytes"] * 1024 / given["documents"],
+                "seconds": raw["seconds"],
+            })  # fmt: skip
+    bench.simulator.forget(scope)
+    bench.show(
+        "user", f"memory of the user's script, {given['documents']:,} documents, {AT_ONCE} threads",
+        ("MB", "KB/document", "seconds"), collected, failures, {}, "MB <= 0.5x 0.6.8's",
+    )  # fmt: skip
+
+
 def growth(bench: Any) -> None:
     """More documents: the time of each, and memory beyond that of the first thousand."""
     scope = bench.simulator.new_scope("pipeline")

@@ -511,6 +511,7 @@ def main() -> int:
             pipeline.growth(bench)
         if "user" in wanted:
             bench.user_script(full=options.full)
+            pipeline.memory(bench)
     if options.json:
         options.json.write_text(json.dumps(bench.results, indent=1) + "\n")
     return 1 if any(OURS in result["failures"] for result in bench.results) else 0

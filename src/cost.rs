@@ -5,8 +5,8 @@
 //! and those we could not verify. Its figures are standard-tier list prices in US dollars, looked up on
 //! 25 November 2026: Anthropic's from the vendor's page "Pricing" (platform.claude.com) and its model
 //! pages "Claude Opus 5.5" and "Claude Sonnet 5.5"; OpenAI's from transcriptions, by others, of the page
-//! "Pricing" (developers.openai.com) that agree. Batch, priority and regional prices differ. Prices change:
-//! replace them with [`set_prices`].
+//! "Pricing" (developers.openai.com) that agree, those of its embedding models from their pages there. Batch,
+//! priority and regional prices differ. Prices change: replace them with [`set_prices`].
 //!
 //! ```
 //! use graphbit::cost;
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
-use crate::types::{ChatResponse, Usage};
+use crate::types::{ChatResponse, EmbeddingUsage, Usage};
 
 /// US dollars for a million tokens of each sort.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +49,7 @@ const fn cached(input: f64, output: f64, read: f64, write: f64) -> Price {
     Price { input, output, cached_input: Some(read), cache_write: Some(write) }
 }
 
-const LIST_PRICES: [(&str, Price); 27] = [
+const LIST_PRICES: [(&str, Price); 29] = [
     ("openai:gpt-4o", price(2.5, 10.0, Some(1.25))),
     // The first snapshot never got the lower price of its successors.
     ("openai:gpt-4o-2024-05-13", price(5.0, 15.0, None)),
@@ -65,6 +65,8 @@ const LIST_PRICES: [(&str, Price); 27] = [
     ("openai:gpt-5.4-nano", price(0.2, 1.25, Some(0.02))),
     ("openai:o3", price(2.0, 8.0, Some(0.5))),
     ("openai:o4-mini", price(1.1, 4.4, Some(0.275))),
+    ("openai:text-embedding-3-large", price(0.13, 0.0, None)),
+    ("openai:text-embedding-3-small", price(0.02, 0.0, None)),
     ("anthropic:claude-fable-5", cached(10.0, 50.0, 1.0, 12.5)),
     ("anthropic:claude-fable-5-1", cached(10.0, 50.0, 0.25, 12.5)),
     ("anthropic:claude-opus-4-5", cached(5.0, 25.0, 0.5, 6.25)),
@@ -144,6 +146,14 @@ pub fn of(provider: Option<&str>, answer: &ChatResponse) -> Option<f64> {
     // Anthropic counts what its cache held beside the prompt, everybody else as a part of it.
     let beside = provider == Some("anthropic");
     price.times(&answer.usage, beside)
+}
+
+/// What embedding texts cost in US dollars; `None` when no price is known, or no token was counted.
+#[must_use]
+pub fn of_embeddings(provider: &str, model: &str, usage: &EmbeddingUsage) -> Option<f64> {
+    // Some servers fill in one of the two.
+    let usage = Usage::new(usage.prompt_tokens.max(usage.total_tokens), 0);
+    of(Some(provider), &ChatResponse { model: model.to_owned(), usage, ..ChatResponse::default() })
 }
 
 /// What a million tokens in and a million out cost, to compare models by; `None` without a price.

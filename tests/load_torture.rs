@@ -1,8 +1,8 @@
 //! What no file may do: end the process, make it hang, or fill its memory.
 //!
 //! Small sound documents are damaged at random and read in a child process, whose death would be noticed.
-//! `GRAPHBIT_LOAD_MUTANTS` says how many damaged ones of each (300); the seed is fixed, so that a number that
-//! failed fails again. Readers of our own must not even panic; the libraries that read PDF may die,
+//! `GRAPHBIT_LOAD_MUTANTS` says how many damaged ones of each (300), or which (`5000..10000`); a number is its
+//! seed, so that one that failed fails again. Readers of our own must not even panic; the libraries that read PDF may die,
 //! as long as only their process does.
 
 #![expect(
@@ -253,13 +253,14 @@ fn mutants_of_pdf_with_streams_of_objects() {
 }
 
 fn torture(name: &str) {
-    let mutants =
-        std::env::var("GRAPHBIT_LOAD_MUTANTS").map_or(300, |count| count.parse().unwrap());
+    let asked = std::env::var("GRAPHBIT_LOAD_MUTANTS").unwrap_or_else(|_| "300".to_owned());
+    let (first, end) = asked.split_once("..").unwrap_or(("0", &asked));
+    let mutants: std::ops::Range<u64> = first.parse().unwrap()..end.parse().unwrap();
     let (packed, extension) = packed(name);
     let sound = document(name);
     let isolation = isolation();
     let (mut texts, mut errors, mut deaths, mut slowest) = (0, 0, Vec::new(), Duration::ZERO);
-    for number in 0..mutants {
+    for number in mutants {
         let mut random = Rng::with_seed(number);
         let damaged = mutant(&sound, &mut random);
         let full = random.bool();

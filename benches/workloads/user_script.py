@@ -54,10 +54,12 @@ def main() -> None:
     seconds = time.perf_counter() - start
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = usage.ru_utime - before.ru_utime + usage.ru_stime - before.ru_stime
+    megabytes = (usage.ru_maxrss - before.ru_maxrss) / 1024
     for document, (_, answer) in zip(documents, results, strict=True):
         assert document[:12] in answer, "an answer went to the wrong document"
     calls = sum(count for count, _ in results) + len(results)
-    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "calls": calls}))
+    measured = {"seconds": seconds, "cpu_seconds": cpu, "calls": calls, "megabytes": megabytes}
+    print(json.dumps(measured))
 
 
 main()

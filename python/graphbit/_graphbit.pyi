@@ -2845,9 +2845,10 @@ class ParallelRAG:
                 stands for the files below it, a pattern (`docs/**/*.pdf`) for those it matches. Lists, tuples and
                 mappings are checked before any work starts; other iterables are drawn from on a thread of
                 their own, as there is room.
-            on_progress: Called on a thread of its own, at most 20 times a second and at the end; what it
-                raises is reported through `sys.unraisablehook`.
-            progress: `False` hides the bar that is drawn when standard error is a terminal.
+            on_progress: Called on a thread of its own, at most 20 times a second, at least once a second,
+                and at the end; what it raises is reported through `sys.unraisablehook`.
+            progress: `False` hides the bar that is drawn when standard error is a terminal (with `rich` where
+                it is installed) and in notebooks (with `tqdm` where it is installed).
             delete_missing: Delete what the store holds of the folders and patterns among `documents` and that
                 was not found there any more.
 
@@ -3125,11 +3126,42 @@ class IngestProgress:
 
     @property
     def chunks_done(self) -> int:
-        """Chunks so far that have a vector."""
+        """Chunks so far that have a vector, or failed to get one."""
 
     @property
     def tokens(self) -> int:
         """Tokens embedded so far."""
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars for the embeddings so far, by `get_prices()`.
+
+        `None` when a price is not known or a server does not count tokens, never 0 for that.
+        """
+
+    @property
+    def retries(self) -> int:
+        """Embedding requests so far that were sent again because they had failed."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the ingest began."""
+
+    @property
+    def documents_per_second(self) -> float:
+        """Documents stored, found unchanged or failed a second, over the last ten seconds."""
+
+    @property
+    def chunks_per_second(self) -> float:
+        """Chunks embedded a second, over the last ten seconds."""
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds to go, 0.0 in the last report.
+
+        `None` while folders are read, while an iterator may give more, and before anything has got far enough
+        to tell.
+        """
 
     @property
     def finished(self) -> bool:
@@ -3190,6 +3222,17 @@ class IngestReport:
     @property
     def tokens(self) -> int:
         """Tokens embedded."""
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars for the embeddings, by `get_prices()`.
+
+        `None` when a price is not known or a server does not count tokens, never 0 for that.
+        """
+
+    @property
+    def retries(self) -> int:
+        """Embedding requests that were sent again because they had failed."""
 
     @property
     def outcomes(self) -> list[DocumentOutcome]:

@@ -1,11 +1,12 @@
 //! [`EmbeddingClient`]: the layers around a model and its fallbacks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::batch::{EachGroup, EmbedOptions, EmbedRows, GroupsOutcome};
 use super::cached;
+use super::ledger::Ledger;
 use super::model::EmbeddingModel;
 use crate::cache::{Cache, Shelf};
 use crate::error::{Error, Kind, Result};
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct EmbeddingClient {
     inner: Arc<Inner>,
+    ledger: Option<Arc<Ledger>>,
 }
 
 struct Inner {
@@ -44,16 +46,34 @@ impl Answer for Embeddings {
 
 /// One request through the layers of one route. Its row count is checked here once more, because a row too
 /// few would shift every later one.
-async fn request(route: &Route<Model>, texts: &[String], single: bool) -> Result<Embeddings> {
+async fn request(
+    route: &Route<Model>,
+    texts: &[String],
+    single: bool,
+    ledger: Option<&Ledger>,
+) -> Result<Embeddings> {
     let Route { model, stack } = route;
     let tokens = || {
         let count = |text: &String| u64::try_from(model.tokens(text)).unwrap_or(u64::MAX);
         texts.iter().map(count).fold(0, u64::saturating_add)
     };
     let attempts = AtomicU32::new(0);
+    // Whether an attempt has failed since the last one began: a second copy of a slow one is no retry.
+    let failed = AtomicBool::new(false);
     let attempt = || {
         attempts.fetch_add(1, Ordering::Relaxed);
-        model.embed(texts, single)
+        if failed.swap(false, Ordering::Relaxed)
+            && let Some(ledger) = ledger
+        {
+            ledger.retried();
+        }
+        let answer = model.embed(texts, single);
+        let failed = &failed;
+        async move {
+            let answer = answer.await;
+            failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+            answer
+        }
     };
     let placed = |mut error: Error| {
         if error.provider().is_none() {
@@ -63,6 +83,9 @@ async fn request(route: &Route<Model>, texts: &[String], single: bool) -> Result
         error.with_operation(operation).with_model(model.model())
     };
     let answer = stack.call(tokens, attempt).await.map_err(placed)?;
+    if let Some(ledger) = ledger {
+        ledger.answered(model.provider(), model.model(), &answer.usage);
+    }
     if answer.vectors.rows() == texts.len() {
         return Ok(answer);
     }
@@ -138,7 +161,13 @@ impl EmbeddingClient {
 
     fn of(routes: Routes<Model>, cache: Option<Shelf>) -> Self {
         let stats = CallStats::default();
-        Self { inner: Arc::new(Inner { routes, cache, stats }) }
+        Self { inner: Arc::new(Inner { routes, cache, stats }), ledger: None }
+    }
+
+    /// The same client, which writes down in `ledger` what its calls cost.
+    #[must_use]
+    pub fn with_ledger(&self, ledger: Arc<Ledger>) -> Self {
+        Self { inner: Arc::clone(&self.inner), ledger: Some(ledger) }
     }
 
     /// The servers behind it with their layers, as they are listed.
@@ -256,7 +285,9 @@ impl EmbeddingClient {
     pub(super) async fn request(&self, texts: &[String], single: bool) -> Result<Embeddings> {
         let (inner, started) = (&self.inner, Instant::now());
         inner.stats.begin();
-        let asked = |route: Route<Model>| async move { request(&route, texts, single).await };
+        let ledger = self.ledger.as_deref();
+        let asked =
+            |route: Route<Model>| async move { request(&route, texts, single, ledger).await };
         let answer = inner.routes.ask(asked).await;
         inner.stats.end(started.elapsed(), answer.is_ok());
         // A single text is put there by whoever asked for it.

@@ -38,6 +38,7 @@
 mod batch;
 mod cached;
 mod client;
+mod ledger;
 mod model;
 mod plan;
 mod semantic;
@@ -49,6 +50,7 @@ pub use batch::{
 };
 pub use client::EmbeddingClient;
 pub use futures_util::future::BoxFuture;
+pub use ledger::Ledger;
 pub use model::{EmbeddingModel, Excess};
 pub use semantic::SemanticSplitter;
 pub use similarity::{similarities, similarity};

@@ -14,7 +14,10 @@ pub(super) struct Written<'a> {
     pub(super) default: &'a str,
     /// What a server said.
     pub(super) charset: Option<&'a str>,
-    /// Whether a mark at the beginning decides, and the server's word counts before our own.
+    /// What the document says of itself.
+    pub(super) claimed: Option<&'static Encoding>,
+    /// Whether a mark at the beginning decides, and else the server's word, the document's and our own, in this
+    /// order.
     pub(super) sniff: bool,
 }
 
@@ -84,7 +87,14 @@ pub(super) fn decode<'a>(bytes: &'a [u8], written: Written<'_>) -> Result<Cow<'a
         if Encoding::for_bom(bytes).is_some() {
             return marked(bytes, UTF_8);
         }
-        return charset.unwrap_or(default).read(bytes);
+        return match (charset, written.claimed.map(Asked::Known)) {
+            (Some(charset), _) => charset.read(bytes),
+            // A claim that cannot be true was left over from another encoding.
+            (None, Some(claim)) => {
+                claim.read(bytes).or_else(|reason| default.read(bytes).map_err(|_| reason))
+            }
+            (None, None) => default.read(bytes),
+        };
     }
     let read = default.read(bytes);
     match charset {
@@ -98,7 +108,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], default: &str, charset: Option<&str>, sniff: bool) -> String {
-        decode(bytes, Written { default, charset, sniff })
+        decode(bytes, Written { default, charset, claimed: None, sniff })
             .map_or_else(|reason| format!("!{reason}"), Cow::into_owned)
     }
 

@@ -228,6 +228,7 @@ impl Loader {
             written: Written {
                 default: &settings.default_encoding,
                 charset: fetched.and_then(Fetched::charset),
+                claimed: None,
                 sniff: settings.full,
             },
             from_url: fetched.is_some(),

@@ -49,8 +49,12 @@ fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn read(format: Format, bytes: &[u8], style: &Style<'_>, meter: &mut Meter) -> Result<Extracted> {
+    let mut written = style.written;
+    if format == Format::Html && written.sniff {
+        written.claimed = html::claimed_encoding(bytes);
+    }
     let text = || {
-        decode(bytes, style.written).map_err(|reason| {
+        decode(bytes, written).map_err(|reason| {
             let text = if style.from_url {
                 format!("Failed to decode text content: {reason}")
             } else {

@@ -6,7 +6,6 @@
 mod event;
 mod feed;
 
-use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -70,10 +69,8 @@ pub fn feed() -> Option<&'static Feed> {
 fn install() -> bool {
     static OURS: OnceLock<bool> = OnceLock::new();
     *OURS.get_or_init(|| {
-        let lines = tracing_subscriber::fmt::layer()
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr)
-            .with_filter(Printed);
+        let lines =
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(Printed);
         let subscriber = Registry::default().with(lines).with(Listening.with_filter(Heard));
         tracing::subscriber::set_global_default(subscriber).is_ok()
     })

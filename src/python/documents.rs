@@ -2,7 +2,7 @@
 //!
 //! It refuses to guess: a plain string is a path or a URL, and a text needs a name to be cited by. What is in memory
 //! anyway is converted before any work starts, so that a wrong argument costs nothing; what an iterator
-//! gives is drawn when there is room for it, on threads that may wait for it.
+//! gives is drawn when there is room for it, on a thread that may wait for it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +14,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyMapping, PyString, PyTuple};
 
 use super::bridge::{self, Slices};
+use super::errors::callback_error;
+use super::exit;
+use crate::error::{Error, Kind, Result};
 use crate::load::Place;
 use crate::rag::{Source, Sources};
+use crate::runtime::{Orders, OwnThread};
 use crate::types::Document;
 
 /// A longer string is a text somebody meant to wrap, not a path.
@@ -64,7 +68,7 @@ impl Given {
     ) -> PyResult<(Sources, Option<Py<PyAny>>)> {
         let documents = match self {
             Self::All(sources) => return Ok((sources.into(), None)),
-            Self::Each(items) => return Ok((drawn(Well::Items(items)), None)),
+            Self::Each(items) => return Ok((iterated(items)?, None)),
             Self::Awaited(documents) => documents,
         };
         let Some(event_loop) = event_loop else {
@@ -76,40 +80,80 @@ impl Given {
             .import("graphbit._drawing")?
             .call_method1("Drawing", (documents, event_loop))?
             .unbind();
-        Ok((drawn(Well::Drawing(drawing.clone_ref(py))), Some(drawing)))
+        Ok((awaited(drawing.clone_ref(py)), Some(drawing)))
     }
 }
 
-/// What is drawn from.
-enum Well {
-    Items(Py<PyIterator>),
-    Drawing(Py<PyAny>),
+type Drawn = Result<Option<Source>>;
+
+/// Sources of an iterator. One thread draws from beginning to end and lets it go: what a generator opens, such
+/// as a database's cursor, may belong to the thread that opened it.
+///
+/// Not the caller's own thread, which waits for outcomes: an iterator that waits for the outcome of what it gave
+/// before would then wait for ever, and one that is slow would hold outcomes back that are there.
+fn iterated(items: Py<PyIterator>) -> Result<Sources> {
+    let own = OwnThread::start("graphbit-iterator", move |orders| {
+        exit::attach(|py| serve(items.into_bound(py), orders));
+    })?;
+    Ok(Sources::drawn(stream::unfold(Some(own), |own| async move {
+        let own = own?;
+        let drawn = own.ask().await.unwrap_or_else(|| {
+            Err(Error::new(Kind::Cancelled, "the thread that draws documents has ended"))
+        });
+        match drawn {
+            Ok(Some(source)) => Some((Ok(source), Some(own))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })))
 }
 
-impl Well {
-    fn draw<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self {
-            Self::Items(items) => items.bind(py).clone().next().transpose(),
-            Self::Drawing(drawing) => {
-                let drawn = drawing.bind(py).call_method0("draw")?.cast_into::<PyTuple>()?;
-                Ok(drawn.iter().next())
-            }
+fn serve(mut items: Bound<'_, PyIterator>, mut orders: Orders<Drawn>) {
+    let py = items.py();
+    for number in 0_usize.. {
+        let Some(order) = exit::idle(py, || orders.wait()) else { return };
+        let drawn = match items.next() {
+            Some(Ok(item)) => one(&item, &format!("documents[{number}]")).map(Some),
+            Some(Err(error)) => Err(explained(py, error)),
+            None => Ok(None),
+        };
+        let drawn = drawn.map_err(|error| callback_error(py, error));
+        let goes_on = matches!(drawn, Ok(Some(_)));
+        // Nobody waits any more when the ingest was stopped.
+        drop(order.send(drawn));
+        if !goes_on {
+            return;
         }
     }
 }
 
-/// Sources that are drawn one call at a time.
-fn drawn(well: Well) -> Sources {
-    let begun = Some((Arc::new(well), 0_usize));
+/// What sqlite3 raises on a thread that did not open the connection, with what to do about it.
+fn explained(py: Python<'_>, error: PyErr) -> PyErr {
+    let class = error.get_type(py).fully_qualified_name();
+    let sqlite = class.is_ok_and(|class| class == "sqlite3.ProgrammingError");
+    if !sqlite || !error.value(py).to_string().contains("same thread") {
+        return error;
+    }
+    let text = "an iterator is drawn from on a thread of its own, and this one belongs to the thread that opened \
+                its connection: open it with check_same_thread=False, or in a generator that is given instead";
+    let explained: PyErr = Error::validation("documents", None, text).into();
+    explained.set_cause(py, Some(error));
+    explained
+}
+
+/// Sources of an asynchronous iterator, which its event loop draws from, one call at a time.
+fn awaited(drawing: Py<PyAny>) -> Sources {
+    let begun = Some((Arc::new(drawing), 0_usize));
     Sources::drawn(stream::unfold(begun, |state| async move {
-        let (well, number) = state?;
-        let drawing = Arc::clone(&well);
-        let drawn = bridge::call_python(move |py| match drawing.draw(py)? {
-            Some(item) => one(&item, &format!("documents[{number}]")).map(Some),
-            None => Ok(None),
+        let (drawing, number) = state?;
+        let asked = Arc::clone(&drawing);
+        let drawn = bridge::call_python(move |py| {
+            let drawn = asked.bind(py).call_method0("draw")?.cast_into::<PyTuple>()?;
+            let item = drawn.iter().next();
+            item.map(|item| one(&item, &format!("documents[{number}]"))).transpose()
         });
         match drawn.await {
-            Ok(Some(source)) => Some((Ok(source), Some((well, number.saturating_add(1))))),
+            Ok(Some(source)) => Some((Ok(source), Some((drawing, number.saturating_add(1))))),
             Ok(None) => None,
             Err(error) => Some((Err(error), None)),
         }

@@ -73,6 +73,10 @@ fn park_for_good() -> ! {
     if DEPTH.get() > 0 {
         decrease(&INSIDE);
     }
+    park()
+}
+
+fn park() -> ! {
     loop {
         std::thread::park();
     }
@@ -89,6 +93,26 @@ where
         if !enter_gate() {
             park_for_good();
         }
+        value
+    });
+    decrease(&PASSING);
+    value
+}
+
+/// As [`leave`], for a thread of our own that waits for work, perhaps without end: the exit hook does not wait
+/// for it meanwhile.
+pub(super) fn idle<T, F>(py: Python<'_>, wait: F) -> T
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
+    let value = py.detach(|| {
+        decrease(&INSIDE);
+        let value = wait();
+        if !enter_gate() {
+            park();
+        }
+        INSIDE.fetch_add(1, Ordering::SeqCst);
         value
     });
     decrease(&PASSING);

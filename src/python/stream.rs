@@ -12,7 +12,6 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 use futures_util::stream::{Fuse, StreamExt};
-use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use tokio::sync::{Mutex, Notify};
 
@@ -20,6 +19,7 @@ use super::bridge;
 use super::chat_response::PyLlmResponse;
 use super::chat_types::{PyFinishReason, PyLlmUsage};
 use super::llm_many::text_into_py;
+use super::stream_protocol::{awaited, stream_methods};
 use super::structured::{self, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::llm::{Assembly, ChatStream, LlmClient};
@@ -254,11 +254,6 @@ pub(super) fn text_of(event: ChatEvent) -> Option<String> {
     }
 }
 
-/// An awaitable of something that is there already.
-pub(super) fn at_once<'py>(py: Python<'py>, value: Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    bridge::future_into_py(py, std::future::ready(Ok(value)), |_, value| Ok(value))
-}
-
 /// The text of one answer, piece by piece. Obtained from a client, never constructed.
 #[pyclass(name = "StreamIterator", module = "graphbit", frozen)]
 pub(super) struct PyStream(Arc<Session>);
@@ -269,12 +264,7 @@ impl PyStream {
     }
 }
 
-#[pymethods]
-impl PyStream {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
+stream_methods!(PyStream {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
         match self.0.ready_text() {
             Some(text) => Ok(Some(text)),
@@ -282,15 +272,8 @@ impl PyStream {
         }
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        bridge::future_into_py(py, self.0.next(text_of), |py, text| match text {
-            Some(text) => text_into_py(py, text),
-            None => Err(PyStopAsyncIteration::new_err(())),
-        })
+        awaited(py, self.0.next(text_of), text_into_py)
     }
 
     /// Writes each remaining piece to `sys.stdout` and resolves to all of them together.
@@ -321,38 +304,6 @@ impl PyStream {
         self.0.close();
     }
 
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __exit__(
-        &self,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.0.close();
-    }
-
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        at_once(slf.py(), slf.clone().into_any().unbind())
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __aexit__<'py>(
-        &self,
-        py: Python<'py>,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.0.close();
-        at_once(py, py.None())
-    }
-
     /// Tokens used, once the stream has ended and if the provider said so.
     #[getter]
     fn usage(&self) -> Option<PyLlmUsage> {
@@ -370,4 +321,4 @@ impl PyStream {
     fn response(&self) -> Option<PyLlmResponse> {
         self.0.response()
     }
-}
+});

@@ -6,14 +6,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::bridge;
 use super::chat_response::PyLlmResponse;
 use super::chat_types::{PyFinishReason, PyLlmUsage, Reduced, parse, reduced};
-use super::stream::{Session, at_once};
+use super::stream::Session;
+use super::stream_protocol::{awaited, stream_methods};
 use super::structured::Reader;
 use crate::llm::LlmClient;
 use crate::types::{ChatEvent, ChatRequest};
@@ -218,12 +218,7 @@ impl PyEvents {
     }
 }
 
-#[pymethods]
-impl PyEvents {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
+stream_methods!(PyEvents {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<PyStreamEvent>> {
         let event = match self.0.ready_event() {
             Some(event) => Some(event),
@@ -232,18 +227,11 @@ impl PyEvents {
         Ok(event.map(|event| Self::told(&self.0, event)))
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let session = Arc::clone(&self.0);
-        bridge::future_into_py(py, self.0.next(Some), move |py, event| match event {
-            Some(event) => {
-                let event = Self::told(&session, event);
-                Ok(event.into_pyobject(py)?.into_any().unbind())
-            }
-            None => Err(PyStopAsyncIteration::new_err(())),
+        awaited(py, self.0.next(Some), move |py, event| {
+            let event = Self::told(&session, event);
+            Ok(event.into_pyobject(py)?.into_any().unbind())
         })
     }
 
@@ -252,41 +240,9 @@ impl PyEvents {
         self.0.close();
     }
 
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __exit__(
-        &self,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.0.close();
-    }
-
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        at_once(slf.py(), slf.clone().into_any().unbind())
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __aexit__<'py>(
-        &self,
-        py: Python<'py>,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.0.close();
-        at_once(py, py.None())
-    }
-
     /// The whole answer, once the stream has ended.
     #[getter]
     fn response(&self) -> Option<PyLlmResponse> {
         self.0.response()
     }
-}
+});

@@ -138,7 +138,6 @@ impl<S: Stream<Item = Cut>> Batcher<S> {
 
     /// Lines chunks up, but for those whose text has been embedded or will be.
     fn admit(&mut self, pieces: Vec<Piece>) -> Option<Step> {
-        self.run.reporter.update(|progress| progress.chunks_total += pieces.len());
         let mut twins = self.run.twins.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = Vec::new();
         for piece in pieces {

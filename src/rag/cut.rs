@@ -70,6 +70,15 @@ pub(super) enum Cut {
     Settled(Arc<Head>, Fate),
 }
 
+impl Cut {
+    fn chunks(&self) -> usize {
+        match self {
+            Self::Pieces(pieces) => pieces.len(),
+            Self::Settled(..) => 0,
+        }
+    }
+}
+
 /// Reads and cuts, in order.
 pub(super) fn cut_documents(
     run: Arc<Run>,
@@ -77,11 +86,17 @@ pub(super) fn cut_documents(
 ) -> impl Stream<Item = Cut> + Send + 'static {
     let begin = move |drawn: Drawn| {
         let Drawn { slot, source, work } = drawn;
+        let run = Arc::clone(&run);
         let task = runtime::spawn(cut(Arc::clone(&run), Head::bare(slot, source.clone()), work));
         async move {
-            task.await.unwrap_or_else(|error| {
+            let cut = task.await.unwrap_or_else(|error| {
                 Cut::Settled(Arc::new(Head::bare(slot, source)), Fate::Failed(error))
-            })
+            });
+            run.reporter.update(|counts| {
+                counts.documents_cut += 1;
+                counts.chunks_total += cut.chunks();
+            });
+            cut
         }
     };
     documents.map(begin).buffered(load::usual_workers())

@@ -20,6 +20,7 @@ use super::index::{Finished, StoredChunk};
 use super::progress::{OnProgress, Reporter};
 use super::report::{DocumentOutcome, IngestReport, StageClock, StageSeconds};
 use super::source::{Draw, Roll, Sources};
+use crate::embeddings::{EmbeddingClient, Ledger};
 use crate::error::{Error, Kind, Result};
 use crate::load::Area;
 use crate::runtime;
@@ -49,6 +50,9 @@ pub(super) struct Run {
     /// Memory that is free.
     pub(super) room: Arc<Semaphore>,
     pub(super) twins: Mutex<Twins>,
+    /// The client of the pipeline, with an account of its own for this ingest.
+    embedding: EmbeddingClient,
+    ledger: Arc<Ledger>,
     tokens: AtomicU64,
     failure: Mutex<Option<Error>>,
     areas: Mutex<Vec<Area>>,
@@ -59,10 +63,13 @@ impl Run {
     pub(super) fn new(inner: Arc<Inner>, once: bool, on_progress: Option<OnProgress>) -> Arc<Self> {
         let at_once = inner.config.concurrency().saturating_mul(inner.config.batch_size);
         let window = at_once.saturating_mul(WINDOW).min(Semaphore::MAX_PERMITS);
+        let ledger = Arc::new(Ledger::new(&inner.config.embedding));
         Arc::new(Self {
+            embedding: inner.config.embedding.with_ledger(Arc::clone(&ledger)),
             inner,
             clocks: Clocks::default(),
-            reporter: Reporter::start(on_progress),
+            reporter: Reporter::start(on_progress, &ledger),
+            ledger,
             roll: Roll::new(once),
             window: Semaphore::new(window),
             room: Arc::new(Semaphore::new(ROOM)),
@@ -120,7 +127,7 @@ impl Run {
         // A task of its own, so that batches use all workers.
         let task = runtime::spawn(async move {
             let _busy = run.clocks.embed.run();
-            run.inner.config.embedding.embed_many(texts).await
+            run.embedding.embed_many(texts).await
         });
         let embeddings = task.await?;
         let rows = embeddings.vectors.rows();
@@ -169,6 +176,8 @@ pub(super) async fn report(run: Arc<Run>, sources: Sources, mirror: bool) -> Res
         deleted,
         chunks: outcomes.iter().filter(|it| !it.unchanged).map(|it| it.chunks).sum(),
         tokens: run.tokens.load(Ordering::Relaxed),
+        cost: run.ledger.cost(),
+        retries: run.ledger.retries(),
         outcomes,
         seconds,
     })

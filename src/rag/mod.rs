@@ -36,6 +36,7 @@ mod progress;
 mod prompt;
 mod report;
 mod source;
+mod speed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -44,6 +44,10 @@ pub struct IngestReport {
     pub chunks: usize,
     /// Tokens embedded.
     pub tokens: u64,
+    /// US dollars for the embeddings; `None` when a price or a count of tokens is missing.
+    pub cost: Option<f64>,
+    /// Embedding requests that were sent again because they had failed.
+    pub retries: u64,
     /// One entry a document, in the order given.
     pub outcomes: Vec<DocumentOutcome>,
     /// Time by stage.
@@ -51,7 +55,7 @@ pub struct IngestReport {
 }
 
 /// How far an ingest is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
     /// Documents found so far; 0 until the folders have been read.
     pub documents_total: usize,
@@ -61,10 +65,22 @@ pub struct Progress {
     pub documents_failed: usize,
     /// Chunks cut so far, without those of unchanged documents.
     pub chunks_total: usize,
-    /// Chunks so far that have a vector.
+    /// Chunks so far that have a vector, or failed to get one.
     pub chunks_done: usize,
     /// Tokens embedded so far.
     pub tokens: u64,
+    /// US dollars for the embeddings so far; `None` when a price or a count of tokens is missing.
+    pub cost: Option<f64>,
+    /// Embedding requests so far that were sent again because they had failed.
+    pub retries: u64,
+    /// Since the ingest began.
+    pub seconds: f64,
+    /// Documents settled a second, over the last ten seconds.
+    pub documents_per_second: f64,
+    /// Chunks embedded a second, over the last ten seconds.
+    pub chunks_per_second: f64,
+    /// Seconds to go; `None` while more documents may be found, or none has got far enough to tell.
+    pub eta_seconds: Option<f64>,
     /// Whether this is the last report.
     pub finished: bool,
 }

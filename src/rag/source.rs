@@ -130,10 +130,12 @@ pub(super) struct Draw {
 impl Draw {
     pub(super) async fn from(run: Arc<Run>, sources: Sources) -> Result<Self> {
         let (all, sources) = match sources {
-            Sources::All(all) => (all, stream::empty().boxed()),
-            Sources::Drawn(sources) => (Vec::new(), sources),
+            Sources::All(all) => (all, None),
+            Sources::Drawn(sources) => (Vec::new(), Some(sources)),
         };
         let found = expand(&run, all).await?.into_iter();
+        run.reporter.update(|counts| counts.all_found = sources.is_none());
+        let sources = sources.unwrap_or_else(|| stream::empty().boxed());
         Ok(Self { run, sources, found, slot: 0 })
     }
 
@@ -151,17 +153,18 @@ impl Draw {
                 self.slot = slot.saturating_add(1);
                 return Some((Drawn { slot, source, work }, self));
             }
-            let source = match self.sources.next().await? {
-                Ok(source) => source,
-                Err(error) => {
-                    self.run.fail(error);
-                    return None;
-                }
+            let more = match self.sources.next().await {
+                Some(Ok(source)) => expand(&self.run, vec![source]).await.map(Some),
+                Some(Err(error)) => Err(error),
+                None => Ok(None),
             };
-            match expand(&self.run, vec![source]).await {
-                Ok(found) => self.found = found.into_iter(),
-                Err(error) => {
-                    self.run.fail(error);
+            match more {
+                Ok(Some(found)) => self.found = found.into_iter(),
+                ended => {
+                    self.run.reporter.update(|counts| counts.all_found = true);
+                    if let Err(error) = ended {
+                        self.run.fail(error);
+                    }
                     return None;
                 }
             }

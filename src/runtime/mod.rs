@@ -24,6 +24,7 @@
 mod callback;
 mod extensions;
 mod farewell;
+mod own_thread;
 mod per_process;
 mod settings;
 mod slot;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 pub use farewell::{Farewell, say_farewells};
+pub use own_thread::{Orders, OwnThread};
 pub use per_process::PerProcess;
 pub use settings::Settings;
 pub use slot::{generation, is_started};

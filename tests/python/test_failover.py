@@ -17,6 +17,7 @@ from graphbit import (
     CircuitBreaker,
     EmbeddingClient,
     EmbeddingConfig,
+    Hedging,
     LlmClient,
     LlmConfig,
     RateLimit,
@@ -140,6 +141,36 @@ def test_a_client_brings_its_own_layers(server: Server, other: Server) -> None:
     assert asked.complete("x") == ECHO + "x"
     assert len(server.log()) == 3
     assert patient.get_stats()["total_requests"] == 0, "its statistics are of its own calls"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("retry", RetryPolicy(attempts=1)),
+        ("circuit_breaker", False),
+        ("hedging", Hedging()),
+        ("rate_limit", RateLimit(requests_per_minute=60)),
+        ("concurrency", False),
+    ],
+)
+def test_settings_that_nobody_would_get_are_refused(
+    server: Server, other: Server, field: str, value: Any
+) -> None:
+    given = {field: value}
+    ours = LlmClient(at(server.openai_url))
+    for make, client in (
+        (LlmClient, ours),
+        (EmbeddingClient, EmbeddingClient(vectors(server.openai_url))),
+    ):
+        with pytest.raises(graphbit.exceptions.ValidationError, match=f"give {field}= to that"):
+            make(client, **given)
+    # A configuration beside it gets them, but the limits are those of the first model.
+    if field in ("rate_limit", "concurrency"):
+        with pytest.raises(graphbit.exceptions.ValidationError, match=f"give {field}= to that"):
+            LlmClient([ours, at(other.openai_url)], **given)
+    else:
+        LlmClient([ours, at(other.openai_url)], **given)
+    LlmClient([at(other.openai_url), ours], **given)
 
 
 def vectors(url: str, model: str = "e", **extra: Any) -> EmbeddingConfig:

@@ -342,6 +342,31 @@ def test_a_mark_decides_in_full(encoding: str) -> None:
     assert json.loads(load(raw, "json", full=True).content) == {"é": 1}
 
 
+@pytest.mark.parametrize(
+    ("claim", "encoding"),
+    [
+        ("<meta charset=windows-1252>", "cp1252"),
+        ("<meta http-equiv='Content-Type' content='text/html; charset=Shift_JIS'>", "shift_jis"),
+        ("<!-- a page --><META CHARSET='gb18030'/>", "gb18030"),
+        ("<?xml version='1.0' encoding='koi8-r'?>", "koi8-r"),
+        # What was written in two bytes a letter could not be read so far.
+        ("<meta charset=utf-16>", "utf-8"),
+        # Bytes that cannot be what they claim to be are what they would be without the claim.
+        ("<meta charset=shift_jis>", "utf-8"),
+    ],
+)
+def test_a_page_in_full_says_how_it_is_written(claim: str, encoding: str) -> None:
+    word = {"cp1252": "“café”", "shift_jis": "日本", "gb18030": "你好", "koi8-r": "Цапля"}
+    text = word.get(encoding, "ぁ é")
+    raw = f"{claim}<p>{text}</p>".encode(encoding)
+    assert load(raw, "html", full=True).content.strip() == text
+    marked = "\ufeff".encode() + f"<meta charset=windows-1252><p>{text}</p>".encode()
+    assert load(marked, "html", full=True).content.strip() == text
+    if encoding != "utf-8":
+        with pytest.raises(ValueError, match="did not contain valid UTF-8"):
+            load(raw, "html")
+
+
 # --- in full --------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG, VectorStore
+from graphbit.exceptions import ValidationError
 
 DOCUMENTS = Path(__file__).parents[1] / "documents"
 SERVER = Path(__file__).parent / "children" / "documents.py"
@@ -175,3 +177,82 @@ async def test_asynchronous_iterables_run_on_the_loop_that_reads_them(rag: Paral
         rag.ingest(short())
     with pytest.raises(TypeError, match="async for over ingest_stream"):
         next(rag.ingest_stream(short()))
+
+
+def rows_of(
+    path: Path, threads: list[int], closed: threading.Event | None = None
+) -> Iterator[tuple[str, str]]:
+    """The rows of a database that may only be used on the thread that opened it."""
+    connection = sqlite3.connect(path)
+    try:
+        for row in connection.execute("select name, text from documents order by name"):
+            threads.append(threading.get_ident())
+            yield row
+    finally:
+        connection.close()  # it raises on another thread
+        threads.append(threading.get_ident())
+        if closed is not None:
+            closed.set()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "documents.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table documents (name, text)")
+        rows = [(f"d{number:03}", f"Words of number {number}.") for number in range(300)]
+        connection.executemany("insert into documents values (?, ?)", rows)
+    return path
+
+
+async def test_one_thread_draws_from_an_iterator(database: Path, embedder: Embedder) -> None:
+    rag = pipeline(embedder, batch_size=4, max_concurrency=2)
+    threads: list[int] = []
+    assert rag.ingest(rows_of(database, threads)).documents == 300
+    (thread,) = set(threads)
+    assert len(threads) == 301
+    assert thread != threading.get_ident()
+    threads.clear()
+    assert (await rag.ingest_async(rows_of(database, threads))).unchanged == 300
+    assert len(set(threads)) == 1
+    # Let go early, it is closed where it was drawn from.
+    threads.clear()
+    closed = threading.Event()
+    rag = pipeline(embedder, batch_size=4, max_concurrency=2)
+    with rag.ingest_stream(rows_of(database, threads, closed)) as stream:
+        assert next(stream).source == "d000"
+    assert closed.wait(5)
+    assert len(set(threads)) == 1
+
+
+def test_a_cursor_of_another_thread_is_explained(rag: ParallelRAG, database: Path) -> None:
+    mine = sqlite3.connect(database)
+    with pytest.raises(ValidationError, match="check_same_thread=False") as raised:
+        rag.ingest(mine.execute("select name, text from documents"))
+    assert isinstance(raised.value.__cause__, sqlite3.ProgrammingError)
+    mine.close()
+    shared = sqlite3.connect(database, check_same_thread=False)
+    stream = rag.ingest_stream(shared.execute("select name, text from documents"))
+    assert sum(outcome.chunks for outcome in stream) == 300
+    shared.close()
+
+
+def test_a_waiting_iterator_does_not_hold_up_the_exit(run_child: Any) -> None:
+    child = run_child(
+        """
+        from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG
+
+        def endless():
+            number = 0
+            while True:
+                number += 1
+                yield f"d{number}", "Some words."
+
+        config = EmbeddingConfig.from_callable(lambda texts: [[1.0] for _ in texts])
+        rag = ParallelRAG(config, LlmConfig.extractive())
+        stream = rag.ingest_stream(endless())
+        print(next(stream).source)
+        """,
+        timeout=8,
+    )
+    assert (child.returncode, child.stdout, child.stderr) == (0, "d1\n", "")

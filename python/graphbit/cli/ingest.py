@@ -60,9 +60,7 @@ def _ingest(options: argparse.Namespace, store: VectorStore, embedding: Embeddin
         # Documents that are under way must not arrive after they were called unfinished.
         store.close()
         told = f"what was finished is in {options.store}" if len(store) else "nothing was finished"
-        # Behind the progress bar, where there is one.
-        start = "\n" if sys.stderr.isatty() else ""
-        print(f"{start}graphbit: interrupted; {told}; repeat the command to go on", file=sys.stderr)
+        print(f"graphbit: interrupted; {told}; repeat the command to go on", file=sys.stderr)
         raise
     for file, outcome in zip(work, report.outcomes, strict=True):
         status = "unchanged" if outcome.unchanged else "ingested" if outcome.ok else "failed"

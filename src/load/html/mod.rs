@@ -1,12 +1,15 @@
 //! HTML as readable text: the sections of GraphBit 0.6.8, or the page itself as Markdown.
 //!
-//! [`page`] builds the page within the limits, [`sections`] and [`markdown`] print it. Scripts are not
+//! [`claim`] finds the encoding, [`page`] builds the page within the limits, [`sections`] and [`markdown`] print it. Scripts are not
 //! run, links and images not followed.
 
+mod claim;
 mod markdown;
 mod page;
 mod sections;
 mod tree;
+
+pub(super) use claim::claimed_encoding;
 
 use super::extracted::Extracted;
 use super::limits::Meter;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
 use super::answer::{PyAnswer, PyCitation, cited};
 use crate::llm::LlmClient;
 use crate::python::bridge;
 use crate::python::llm_many::text_into_py;
-use crate::python::stream::{Session, at_once, text_of};
+use crate::python::stream::{Session, text_of};
+use crate::python::stream_protocol::{awaited, stream_methods};
 use crate::python::structured::Reader;
 use crate::rag::{NOTHING_FOUND, Prepared};
 
@@ -34,21 +34,9 @@ impl PyAnswerStream {
     fn told_once(&self) -> Option<String> {
         (!self.told.swap(true, Ordering::AcqRel)).then(|| NOTHING_FOUND.to_owned())
     }
-
-    fn end(&self) {
-        self.told.store(true, Ordering::Release);
-        if let Some(session) = &self.session {
-            session.close();
-        }
-    }
 }
 
-#[pymethods]
-impl PyAnswerStream {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
+stream_methods!(PyAnswerStream {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
         match &self.session {
             None => Ok(self.told_once()),
@@ -59,21 +47,10 @@ impl PyAnswerStream {
         }
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let convert = |py: Python<'_>, text| match text {
-            Some(text) => text_into_py(py, text),
-            None => Err(PyStopAsyncIteration::new_err(())),
-        };
         match &self.session {
-            Some(session) => bridge::future_into_py(py, session.next(text_of), convert),
-            None => {
-                let told = Ok(self.told_once());
-                bridge::future_into_py(py, std::future::ready(told), convert)
-            }
+            Some(session) => awaited(py, session.next(text_of), text_into_py),
+            None => awaited(py, std::future::ready(Ok(self.told_once())), text_into_py),
         }
     }
 
@@ -107,38 +84,9 @@ impl PyAnswerStream {
 
     /// Ends the stream; the request is cancelled and its connection freed.
     fn close(&self) {
-        self.end();
+        self.told.store(true, Ordering::Release);
+        if let Some(session) = &self.session {
+            session.close();
+        }
     }
-
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __exit__(
-        &self,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.end();
-    }
-
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        at_once(slf.py(), slf.clone().into_any().unbind())
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __aexit__<'py>(
-        &self,
-        py: Python<'py>,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.end();
-        at_once(py, py.None())
-    }
-}
+});

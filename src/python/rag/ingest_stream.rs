@@ -6,48 +6,25 @@
 
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
-use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tokio::sync::{Mutex, Notify};
 
 use super::report::PyDocumentOutcome;
 use crate::error::{Error, Kind, Result};
+use crate::python::bridge;
+use crate::python::closing::Closing;
 use crate::python::documents::Given;
-use crate::python::stream::at_once;
-use crate::python::{bridge, exit};
+use crate::python::stream_protocol::{awaited, stream_methods};
 use crate::rag::{DocumentOutcome, IngestStream, OnProgress, ParallelRag};
 use crate::runtime;
-
-/// An asynchronous iterator that is drawn from. Dropped, it ends the waiting for the next item.
-pub(super) struct Drawing(Option<Py<PyAny>>);
-
-impl Drawing {
-    pub(super) const fn of(drawing: Option<Py<PyAny>>) -> Self {
-        Self(drawing)
-    }
-}
-
-impl Drop for Drawing {
-    fn drop(&mut self) {
-        let Some(drawing) = self.0.take() else { return };
-        // Python never runs on a worker, and a worker may be what drops this.
-        let close = runtime::callback(move || {
-            exit::attach(|py| {
-                if let Err(error) = drawing.call_method0(py, "close") {
-                    error.write_unraisable(py, Some(drawing.bind(py)));
-                }
-            });
-            Ok(())
-        });
-        drop(close);
-    }
-}
 
 /// An ingest that runs.
 struct Begun {
     outcomes: Option<IngestStream>,
     generation: u64,
-    _drawing: Drawing,
+    /// The asynchronous iterator that is drawn from: closed, it ends the waiting for the next item.
+    _drawing: Closing,
 }
 
 impl Drop for Begun {
@@ -97,7 +74,7 @@ impl Session {
                     self.replace(State::Ended);
                 })?;
                 let outcomes = Some(self.rag.ingest_stream(sources, callback));
-                let _drawing = Drawing::of(drawing);
+                let _drawing = Closing::of(drawing);
                 let begun = Begun { outcomes, generation: self.generation, _drawing };
                 let begun = Arc::new(Mutex::new(begun));
                 self.replace(State::Begun(Arc::clone(&begun)));
@@ -158,27 +135,17 @@ impl PyIngestStream {
     }
 }
 
-#[pymethods]
-impl PyIngestStream {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
+stream_methods!(PyIngestStream {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<PyDocumentOutcome>> {
         let begun = self.0.begun(py, None)?;
         let outcome = bridge::block_on(py, Arc::clone(&self.0).next(begun))?;
         Ok(outcome.map(PyDocumentOutcome))
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let begun = self.0.begun(py, bridge::event_loop(py))?;
-        bridge::future_into_py(py, Arc::clone(&self.0).next(begun), |py, outcome| match outcome {
-            Some(outcome) => Ok(Py::new(py, PyDocumentOutcome(outcome))?.into_any()),
-            None => Err(PyStopAsyncIteration::new_err(())),
+        awaited(py, Arc::clone(&self.0).next(begun), |py, outcome| {
+            Ok(Py::new(py, PyDocumentOutcome(outcome))?.into_any())
         })
     }
 
@@ -188,36 +155,4 @@ impl PyIngestStream {
         drop(self.0.replace(State::Ended));
         self.0.closing.notify_waiters();
     }
-
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __exit__(
-        &self,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.close();
-    }
-
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        at_once(slf.py(), slf.clone().into_any().unbind())
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __aexit__<'py>(
-        &self,
-        py: Python<'py>,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.close();
-        at_once(py, py.None())
-    }
-}
+});

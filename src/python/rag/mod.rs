@@ -4,6 +4,7 @@ mod answer;
 mod answer_stream;
 mod asking;
 mod ingest_stream;
+mod progress;
 mod report;
 
 use std::sync::Arc;
@@ -11,18 +12,19 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::closing::Closing;
 use super::documents::{self, wrong_type};
 use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
 use super::embeddings::EmbeddingClient as PyEmbeddingClient;
 use super::llm::PyLlmClient;
 use super::llm_config::PyLlmConfig;
 use super::store::VectorStore;
-use super::{bridge, exit, load, local, split};
+use super::{bridge, load, local, split};
 use crate::embeddings::EmbeddingClient;
 use crate::llm::LlmClient;
 use crate::local::Extractive;
 use crate::providers::{Connection, LlmConfig};
-use crate::rag::{Config, IngestReport, OnProgress, ParallelRag, Progress, Prompt, Sources};
+use crate::rag::{Config, IngestReport, OnProgress, ParallelRag, Prompt, Sources};
 use crate::secret::ApiKey;
 
 use answer::cited;
@@ -87,8 +89,9 @@ impl PyParallelRag {
     /// `{"source", "text", "metadata"}` dicts and objects with `text` (or `page_content`) and `source`. A
     /// folder stands for the files below it, a pattern for those it matches. `on_progress` is called with an
     /// IngestProgress on a thread of its own; what it raises is reported, not raised. `progress=False`
-    /// hides the bar that is drawn when standard error is a terminal. With `delete_missing` documents are
-    /// deleted that the store holds of these folders and patterns and that are gone.
+    /// hides the bar that is drawn in a notebook and when standard error is a terminal. With
+    /// `delete_missing` documents are deleted that the store holds of these folders and patterns and that are
+    /// gone.
     #[pyo3(signature = (documents, *, on_progress=None, progress=None, delete_missing=false))]
     fn ingest(
         &self,
@@ -98,11 +101,13 @@ impl PyParallelRag {
         progress: Option<bool>,
         delete_missing: bool,
     ) -> PyResult<PyIngestReport> {
-        let callback = callback(py, on_progress, progress.unwrap_or(true))?;
+        let callback = progress::callback(on_progress)?;
         let (sources, _) = documents::Given::new(documents)?.sources(py, None)?;
+        let (told, bar) = progress::with_bar(py, callback, progress)?;
         let rag = self.rag.clone();
-        let report = bridge::block_on(py, ingested(rag, sources, callback, delete_missing))?;
-        Ok(PyIngestReport(report))
+        let report = bridge::block_on(py, ingested(rag, sources, told, delete_missing));
+        bar.now(py);
+        Ok(PyIngestReport(report?))
     }
 
     /// The awaitable twin of `ingest`.
@@ -115,12 +120,13 @@ impl PyParallelRag {
         progress: Option<bool>,
         delete_missing: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let callback = callback(py, on_progress, progress.unwrap_or(true))?;
+        let callback = progress::callback(on_progress)?;
         let given = documents::Given::new(documents)?;
         let (sources, drawing) = given.sources(py, bridge::event_loop(py))?;
-        let work = ingested(self.rag.clone(), sources, callback, delete_missing);
+        let (told, bar) = progress::with_bar(py, callback, progress)?;
+        let work = ingested(self.rag.clone(), sources, told, delete_missing);
         let work = async move {
-            let _drawing = ingest_stream::Drawing::of(drawing);
+            let _closed_in_the_end = (Closing::of(drawing), bar);
             work.await
         };
         bridge::future_into_py(py, work, |py, report| {
@@ -134,12 +140,11 @@ impl PyParallelRag {
     #[pyo3(signature = (documents, *, on_progress=None))]
     fn ingest_stream(
         &self,
-        py: Python<'_>,
         documents: &Bound<'_, PyAny>,
         on_progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<PyIngestStream> {
-        let callback = callback(py, on_progress, false)?;
-        Ok(PyIngestStream::new(self.rag.clone(), documents::Given::new(documents)?, callback))
+        let told = progress::callback(on_progress)?.map(|callback| progress::tell(vec![callback]));
+        Ok(PyIngestStream::new(self.rag.clone(), documents::Given::new(documents)?, told))
     }
 
     /// Answers from the passages that are found for the question.
@@ -419,39 +424,4 @@ async fn ingested(
     } else {
         rag.ingest(sources, callback).await
     }
-}
-
-/// The user's callback and the terminal's bar as one.
-fn callback(
-    py: Python<'_>,
-    on_progress: Option<Bound<'_, PyAny>>,
-    bar: bool,
-) -> PyResult<Option<OnProgress>> {
-    let mut callbacks = Vec::new();
-    if let Some(callback) = on_progress {
-        if !callback.is_callable() {
-            return Err(wrong_type("on_progress", "callable", &callback));
-        }
-        callbacks.push(callback.unbind());
-    }
-    if bar {
-        let bar = py.import("graphbit._progress")?.call_method0("terminal_bar")?;
-        if !bar.is_none() {
-            callbacks.push(bar.unbind());
-        }
-    }
-    if callbacks.is_empty() {
-        return Ok(None);
-    }
-    let report = move |progress: Progress| {
-        exit::attach(|py| {
-            for callback in &callbacks {
-                // Nobody waits for this call who could be told; Python's hook for that case is.
-                if let Err(error) = callback.call1(py, (PyIngestProgress(progress),)) {
-                    error.write_unraisable(py, Some(callback.bind(py)));
-                }
-            }
-        });
-    };
-    Ok(Some(Arc::new(report)))
 }

@@ -32,7 +32,7 @@ impl PyIngestProgress {
     fn chunks_total(&self) -> usize {
         self.0.chunks_total
     }
-    /// Chunks so far that have a vector.
+    /// Chunks so far that have a vector, or failed to get one.
     #[getter]
     fn chunks_done(&self) -> usize {
         self.0.chunks_done
@@ -41,6 +41,36 @@ impl PyIngestProgress {
     #[getter]
     fn tokens(&self) -> u64 {
         self.0.tokens
+    }
+    /// US dollars for the embeddings so far, or None.
+    #[getter]
+    fn cost(&self) -> Option<f64> {
+        self.0.cost
+    }
+    /// Embedding requests so far that were sent again because they had failed.
+    #[getter]
+    fn retries(&self) -> u64 {
+        self.0.retries
+    }
+    /// Since the ingest began.
+    #[getter]
+    fn seconds(&self) -> f64 {
+        self.0.seconds
+    }
+    /// Documents settled a second, over the last ten seconds.
+    #[getter]
+    fn documents_per_second(&self) -> f64 {
+        self.0.documents_per_second
+    }
+    /// Chunks embedded a second, over the last ten seconds.
+    #[getter]
+    fn chunks_per_second(&self) -> f64 {
+        self.0.chunks_per_second
+    }
+    /// Seconds to go, or None while nobody can know.
+    #[getter]
+    fn eta_seconds(&self) -> Option<f64> {
+        self.0.eta_seconds
     }
     /// Whether this is the last report.
     #[getter]
@@ -52,7 +82,8 @@ impl PyIngestProgress {
             self.0;
         format!(
             "IngestProgress(documents={documents_done}/{documents_total}, \
-             failed={documents_failed}, chunks={chunks_done})"
+             failed={documents_failed}, chunks={chunks_done}, retries={}, seconds={:.3})",
+            self.0.retries, self.0.seconds
         )
     }
 }
@@ -89,6 +120,16 @@ impl PyIngestReport {
     fn tokens(&self) -> u64 {
         self.0.tokens
     }
+    /// US dollars for the embeddings, or None when a price or a count of tokens is missing.
+    #[getter]
+    fn cost(&self) -> Option<f64> {
+        self.0.cost
+    }
+    /// Embedding requests that were sent again because they had failed.
+    #[getter]
+    fn retries(&self) -> u64 {
+        self.0.retries
+    }
     /// One DocumentOutcome a document, in the order given.
     #[getter]
     fn outcomes(&self) -> Vec<PyDocumentOutcome> {
@@ -113,12 +154,22 @@ impl PyIngestReport {
         Ok(values)
     }
     fn __repr__(&self) -> String {
-        let IngestReport { documents, unchanged, deleted, chunks, tokens, outcomes, seconds } =
-            &self.0;
+        let IngestReport {
+            documents,
+            unchanged,
+            deleted,
+            chunks,
+            tokens,
+            retries,
+            outcomes,
+            seconds,
+            ..
+        } = &self.0;
         let failed = outcomes.len() - documents;
         format!(
             "IngestReport(documents={documents}, unchanged={unchanged}, failed={failed}, \
-             deleted={deleted}, chunks={chunks}, tokens={tokens}, seconds={:.3})",
+             deleted={deleted}, chunks={chunks}, tokens={tokens}, retries={retries}, \
+             seconds={:.3})",
             seconds.wall
         )
     }

@@ -1,8 +1,8 @@
 //! The keywords that both client classes take, and how a client comes of them.
 //!
 //! A class hands over what Python gave and says what its sort of client is ([`Layered`]); which model gets
-//! which layers is decided here. Refused are settings of another class. A model that is given as a client
-//! brings its own layers, and takes none from here.
+//! which layers is decided here. Refused are settings of another class, and
+//! those that nobody would get: a model that is given as a client brings its own layers.
 
 use std::sync::Arc;
 
@@ -88,6 +88,7 @@ impl<'py> Keywords<'_, 'py> {
         config: &Bound<'py, PyAny>,
     ) -> PyResult<(C, Recipe)> {
         let (entries, order) = (self.entries::<C>(config)?, self.order()?);
+        self.check_used(&entries)?;
         let mut asked = self.asked(entries)?;
         if order.is_none() {
             C::cheapest_first(&mut asked)?;
@@ -135,6 +136,29 @@ impl<'py> Keywords<'_, 'py> {
             })
         };
         models.iter().map(entry).collect()
+    }
+
+    /// Refuses settings that no model would get, because those that are given as clients have their own.
+    fn check_used<C: Layered>(&self, entries: &[Entry<C>]) -> Result<()> {
+        let is_model = |entry: &Entry<C>| matches!(entry, Entry::Model(..));
+        let (any, first) = (entries.iter().any(is_model), entries.first().is_some_and(is_model));
+        let unused = [
+            ("retry", self.retry, any),
+            ("circuit_breaker", self.circuit_breaker, any),
+            ("hedging", self.hedging, any),
+            // The limits are those of the first model.
+            ("rate_limit", self.rate_limit, first),
+            ("concurrency", self.concurrency, first),
+        ];
+        match unused.iter().find(|(_, given, used)| given.is_some() && !used) {
+            Some((field, ..)) => {
+                let text = format!(
+                    "a client brings its own layers; give {field}= to that client, or a configuration here"
+                );
+                Err(Error::validation(field, None, &text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A client of each entry. They share nothing but the settings.

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::super::bridge;
-use super::super::stream::at_once;
 use super::result::PyWorkflowResult;
 use super::surroundings::Surroundings;
+use crate::python::stream_protocol::{awaited, stream_methods};
 use crate::workflow::{Event, EventKind, Events, NodeName, rfc3339};
 
 /// The events of a run that has begun. Dropping or closing it ends the run.
@@ -27,12 +26,7 @@ impl PyWorkflowStream {
     }
 }
 
-#[pymethods]
-impl PyWorkflowStream {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
+stream_methods!(PyWorkflowStream {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let event = match self.events.ready() {
             Some(event) => Some(event),
@@ -42,20 +36,15 @@ impl PyWorkflowStream {
         event.map(|event| told(py, event)).transpose()
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.surroundings.keeps_turning();
-        let exhausted = Arc::clone(&self.exhausted);
-        bridge::future_into_py(py, self.events.next(), move |py, event| {
+        let (exhausted, next) = (Arc::clone(&self.exhausted), self.events.next());
+        let next = async move {
+            let event = next.await?;
             exhausted.store(event.is_none(), Ordering::Relaxed);
-            match event {
-                Some(event) => Ok(told(py, event)?.into_any().unbind()),
-                None => Err(PyStopAsyncIteration::new_err(())),
-            }
-        })
+            Ok(event)
+        };
+        awaited(py, next, |py, event| Ok(told(py, event)?.into_any().unbind()))
     }
 
     /// What has become of the nodes so far, however the run ended; `None` before it has begun.
@@ -70,45 +59,13 @@ impl PyWorkflowStream {
         self.exhausted.store(true, Ordering::Relaxed);
     }
 
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __exit__(
-        &self,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.close();
-    }
-
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        at_once(slf.py(), slf.clone().into_any().unbind())
-    }
-
-    #[pyo3(signature = (exc_type=None, exc_val=None, exc_tb=None))]
-    fn __aexit__<'py>(
-        &self,
-        py: Python<'py>,
-        exc_type: Option<&Bound<'_, PyAny>>,
-        exc_val: Option<&Bound<'_, PyAny>>,
-        exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (exc_type, exc_val, exc_tb);
-        self.close();
-        at_once(py, py.None())
-    }
-
     fn __repr__(&self) -> &'static str {
         match self.exhausted.load(Ordering::Relaxed) {
             true => "WorkflowStreamIterator(exhausted)",
             false => "WorkflowStreamIterator(active)",
         }
     }
-}
+});
 
 /// An event as a dict: `time`, `category`, `phase`, `event`, and what the event has to say.
 fn told(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict>> {
