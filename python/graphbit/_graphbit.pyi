@@ -2574,12 +2574,9 @@ class StoredEntry:
     def index(self) -> int:
         """The how-manieth vector of the store this was when it was added, from 0."""
 
-@final
-class VectorStore:
-    """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
-
-    Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
-    `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
+@type_check_only
+class _Store:
+    """What every store can do.
 
     `where` narrows a call to entries by their metadata: a dict of conditions, all of which must hold. A
     condition is `"key": value` or `"key": {...}` with `eq`, `ne`, `in`, `lt`, `le`, `gt`, `ge` and `prefix`;
@@ -2587,22 +2584,6 @@ class VectorStore:
     are numbers written out, a text with all of them, character by character. What is not understood
     raises ValidationError.
     """
-
-    def __new__(
-        cls,
-        dimensions: int | None = None,
-        *,
-        metric: Literal["cosine", "dot", "l2"] = "cosine",
-        precision: Literal["f32", "f16", "i8"] = "f32",
-    ) -> Self:
-        """An empty store in memory.
-
-        Args:
-            dimensions: Values a vector; by default the first vectors decide.
-            metric: What a score is.
-            precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
-                vector's greatest value and its negative).
-        """
 
     def add(
         self,
@@ -2619,6 +2600,15 @@ class VectorStore:
             ids: One for each row; those that exist are replaced. By default free numbers are given.
             metadatas: One for each row; default empty.
         """
+
+    def add_async(
+        self,
+        vectors: _Vectors,
+        texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[dict[str, str]] | None = None,
+    ) -> Future[list[str]]:
+        """As `add`."""
 
     def replace(
         self,
@@ -2638,18 +2628,41 @@ class VectorStore:
             metadatas: One for each row; default empty.
         """
 
+    def replace_async(
+        self,
+        stale: Sequence[str],
+        vectors: _Vectors,
+        texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[dict[str, str]] | None = None,
+    ) -> Future[list[str]]:
+        """As `replace`."""
+
     def search(
         self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
     ) -> list[SearchHit]:
         """The `top_k` entries most like `vector`, best first, among those that `where` means."""
 
+    def search_async(
+        self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> Future[list[SearchHit]]:
+        """As `search`."""
+
     def search_many(
         self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
     ) -> list[list[SearchHit]]:
-        """`search` for every row of `vectors`, on all cores."""
+        """`search` for every row of `vectors`, side by side."""
+
+    def search_many_async(
+        self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> Future[list[list[SearchHit]]]:
+        """As `search_many`."""
 
     def get(self, ids: Sequence[str]) -> list[StoredEntry | None]:
         """The entries with these ids, in this order; `None` for an id that there is not."""
+
+    def get_async(self, ids: Sequence[str]) -> Future[list[StoredEntry | None]]:
+        """As `get`."""
 
     def entries(
         self,
@@ -2667,8 +2680,20 @@ class VectorStore:
             limit: Entries at most, from 1; a page with fewer is the last.
         """
 
+    def entries_async(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 1000,
+    ) -> Future[list[StoredEntry]]:
+        """As `entries`."""
+
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many entries `where` means; by default all."""
+
+    def count_async(self, where: Mapping[str, Any] | None = None) -> Future[int]:
+        """As `count`."""
 
     def delete(
         self, ids: Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None
@@ -2681,6 +2706,55 @@ class VectorStore:
 
         Raises:
             ValidationError: Neither is given, or both.
+        """
+
+    def delete_async(
+        self, ids: Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None
+    ) -> Future[int]:
+        """As `delete`."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Closes it."""
+
+    @property
+    def dimensions(self) -> int | None:
+        """Values a vector, or `None` before the first one."""
+
+    @property
+    def metric(self) -> str:
+        """`cosine`, `dot` or `l2`."""
+
+    def __len__(self) -> int: ...
+
+@final
+class VectorStore(_Store):
+    """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
+
+    Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
+    `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
+    """
+
+    def __new__(
+        cls,
+        dimensions: int | None = None,
+        *,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        precision: Literal["f32", "f16", "i8"] = "f32",
+    ) -> Self:
+        """An empty store in memory.
+
+        Args:
+            dimensions: Values a vector; by default the first vectors decide.
+            metric: What a score is.
+            precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
+                vector's greatest value and its negative).
         """
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -2735,29 +2809,9 @@ class VectorStore:
         Searches go on; changes raise StoreError. In memory it does nothing.
         """
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None:
-        """Closes it."""
-
-    @property
-    def dimensions(self) -> int | None:
-        """Values a vector, or `None` before the first one."""
-
-    @property
-    def metric(self) -> str:
-        """`cosine`, `dot` or `l2`."""
-
     @property
     def precision(self) -> str:
         """`f32`, `f16` or `i8`."""
-
-    def __len__(self) -> int: ...
 
 # --- retrieval ------------------------------------------------------------------------------------
 

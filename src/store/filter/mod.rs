@@ -35,6 +35,13 @@ impl Filter {
         Self { root: Node::Key(key.into(), Test::text(value.into())) }
     }
 
+    /// The entries whose `key` is exactly one of these values.
+    #[must_use]
+    pub fn one_of(key: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        let operands = values.into_iter().map(Operand::Text).collect();
+        Self { root: Node::Key(key.into(), Test::among(operands)) }
+    }
+
     /// Whether an entry with this metadata is meant.
     #[must_use]
     pub fn matches(&self, metadata: &BTreeMap<String, String>) -> bool {
