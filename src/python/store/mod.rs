@@ -6,6 +6,7 @@
 
 mod embedded;
 mod methods;
+mod postgres;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::store::{self, Entry, Filter, Hit, Reply, Store};
 use crate::types::Matrix;
 
 pub(super) use embedded::VectorStore;
+pub(super) use postgres::PgVectorStore;
 
 type Shared = Arc<dyn Store>;
 type Metadatas = Option<Vec<BTreeMap<String, String>>>;
@@ -108,6 +110,9 @@ impl StoredEntry {
 
 /// The store of the core behind one of the classes.
 pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Shared> {
+    if let Ok(store) = given.cast::<PgVectorStore>() {
+        return Some(store.get().shared());
+    }
     given.cast::<VectorStore>().ok().map(|store| store.get().shared())
 }
 
