@@ -71,6 +71,7 @@ __all__ = [
     "LlmUsage",
     "Node",
     "ParallelRAG",
+    "PgVectorStore",
     "PreparedSettings",
     "RecursiveSplitter",
     "SearchHit",
@@ -2813,6 +2814,103 @@ class VectorStore(_Store):
     def precision(self) -> str:
         """`f32`, `f16` or `i8`."""
 
+@final
+class PgVectorStore(_Store):
+    """A vector store in a table of PostgreSQL, with the extension pgvector. Any number of processes read and write.
+
+    What one call changes is seen whole or not at all. Rows are numbered in the order they were added, with gaps.
+    Texts with a NUL character are refused, since PostgreSQL cannot hold them. Without an index a search compares
+    with every row. Words are looked for by PostgreSQL's own search, configuration `simple`, and ranked by its
+    `ts_rank`, which is not BM25. It cannot be pickled, and neither `repr` nor errors show the connection string.
+    """
+
+    @staticmethod
+    def connect(
+        dsn: str,
+        table: str = "graphbit",
+        *,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        connections: int = 4,
+        timeout: float = 60.0,
+        ef_search: int = 40,
+    ) -> PgVectorStore:
+        """Connects, and makes extension and table where they are missing.
+
+        Args:
+            dsn: `postgresql://user:password@host:port/database` or `host=.. user=.. dbname=..`. `PGPASSWORD`
+                stands in for a password that it lacks. `sslmode` is `disable`, `prefer`, `require`, or, to have the
+                certificate checked, `verify-full`, with the authority's certificate in the file `sslrootcert`.
+            table: Its name, or a schema's and its name: `app.documents`.
+            dimensions: Values a vector. By default an existing table knows, and a new one is made by the first
+                vectors.
+            metric: What a score is. It is not written down in the table.
+            connections: Connections at most, 1 to 1000; as many batches are written at once.
+            timeout: Seconds that a statement may take.
+            ef_search: Candidates that an HNSW index looks at, 1 to 1000: more find more of the best.
+
+        Raises:
+            ValidationError: An argument is out of its range, or `dsn` is not understood.
+            NetworkError: There is no connection.
+            AuthenticationError: The server does not know the user or the password.
+            StoreError: The table has another form or other dimensions.
+        """
+
+    @staticmethod
+    def connect_async(
+        dsn: str,
+        table: str = "graphbit",
+        *,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        connections: int = 4,
+        timeout: float = 60.0,
+        ef_search: int = 40,
+    ) -> Future[PgVectorStore]:
+        """As `connect`."""
+
+    def create_index(
+        self,
+        kind: Literal["hnsw", "words"] = "hnsw",
+        *,
+        m: int | None = None,
+        ef_construction: int | None = None,
+    ) -> None:
+        """Makes an index, while others go on reading and writing. One that is there is left as it is.
+
+        Args:
+            kind: `hnsw` makes searches by vector fast, which may then miss some of the best; `words` those by words.
+            m: Neighbours a row in `hnsw`, 2 to 100; the server's default is 16.
+            ef_construction: Candidates while `hnsw` is built, 4 to 1000 and at least twice `m`; default 64.
+
+        Raises:
+            StoreError: There is no table yet, or the vectors have more than 2000 values.
+        """
+
+    def create_index_async(
+        self,
+        kind: Literal["hnsw", "words"] = "hnsw",
+        *,
+        m: int | None = None,
+        ef_construction: int | None = None,
+    ) -> Future[None]:
+        """As `create_index`."""
+
+    def close(self) -> None:
+        """Lets go of the connections; every later call raises StoreError."""
+
+    @property
+    def table(self) -> str: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def ef_search(self) -> int:
+        """Candidates that an HNSW index looks at; may be set, for the searches to come."""
+
+    @ef_search.setter
+    def ef_search(self, value: int, /) -> None: ...
+    def __bool__(self) -> bool: ...
+
 # --- retrieval ------------------------------------------------------------------------------------
 
 class _HasText(Protocol):
@@ -2854,7 +2952,7 @@ class ParallelRAG:
         llm: LlmConfig | LlmClient | None = None,
         *,
         splitter: _Splitter | None = None,
-        store: VectorStore | None = None,
+        store: VectorStore | PgVectorStore | None = None,
         top_k: int = 4,
         batch_size: int = 64,
         max_concurrency: int | None = None,
