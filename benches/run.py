@@ -82,7 +82,7 @@ LESS_IS_BETTER = {
     "CPU us/call", "worst ms", "p99 ms", "KB/call", "seconds", "KB/run", "peak MB", "CPU ms/run",
     "requests/run", "connections/run", "tool calls/run", "requests/answer", "answered twice",
     "found 500/s", "found 250/s", "found 1000/s", "CPU us/prompt", "requests/call", "once spent",
-    "recovery s", "stall s", "CPU s", "KB/document", "ms/query", "MB", "resident MB", "growth MB", "x plain", "plain us/call",
+    "recovery s", "stall s", "CPU s", "KB/document", "ms/query", "MB", "x plain", "plain us/call",
 }  # fmt: skip
 FLOORS = {REQWEST: {}, HYPER: {}}
 THREAD_RIVAL = {

@@ -1,25 +1,20 @@
 """Small documents without end into a table of PostgreSQL, read as they are stored; and what that takes of memory."""
 
 import resource
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG, PgVectorStore
-from measure import Stopwatch, parameters, report
+from measure import KEY, Stopwatch, parameters, report
 
-given = parameters(dsn="", documents=10_000)
-#: Documents before memory is looked at: by then everything has been used once.
-FIRST = 1000
-
-
-def embed(texts: list[str]) -> np.ndarray:
-    rows = [np.frombuffer(text.encode()[:128].ljust(128), np.uint8) for text in texts]
-    return np.stack(rows).astype(np.float32)
+given = parameters(dsn="", url="", documents=100_000, early=10_000)
+#: Documents between two looks at the memory.
+SAMPLE = 50
 
 
-def documents(first: int, end: int) -> Iterator[tuple[str, str]]:
-    for number in range(first, end):
+def documents(count: int) -> Iterator[tuple[str, str]]:
+    for number in range(count):
         yield f"note {number}", f"{number} is the number of this note, which says little else. " * 8
 
 
@@ -29,16 +24,23 @@ def resident() -> float:
 
 
 store = PgVectorStore.connect(given.dsn, "ingested")
-rag = ParallelRAG(EmbeddingConfig.from_callable(embed), LlmConfig.extractive(), store=store)
-for outcome in rag.ingest_stream(documents(0, FIRST)):
-    assert outcome.error is None, outcome.error
-before = most = resident()
+rag = ParallelRAG(
+    EmbeddingConfig.azure(KEY, "prod-embed", given.url), LlmConfig.extractive(), store=store
+)
+samples: list[float] = []
 watch = Stopwatch()
 watch.start()
-for number, outcome in enumerate(rag.ingest_stream(documents(FIRST, FIRST + given.documents))):
+for number, outcome in enumerate(rag.ingest_stream(documents(given.documents))):
     assert outcome.error is None, outcome.error
-    if number % 100 == 0:
-        most = max(most, resident())
+    if number % SAMPLE == 0:
+        samples.append(resident())
 times = watch.stop()
-assert len(store) == FIRST + given.documents
-report(**times, resident=most, growth=most - before)
+assert len(store) == given.documents
+
+
+def around(end: int) -> float:
+    """Of the last tenth of so many documents: single moments differ with what is under way."""
+    return statistics.median(samples[end * 9 // 10 // SAMPLE : end // SAMPLE])
+
+
+report(**times, early=around(given.early), late=around(given.documents))
