@@ -224,7 +224,7 @@ impl PgVectorStore {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(Kind::Store, "the vector store is closed"));
         }
-        Ok(self.pool.get())
+        Ok(Arc::clone(self.pool.get()))
     }
 
     fn refused(&self, failure: Failure) -> Error {

@@ -77,8 +77,9 @@ impl Pool {
     }
 
     async fn attempts<T>(&self, work: impl Work<T>, repeatable: bool) -> Result<T> {
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
+        let (mut pause, mut attempt) = (FIRST_PAUSE, 0);
+        loop {
+            attempt += 1;
             let (failure, begun) = match self.attempt(&work).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
@@ -95,7 +96,6 @@ impl Pool {
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Err(Error::new(Kind::Internal, "attempts have no end"))
     }
 
     /// One attempt; of a failure, whether the work had begun.
@@ -105,7 +105,11 @@ impl Pool {
         let late = |_| Failure::Late(timed_out(self.timeout));
         let done = timeout(limit, work(&mut link.client)).await.map_err(late).flatten();
         let done = done.map_err(|failure| (failure, true))?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was under way when the store was closed does not keep its connection.
+        if !self.places.is_closed() {
+            idle.push(link);
+        }
         Ok(done)
     }
 
