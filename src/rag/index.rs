@@ -66,20 +66,18 @@ impl Index {
 
     /// Whether the store has each document, in as many chunks and no more.
     pub(super) async fn holds(&self, documents: &[&Head]) -> Result<Vec<bool>> {
-        // The first chunk alone tells of a document that is new, as most are that are not all known.
-        let firsts = documents.iter().map(|head| id(&head.source, 0)).collect();
-        let firsts = self.fingerprints(firsts).await?;
-        let same = |head: &Head, found: &Option<Option<String>>| matches!(found, Some(Some(fingerprint)) if *fingerprint == head.fingerprint);
-        let mut held: Vec<bool> =
-            documents.iter().zip(&firsts).map(|(head, first)| same(head, first)).collect();
-        let asked = documents.iter().zip(&held).filter(|(_, held)| **held);
-        let ids = asked.flat_map(|(head, _)| (1..=head.chunks).map(|n| id(&head.source, n)));
+        let ids = documents.iter().flat_map(|head| (0..=head.chunks).map(|n| id(&head.source, n)));
         let mut found = self.fingerprints(ids.collect()).await?.into_iter();
-        for (head, held) in documents.iter().zip(&mut held).filter(|(_, held)| **held) {
+        let mut held = Vec::with_capacity(documents.len());
+        for head in documents {
             // All of the document's answers are taken: those about the next one stand behind them.
-            let mut chunks: Vec<_> = found.by_ref().take(head.chunks).collect();
+            let mut chunks: Vec<_> = found.by_ref().take(head.chunks + 1).collect();
             let behind = chunks.pop().flatten();
-            *held = behind.is_none() && chunks.iter().all(|one| same(head, one));
+            let wanted = Some(head.fingerprint.as_str());
+            let same = |one: &Option<Option<String>>| {
+                one.iter().flatten().next().map(String::as_str) == wanted
+            };
+            held.push(behind.is_none() && chunks.iter().all(same));
         }
         Ok(held)
     }
