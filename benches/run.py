@@ -34,6 +34,7 @@ WORKLOADS = ROOT / "benches" / "workloads"
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
 import pipeline  # noqa: E402  (the path is set just above)
+import postgres_store  # noqa: E402
 import weather  # noqa: E402
 from simulator import Simulator  # noqa: E402
 from stores import FAISS, USEARCH  # noqa: E402
@@ -52,6 +53,7 @@ REQUIREMENTS = {
     BASETEN: "baseten_performance_client==0.1.16 numpy",
     WORDLLAMA: "wordllama==0.4.0.post1",
     **pipeline.REQUIREMENTS,
+    **postgres_store.REQUIREMENTS,
     FAISS: "faiss-cpu==1.15.1 numpy",
     USEARCH: "usearch==2.26.6 numpy",
 }
@@ -465,7 +467,7 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 def main() -> int:
     """Reads the command line, runs the rows, prints the table."""
-    groups = list(dict.fromkeys(["user", "pipeline", *(row.group for row in ROWS)]))
+    groups = list(dict.fromkeys(["user", "pipeline", "postgres", *(row.group for row in ROWS)]))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", help=f"groups, comma separated: {', '.join(groups)}")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds (default 5)")
@@ -509,6 +511,8 @@ def main() -> int:
         if "pipeline" in wanted:
             pipeline.same_work(bench)
             pipeline.growth(bench)
+        if "postgres" in wanted:
+            postgres_store.rows(bench)
         if "user" in wanted:
             bench.user_script(full=options.full)
             pipeline.memory(bench)

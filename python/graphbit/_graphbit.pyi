@@ -71,6 +71,7 @@ __all__ = [
     "LlmUsage",
     "Node",
     "ParallelRAG",
+    "PgVectorStore",
     "PreparedSettings",
     "RecursiveSplitter",
     "SearchHit",
@@ -2574,12 +2575,9 @@ class StoredEntry:
     def index(self) -> int:
         """The how-manieth vector of the store this was when it was added, from 0."""
 
-@final
-class VectorStore:
-    """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
-
-    Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
-    `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
+@type_check_only
+class _Store:
+    """What every store can do.
 
     `where` narrows a call to entries by their metadata: a dict of conditions, all of which must hold. A
     condition is `"key": value` or `"key": {...}` with `eq`, `ne`, `in`, `lt`, `le`, `gt`, `ge` and `prefix`;
@@ -2587,22 +2585,6 @@ class VectorStore:
     are numbers written out, a text with all of them, character by character. What is not understood
     raises ValidationError.
     """
-
-    def __new__(
-        cls,
-        dimensions: int | None = None,
-        *,
-        metric: Literal["cosine", "dot", "l2"] = "cosine",
-        precision: Literal["f32", "f16", "i8"] = "f32",
-    ) -> Self:
-        """An empty store in memory.
-
-        Args:
-            dimensions: Values a vector; by default the first vectors decide.
-            metric: What a score is.
-            precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
-                vector's greatest value and its negative).
-        """
 
     def add(
         self,
@@ -2619,6 +2601,15 @@ class VectorStore:
             ids: One for each row; those that exist are replaced. By default free numbers are given.
             metadatas: One for each row; default empty.
         """
+
+    def add_async(
+        self,
+        vectors: _Vectors,
+        texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[dict[str, str]] | None = None,
+    ) -> Future[list[str]]:
+        """As `add`."""
 
     def replace(
         self,
@@ -2638,18 +2629,41 @@ class VectorStore:
             metadatas: One for each row; default empty.
         """
 
+    def replace_async(
+        self,
+        stale: Sequence[str],
+        vectors: _Vectors,
+        texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[dict[str, str]] | None = None,
+    ) -> Future[list[str]]:
+        """As `replace`."""
+
     def search(
         self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
     ) -> list[SearchHit]:
         """The `top_k` entries most like `vector`, best first, among those that `where` means."""
 
+    def search_async(
+        self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> Future[list[SearchHit]]:
+        """As `search`."""
+
     def search_many(
         self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
     ) -> list[list[SearchHit]]:
-        """`search` for every row of `vectors`, on all cores."""
+        """`search` for every row of `vectors`, side by side."""
+
+    def search_many_async(
+        self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> Future[list[list[SearchHit]]]:
+        """As `search_many`."""
 
     def get(self, ids: Sequence[str]) -> list[StoredEntry | None]:
         """The entries with these ids, in this order; `None` for an id that there is not."""
+
+    def get_async(self, ids: Sequence[str]) -> Future[list[StoredEntry | None]]:
+        """As `get`."""
 
     def entries(
         self,
@@ -2667,8 +2681,20 @@ class VectorStore:
             limit: Entries at most, from 1; a page with fewer is the last.
         """
 
+    def entries_async(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 1000,
+    ) -> Future[list[StoredEntry]]:
+        """As `entries`."""
+
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many entries `where` means; by default all."""
+
+    def count_async(self, where: Mapping[str, Any] | None = None) -> Future[int]:
+        """As `count`."""
 
     def delete(
         self, ids: Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None
@@ -2681,6 +2707,55 @@ class VectorStore:
 
         Raises:
             ValidationError: Neither is given, or both.
+        """
+
+    def delete_async(
+        self, ids: Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None
+    ) -> Future[int]:
+        """As `delete`."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Closes it."""
+
+    @property
+    def dimensions(self) -> int | None:
+        """Values a vector, or `None` before the first one."""
+
+    @property
+    def metric(self) -> str:
+        """`cosine`, `dot` or `l2`."""
+
+    def __len__(self) -> int: ...
+
+@final
+class VectorStore(_Store):
+    """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
+
+    Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
+    `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
+    """
+
+    def __new__(
+        cls,
+        dimensions: int | None = None,
+        *,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        precision: Literal["f32", "f16", "i8"] = "f32",
+    ) -> Self:
+        """An empty store in memory.
+
+        Args:
+            dimensions: Values a vector; by default the first vectors decide.
+            metric: What a score is.
+            precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
+                vector's greatest value and its negative).
         """
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -2735,29 +2810,106 @@ class VectorStore:
         Searches go on; changes raise StoreError. In memory it does nothing.
         """
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None:
-        """Closes it."""
-
-    @property
-    def dimensions(self) -> int | None:
-        """Values a vector, or `None` before the first one."""
-
-    @property
-    def metric(self) -> str:
-        """`cosine`, `dot` or `l2`."""
-
     @property
     def precision(self) -> str:
         """`f32`, `f16` or `i8`."""
 
-    def __len__(self) -> int: ...
+@final
+class PgVectorStore(_Store):
+    """A vector store in a table of PostgreSQL, with the extension pgvector. Any number of processes read and write.
+
+    What one call changes is seen whole or not at all. Rows are numbered in the order they were added, with gaps.
+    Texts with a NUL character are refused, since PostgreSQL cannot hold them. Without an index a search compares
+    with every row. Words are looked for by PostgreSQL's own search, configuration `simple`, and ranked by its
+    `ts_rank`, which is not BM25. It cannot be pickled, and neither `repr` nor errors show the connection string.
+    """
+
+    @staticmethod
+    def connect(
+        dsn: str,
+        table: str = "graphbit",
+        *,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        connections: int = 4,
+        timeout: float = 60.0,
+        ef_search: int = 40,
+    ) -> PgVectorStore:
+        """Connects, and makes extension and table where they are missing.
+
+        Args:
+            dsn: `postgresql://user:password@host:port/database` or `host=.. user=.. dbname=..`. `PGPASSWORD`
+                stands in for a password that it lacks. `sslmode` is `disable`, `prefer`, `require`, or, to have the
+                certificate checked, `verify-full`, with the authority's certificate in the file `sslrootcert`.
+            table: Its name, or a schema's and its name: `app.documents`.
+            dimensions: Values a vector. By default an existing table knows, and a new one is made by the first
+                vectors.
+            metric: What a score is. It is not written down in the table.
+            connections: Connections at most, 1 to 1000; as many batches are written at once.
+            timeout: Seconds that a statement may take.
+            ef_search: Candidates that an HNSW index looks at, 1 to 1000: more find more of the best.
+
+        Raises:
+            ValidationError: An argument is out of its range, or `dsn` is not understood.
+            NetworkError: There is no connection.
+            AuthenticationError: The server does not know the user or the password.
+            StoreError: The table has another form or other dimensions.
+        """
+
+    @staticmethod
+    def connect_async(
+        dsn: str,
+        table: str = "graphbit",
+        *,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        connections: int = 4,
+        timeout: float = 60.0,
+        ef_search: int = 40,
+    ) -> Future[PgVectorStore]:
+        """As `connect`."""
+
+    def create_index(
+        self,
+        kind: Literal["hnsw", "words"] = "hnsw",
+        *,
+        m: int | None = None,
+        ef_construction: int | None = None,
+    ) -> None:
+        """Makes an index, while others go on reading and writing. One that is there is left as it is.
+
+        Args:
+            kind: `hnsw` makes searches by vector fast, which may then miss some of the best; `words` those by words.
+            m: Neighbours a row in `hnsw`, 2 to 100; the server's default is 16.
+            ef_construction: Candidates while `hnsw` is built, 4 to 1000 and at least twice `m`; default 64.
+
+        Raises:
+            StoreError: There is no table yet, or the vectors have more than 2000 values.
+        """
+
+    def create_index_async(
+        self,
+        kind: Literal["hnsw", "words"] = "hnsw",
+        *,
+        m: int | None = None,
+        ef_construction: int | None = None,
+    ) -> Future[None]:
+        """As `create_index`."""
+
+    def close(self) -> None:
+        """Lets go of the connections; every later call raises StoreError."""
+
+    @property
+    def table(self) -> str: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def ef_search(self) -> int:
+        """Candidates that an HNSW index looks at; may be set, for the searches to come."""
+
+    @ef_search.setter
+    def ef_search(self, value: int, /) -> None: ...
+    def __bool__(self) -> bool: ...
 
 # --- retrieval ------------------------------------------------------------------------------------
 
@@ -2800,7 +2952,7 @@ class ParallelRAG:
         llm: LlmConfig | LlmClient | None = None,
         *,
         splitter: _Splitter | None = None,
-        store: VectorStore | None = None,
+        store: VectorStore | PgVectorStore | None = None,
         top_k: int = 4,
         batch_size: int = 64,
         max_concurrency: int | None = None,

@@ -100,7 +100,7 @@ impl Connector {
 
 /// TLS that trusts the system's store (`SSL_CERT_FILE` and `SSL_CERT_DIR` where they are honoured) and,
 /// because minimal containers have none, Mozilla's roots.
-fn tls(protocols: &[&[u8]]) -> Result<Arc<ClientConfig>> {
+pub(crate) fn tls(protocols: &[&[u8]]) -> Result<Arc<ClientConfig>> {
     let refused = |reason: rustls::Error| {
         let text = format!("Request failed: builder error: TLS cannot be set up: {reason}");
         Error::new(Kind::Configuration, text)

@@ -39,6 +39,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+pub(crate) use connector::tls;
 pub use endpoint::{Endpoint, shown_address};
 pub use failure::{LONGEST_WAIT, Secrets, names_credential};
 pub use http::HeaderMap;

@@ -125,7 +125,7 @@ impl<S: Stream<Item = Cut>> Batcher<S> {
                 }
             };
             match next {
-                Some(Cut::Pieces(pieces)) => self.late = Some(pieces),
+                Some(Cut::Pieces(_, pieces)) => self.late = Some(pieces),
                 Some(Cut::Settled(head, fate)) => return Some(Step::Settled(head, fate)),
                 None => self.ended = true,
             }

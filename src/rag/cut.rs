@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::ingest::Run;
@@ -66,40 +66,80 @@ pub(super) enum Fate {
 
 /// What leaves the cutting stage.
 pub(super) enum Cut {
-    Pieces(Vec<Piece>),
+    Pieces(Arc<Head>, Vec<Piece>),
     Settled(Arc<Head>, Fate),
 }
 
 impl Cut {
-    fn chunks(&self) -> usize {
+    /// That of a document which is not settled.
+    fn head(&self) -> Option<&Head> {
         match self {
-            Self::Pieces(pieces) => pieces.len(),
-            Self::Settled(..) => 0,
+            Self::Pieces(head, _) => Some(head),
+            Self::Settled(..) => None,
         }
     }
 }
 
-/// Reads and cuts, in order.
+/// Reads and cuts, in order. What is cut by the same time is looked for in the store together.
 pub(super) fn cut_documents(
     run: Arc<Run>,
     documents: impl Stream<Item = Drawn> + Send + 'static,
 ) -> impl Stream<Item = Cut> + Send + 'static {
+    let cutting = Arc::clone(&run);
     let begin = move |drawn: Drawn| {
         let Drawn { slot, source, work } = drawn;
-        let run = Arc::clone(&run);
-        let task = runtime::spawn(cut(Arc::clone(&run), Head::bare(slot, source.clone()), work));
+        let head = Head::bare(slot, source.clone());
+        let task = runtime::spawn(cut(Arc::clone(&cutting), head, work));
         async move {
-            let cut = task.await.unwrap_or_else(|error| {
+            task.await.unwrap_or_else(|error| {
                 Cut::Settled(Arc::new(Head::bare(slot, source)), Fate::Failed(error))
-            });
-            run.reporter.update(|counts| {
-                counts.documents_cut += 1;
-                counts.chunks_total += cut.chunks();
-            });
-            cut
+            })
         }
     };
-    documents.map(begin).buffered(load::usual_workers())
+    let readers = load::usual_workers();
+    let cut = documents.map(begin).buffered(readers).ready_chunks(readers);
+    let settle = move |cut| {
+        let run = Arc::clone(&run);
+        async move {
+            let cut = settle_known(&run, cut).await;
+            run.reporter.update(|counts| {
+                counts.documents_cut += cut.len();
+                let open = cut.iter().filter_map(Cut::head);
+                counts.chunks_total += open.map(|head| head.chunks).sum::<usize>();
+            });
+            stream::iter(cut)
+        }
+    };
+    cut.then(settle).flatten()
+}
+
+/// Settles the documents that the store has already.
+async fn settle_known(run: &Run, mut cut: Vec<Cut>) -> Vec<Cut> {
+    let config = &run.inner.config;
+    // Not part of the fingerprint: some models know it only when they have answered once.
+    let fits = match (config.embedding.model().dimensions(), config.store.dimensions()) {
+        (Some(model), Some(store)) => model == store,
+        _ => true,
+    };
+    let heads: Vec<&Head> = cut.iter().filter_map(Cut::head).collect();
+    if !fits || heads.is_empty() {
+        return cut;
+    }
+    let held = run.inner.index.holds(&heads).await;
+    // One that could not be asked about is not embedded at a venture: that may have been paid for already.
+    let fate = |number: usize, chunks: usize| match &held {
+        Ok(held) => held.get(number).is_some_and(|held| *held).then_some(Fate::Unchanged(chunks)),
+        Err(error) => Some(Fate::Failed(error.duplicate())),
+    };
+    let mut number = 0;
+    for one in &mut cut {
+        let Cut::Pieces(head, _) = one else { continue };
+        if let Some(fate) = fate(number, head.chunks) {
+            *one = Cut::Settled(Arc::clone(head), fate);
+        }
+        number += 1;
+    }
+    cut
 }
 
 async fn cut(run: Arc<Run>, head: Head, work: Work) -> Result<Cut> {
@@ -140,15 +180,6 @@ fn cut_document(run: &Run, mut head: Head, document: Document) -> Cut {
     let digests = texts.iter().map(|(_, digest)| digest).zip(places);
     head.fingerprint = fingerprint(config.embedding.model().as_ref(), &head.metadata, digests);
     head.chunks = chunks.len();
-    // Not part of the fingerprint: some models know it only when they have answered once.
-    let fits = match (config.embedding.model().dimensions(), config.store.dimensions()) {
-        (Some(model), Some(store)) => model == store,
-        _ => true,
-    };
-    if fits && run.inner.index.holds(&head.source, &head.fingerprint, head.chunks) {
-        let chunks = head.chunks;
-        return Cut::Settled(Arc::new(head), Fate::Unchanged(chunks));
-    }
     let head = Arc::new(head);
     let pieces = texts.into_iter().zip(chunks).enumerate();
     let pieces = pieces.map(|(number, ((text, digest), chunk))| Piece {
@@ -159,7 +190,8 @@ fn cut_document(run: &Run, mut head: Head, document: Document) -> Cut {
         end_char: chunk.end_char,
         digest,
     });
-    Cut::Pieces(pieces.collect())
+    let pieces = pieces.collect();
+    Cut::Pieces(head, pieces)
 }
 
 fn fingerprint<'a>(

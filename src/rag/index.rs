@@ -1,24 +1,27 @@
-//! Documents over the vector store: which chunks belong to which source, and how to replace them.
+//! Documents over a store: which chunks belong to which source, and how to replace them.
 //!
 //! A chunk's id is its source and its number (`"guide.md#3"`); source, place and fingerprint also travel in
 //! the chunk's metadata, so that a store filled earlier, or read from a file, answers with full citations and
-//! knows what it need not be given again. There is no lock here: the store has its own, and the number of
-//! documents is a counter.
+//! knows what it need not be given again. Nothing is remembered here: others may write to the same store. It is
+//! asked about many documents at once, because each question may be a journey to a server.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::batch::Vector;
 use super::cut::Head;
 use crate::error::Result;
-use crate::store::{Entry, Hit, StoredEntry, VectorStore};
+use crate::store::{Entry, Filter, Hit, Store};
 use crate::types::{Matrix, Passage};
 
 const SOURCE: &str = "source";
 const START: &str = "start_char";
 const END: &str = "end_char";
 const FINGERPRINT: &str = "document_fingerprint";
+
+/// Ids asked about at once.
+const IDS_AT_ONCE: usize = 10_000;
+/// Ids behind the end of a document that are looked for first; as many again as were found, then.
+const TAIL: usize = 4;
 
 /// A chunk as it goes into the store.
 pub(super) struct StoredChunk {
@@ -34,50 +37,64 @@ pub(super) struct Finished {
 }
 
 pub(super) struct Index {
-    store: Arc<VectorStore>,
-    documents: AtomicUsize,
+    store: Arc<dyn Store>,
 }
 
 impl Index {
-    pub(super) fn over(store: Arc<VectorStore>) -> Self {
-        let first = |entry: &Arc<Entry>| {
-            entry.metadata.get(SOURCE).is_some_and(|source| entry.id == id(source, 0))
-        };
-        let documents = whole(&store).iter().filter(|stored| first(&stored.entry)).count();
-        Self { store, documents: AtomicUsize::new(documents) }
+    pub(super) fn over(store: Arc<dyn Store>) -> Self {
+        Self { store }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.store.is_empty()
+    /// Whether there is nothing, as far as is known without asking.
+    pub(super) fn is_known_empty(&self) -> bool {
+        self.store.known_len() == Some(0)
     }
 
-    pub(super) fn chunks(&self) -> usize {
-        self.store.len()
+    pub(super) async fn chunks(&self) -> Result<usize> {
+        Arc::clone(&self.store).count(None).run().await
     }
 
-    pub(super) fn documents(&self) -> usize {
-        self.documents.load(Ordering::Relaxed)
+    pub(super) async fn documents(&self) -> Result<usize> {
+        Arc::clone(&self.store).count_values(SOURCE.to_owned()).run().await
     }
 
-    /// Whether the store has a document, in so many chunks and no more.
-    pub(super) fn holds(&self, source: &str, fingerprint: &str, chunks: usize) -> bool {
-        let chunk = |number| self.store.get(&id(source, number)).ok().flatten();
-        let same = |number| {
-            chunk(number).is_some_and(|entry| {
-                entry.metadata.get(FINGERPRINT).is_some_and(|it| it == fingerprint)
-            })
-        };
-        (0..chunks).all(same) && chunk(chunks).is_none()
+    /// The numbers of documents and chunks, if the store is here.
+    pub(super) fn sizes_at_once(&self) -> Option<(usize, usize)> {
+        let documents = Arc::clone(&self.store).count_values(SOURCE.to_owned()).at_once()?.ok()?;
+        Some((documents, self.store.known_len()?))
+    }
+
+    /// Whether the store has each document, in as many chunks and no more.
+    pub(super) async fn holds(&self, documents: &[&Head]) -> Result<Vec<bool>> {
+        let ids = documents.iter().flat_map(|head| (0..=head.chunks).map(|n| id(&head.source, n)));
+        let mut found = self.fingerprints(ids.collect()).await?.into_iter();
+        let mut held = Vec::with_capacity(documents.len());
+        for head in documents {
+            // All of the document's answers are taken: those about the next one stand behind them.
+            let mut chunks: Vec<_> = found.by_ref().take(head.chunks + 1).collect();
+            let behind = chunks.pop().flatten();
+            let wanted = Some(head.fingerprint.as_str());
+            let same = |one: &Option<Option<String>>| {
+                one.iter().flatten().next().map(String::as_str) == wanted
+            };
+            held.push(behind.is_none() && chunks.iter().all(same));
+        }
+        Ok(held)
+    }
+
+    async fn fingerprints(&self, ids: Vec<String>) -> Result<Vec<Option<Option<String>>>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let store = Arc::clone(&self.store);
+            found.extend(store.values_at(ids.to_vec(), FINGERPRINT.to_owned()).run().await?);
+        }
+        Ok(found)
     }
 
     /// Puts documents in place of what their sources had before, all of them or none.
-    pub(super) fn replace(&self, documents: &[Finished]) -> Result<()> {
-        let (mut stale, mut entries, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut more, mut fewer, mut dimensions) = (0, 0, 0);
+    pub(super) async fn replace(&self, documents: &[Finished]) -> Result<()> {
+        let (mut entries, mut values, mut dimensions) = (Vec::new(), Vec::new(), 0);
         for Finished { head, chunks } in documents {
-            let known = self.store.get(&id(&head.source, 0))?.is_some();
-            more += usize::from(!known && !chunks.is_empty());
-            fewer += usize::from(known && chunks.is_empty());
             for (number, (chunk, vector)) in chunks.iter().enumerate() {
                 let mut metadata = head.metadata.clone();
                 metadata.insert(SOURCE.to_owned(), head.source.clone());
@@ -89,42 +106,53 @@ impl Index {
                 dimensions = vector.len();
                 values.extend_from_slice(vector);
             }
-            // The new ones take the places of the first old ones; a longer past leaves a tail.
-            let mut number = chunks.len();
-            while self.store.get(&id(&head.source, number))?.is_some() {
-                stale.push(id(&head.source, number));
-                number += 1;
-            }
         }
+        // The new ones take the places of the first old ones; a longer past leaves a tail.
+        let stale = self.tails(documents).await?;
         let vectors = Matrix::new(values, entries.len(), dimensions)?;
-        self.store.replace(&stale, &vectors, entries)?;
-        self.count(more, fewer);
+        Arc::clone(&self.store).replace(stale, vectors, entries).run().await?;
         Ok(())
     }
 
-    /// Deletes the documents of these sources and says how many there were.
-    pub(super) fn delete(&self, gone: impl Fn(&str) -> bool) -> Result<usize> {
-        let (mut ids, mut sources) = (Vec::new(), HashSet::new());
-        for StoredEntry { entry, .. } in whole(&self.store) {
-            if let Some(source) = entry.metadata.get(SOURCE).filter(|source| gone(source)) {
-                ids.push(entry.id.clone());
-                sources.insert(source.clone());
+    /// The ids that the store has behind the last chunk of each document.
+    async fn tails(&self, documents: &[Finished]) -> Result<Vec<String>> {
+        let mut stale = Vec::new();
+        let mut open: Vec<(&str, usize)> =
+            documents.iter().map(|it| (it.head.source.as_str(), it.chunks.len())).collect();
+        let mut width = TAIL;
+        while !open.is_empty() {
+            let ids: Vec<String> = open
+                .iter()
+                .flat_map(|(source, start)| (*start..start + width).map(|n| id(source, n)))
+                .collect();
+            let found = self.fingerprints(ids.clone()).await?;
+            let mut longer = Vec::new();
+            for ((source, start), (ids, found)) in
+                open.into_iter().zip(ids.chunks(width).zip(found.chunks(width)))
+            {
+                let there = found.iter().take_while(|one| one.is_some()).count();
+                stale.extend(ids.iter().take(there).cloned());
+                if there == width {
+                    longer.push((source, start + width));
+                }
             }
+            open = longer;
+            width = (width * 2).min(IDS_AT_ONCE);
         }
-        self.store.delete(&ids)?;
-        self.count(0, sources.len());
-        Ok(sources.len())
+        Ok(stale)
     }
 
-    fn count(&self, more: usize, fewer: usize) {
-        let change = |documents: usize| Some(documents.saturating_add(more).saturating_sub(fewer));
-        let _ = self.documents.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    /// Deletes the documents of these sources and says how many there were.
+    pub(super) async fn delete(&self, gone: impl Fn(&str) -> bool) -> Result<usize> {
+        let mut sources = Arc::clone(&self.store).values(SOURCE.to_owned()).run().await?;
+        sources.retain(|source| gone(source));
+        let count = sources.len();
+        if count > 0 {
+            let filter = Filter::one_of(SOURCE, sources);
+            Arc::clone(&self.store).delete_where(filter).run().await?;
+        }
+        Ok(count)
     }
-}
-
-fn whole(store: &VectorStore) -> Vec<StoredEntry> {
-    // A page without a bound has no reason to be refused.
-    store.entries(None, None, usize::MAX).unwrap_or_default()
 }
 
 /// A hit as a passage, with what the entry's metadata say of its place.

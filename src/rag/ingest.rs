@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::future::{Either, ready};
-use futures_util::stream::StreamExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Inner;
@@ -246,6 +246,20 @@ impl Order {
         }
         Ok(())
     }
+
+    async fn put_stored(&mut self, stored: Stored) -> Result<()> {
+        for (head, stored) in stored {
+            let outcome = match stored {
+                Ok(chunks) => {
+                    let source = head.source.clone();
+                    DocumentOutcome { source, chunks, unchanged: false, error: None }
+                }
+                Err(error) => failed(&head, error.message().to_owned()),
+            };
+            self.put(head.slot, outcome).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Brings every document to its outcome; what is wrong with the sources comes last.
@@ -267,7 +281,17 @@ async fn settle(
     let mut embedded = Box::pin(embedded);
     let mut order = Order { run: Arc::clone(&run), next: 0, early: BTreeMap::new(), sender };
     let mut assemblies = Assemblies::default();
-    while let Some(done) = embedded.next().await {
+    let writers = run.inner.config.store.writers().max(1);
+    let mut storing = FuturesUnordered::new();
+    loop {
+        let done = tokio::select! {
+            Some(stored) = storing.next(), if !storing.is_empty() => {
+                order.put_stored(stored).await?;
+                continue;
+            }
+            done = embedded.next(), if storing.len() < writers => done,
+        };
+        let Some(done) = done else { break };
         let mut finished = Vec::new();
         match done {
             Done::Settled(head, Fate::Empty) => finished.push(Ok((head, Vec::new()))),
@@ -293,26 +317,19 @@ async fn settle(
                 }
             }
         }
-        let (mut whole, mut heads) = (Vec::new(), Vec::new());
+        let mut whole = Vec::new();
         for document in finished {
             match document {
-                Ok((head, chunks)) => {
-                    heads.push(Arc::clone(&head));
-                    whole.push(Finished { head, chunks });
-                }
+                Ok((head, chunks)) => whole.push(Finished { head, chunks }),
                 Err((head, error)) => order.put(head.slot, failed(&head, error)).await?,
             }
         }
-        for (head, stored) in heads.iter().zip(store(&run, whole).await) {
-            let outcome = match stored {
-                Ok(chunks) => {
-                    let source = head.source.clone();
-                    DocumentOutcome { source, chunks, unchanged: false, error: None }
-                }
-                Err(error) => failed(head, error.message().to_owned()),
-            };
-            order.put(head.slot, outcome).await?;
+        if !whole.is_empty() {
+            storing.push(store(Arc::clone(&run), whole));
         }
+    }
+    while let Some(stored) = storing.next().await {
+        order.put_stored(stored).await?;
     }
     match run.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => Err(error),
@@ -402,39 +419,49 @@ fn arrive(
     finished
 }
 
+/// What became of documents that were to be stored.
+type Stored = Vec<(Arc<Head>, Result<usize>)>;
+
 /// Stores documents, all in one step when none of them is in the way: a change of the store that is written down
 /// costs the same for one as for many.
-async fn store(run: &Arc<Run>, documents: Vec<Finished>) -> Vec<Result<usize>> {
-    if documents.is_empty() {
-        return Vec::new();
-    }
-    let count = documents.len();
-    let working = Arc::clone(run);
-    let task = runtime::spawn_blocking(move || {
-        let _busy = working.clocks.store.run();
-        let index = &working.inner.index;
-        let sizes: Vec<usize> = documents.iter().map(|document| document.chunks.len()).collect();
-        if index.replace(&documents).is_ok() {
-            return Ok(sizes.into_iter().map(Ok).collect());
+async fn store(run: Arc<Run>, documents: Vec<Finished>) -> Stored {
+    let heads: Vec<Arc<Head>> = documents.iter().map(|it| Arc::clone(&it.head)).collect();
+    // A task of its own, so that the changes of several batches are made by several workers.
+    let task = runtime::spawn(async move {
+        let _busy = run.clocks.store.run();
+        let index = &run.inner.index;
+        let whole = index.replace(&documents).await;
+        let mut stored = Vec::with_capacity(documents.len());
+        for document in &documents {
+            stored.push(match &whole {
+                Ok(()) => Ok(document.chunks.len()),
+                // A store out of reach is no document's fault.
+                Err(error)
+                    if documents.len() == 1
+                        || matches!(error.kind(), Kind::Network | Kind::Timeout) =>
+                {
+                    Err(error.duplicate())
+                }
+                Err(_) => {
+                    let alone = index.replace(std::slice::from_ref(document)).await;
+                    alone.map(|()| document.chunks.len())
+                }
+            });
         }
-        let one = |document: &Finished| {
-            index.replace(std::slice::from_ref(document)).map(|()| document.chunks.len())
-        };
-        Ok(documents.iter().map(one).collect::<Vec<_>>())
+        Ok(stored)
     });
     match task.await {
-        Ok(stored) => stored,
-        Err(error) => (0..count).map(|_| Err(error.duplicate())).collect(),
+        Ok(stored) => heads.into_iter().zip(stored).collect(),
+        Err(error) => heads.into_iter().map(|head| (head, Err(error.duplicate()))).collect(),
     }
 }
 
 async fn delete_missing(run: &Arc<Run>) -> Result<usize> {
-    let run = Arc::clone(run);
-    runtime::spawn_blocking(move || {
-        let areas = std::mem::take(&mut *run.areas.lock().unwrap_or_else(PoisonError::into_inner));
-        let missing =
-            |source: &str| areas.iter().any(|area| area.covers(source)) && !run.roll.holds(source);
-        if areas.is_empty() { Ok(0) } else { run.inner.index.delete(missing) }
-    })
-    .await
+    let areas = std::mem::take(&mut *run.areas.lock().unwrap_or_else(PoisonError::into_inner));
+    if areas.is_empty() {
+        return Ok(0);
+    }
+    let missing =
+        |source: &str| areas.iter().any(|area| area.covers(source)) && !run.roll.holds(source);
+    run.inner.index.delete(missing).await
 }

@@ -46,7 +46,7 @@ use crate::error::{Error, Result};
 use crate::llm::LlmClient;
 use crate::load::{Loader, LoaderSettings};
 use crate::split::{ExactSplitter, Split, Strategy, Unit};
-use crate::store::{Metric, VectorStore};
+use crate::store::{Metric, Store, VectorStore};
 
 pub use ask::{Answer, Citation, NOTHING_FOUND, Prepared};
 use index::Index;
@@ -79,7 +79,7 @@ pub struct Config {
     /// Cuts documents; default recursive, 1000 characters with 100 of overlap.
     pub splitter: Arc<dyn Split>,
     /// Keeps chunks and vectors; default an empty cosine store.
-    pub store: Arc<VectorStore>,
+    pub store: Arc<dyn Store>,
     /// Passages a question retrieves; 1 to 1000, default 4.
     pub top_k: usize,
     /// Chunks an embedding request; at least 1, default 64.
@@ -253,15 +253,23 @@ impl ParallelRag {
     }
 
     /// What is held and what was done.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats {
-            documents: self.inner.index.documents(),
-            chunks: self.inner.index.chunks(),
+    ///
+    /// # Errors
+    /// The store's, for one that has to be asked.
+    pub async fn stats(&self) -> Result<Stats> {
+        Ok(Stats {
+            documents: self.inner.index.documents().await?,
+            chunks: self.inner.index.chunks().await?,
             failed_documents: self.inner.failed_documents.load(Ordering::Relaxed),
             embedded_tokens: self.inner.embedded_tokens.load(Ordering::Relaxed),
             questions: self.inner.questions.load(Ordering::Relaxed),
-        }
+        })
+    }
+
+    /// The numbers of documents and chunks held; `None` when the store is elsewhere and would have to be asked.
+    #[must_use]
+    pub fn sizes_at_once(&self) -> Option<(usize, usize)> {
+        self.inner.index.sizes_at_once()
     }
 
     /// The configuration it was built from.

@@ -11,7 +11,7 @@ use super::index::passage;
 use super::{Inner, check_top_k};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::store::{Candidate, Filter, Wanted, diverse};
+use crate::store::{Candidate, Filter, Sought, diverse};
 use crate::types::Passage;
 
 /// Candidates for each passage that is wanted, where something is chosen among them.
@@ -138,14 +138,9 @@ pub(super) fn check_question(question: &str) -> Result<()> {
 }
 
 impl Inner {
+    /// Refuses questions to a store that is known to be empty.
     pub(super) fn check_filled(&self) -> Result<()> {
-        if self.index.is_empty() {
-            return Err(Error::new(
-                Kind::Store,
-                "The store is empty: ingest documents before asking questions",
-            ));
-        }
-        Ok(())
+        if self.index.is_known_empty() { Err(nothing_ingested()) } else { Ok(()) }
     }
 
     /// The vectors of some questions, in their order.
@@ -169,17 +164,16 @@ impl Inner {
             }
             false => top_k,
         };
-        let (inner, text, mode) = (Arc::clone(self), question.to_owned(), asking.mode);
-        let filter = asking.filter.clone();
-        let mut candidates = runtime::spawn_blocking(move || {
-            let wanted = match mode {
-                Mode::Vector => Wanted::Vector(&vector),
-                Mode::Lexical => Wanted::Words(&text),
-                Mode::Hybrid => Wanted::Both(&vector, &text),
-            };
-            inner.config.store.candidates(wanted, limit, filter.as_ref())
-        })
-        .await?;
+        let sought = match asking.mode {
+            Mode::Vector => Sought::Vector(vector),
+            Mode::Lexical => Sought::Words(question.to_owned()),
+            Mode::Hybrid => Sought::Both(vector, question.to_owned()),
+        };
+        let store = Arc::clone(&self.config.store);
+        let mut candidates = store.candidates(sought, limit, asking.filter.clone()).run().await?;
+        if candidates.is_empty() && self.index.chunks().await? == 0 {
+            return Err(nothing_ingested());
+        }
         if let Some(rerank) = asking.rerank.as_ref().filter(|_| !candidates.is_empty()) {
             candidates = reranked(rerank, question, candidates).await?;
         }
@@ -195,6 +189,10 @@ impl Inner {
         }
         Ok(candidates.iter().map(|candidate| passage(&candidate.hit)).collect())
     }
+}
+
+fn nothing_ingested() -> Error {
+    Error::new(Kind::Store, "The store is empty: ingest documents before asking questions")
 }
 
 /// The candidates with their new scores, best first, equals in the order they had.

@@ -22,6 +22,7 @@
 mod block;
 mod candidates;
 mod distance;
+mod embedded;
 mod entries;
 mod entry;
 mod file;
@@ -29,6 +30,8 @@ mod filter;
 mod folder;
 mod half;
 mod journal;
+mod postgres;
+mod protocol;
 mod reading;
 mod search;
 mod vectors;
@@ -44,6 +47,8 @@ pub use candidates::{Candidate, Wanted, diverse};
 pub use entry::{Entry, Hit, Metric, StoredEntry};
 pub use filter::Filter;
 pub use folder::StoreOptions;
+pub use postgres::{IndexKind, PgOptions, PgVectorStore};
+pub use protocol::{Reply, Sought, Store};
 pub use vectors::Precision;
 use writing::Ledger;
 

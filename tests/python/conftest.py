@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from postgres import Postgres
 from simulator import Server, Simulator
 
 pytest_plugins = ["bridge_setup"]
@@ -33,6 +35,22 @@ def server(simulator: Simulator, request: pytest.FixtureRequest) -> Iterator[Ser
     scope = simulator.new_scope(request.node.name)
     yield Server(simulator, scope)
     simulator.forget(scope)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for the whole run, with pgvector: ``.dsn``, ``.run(sql)``."""
+    running = Postgres()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def table(postgres: Postgres) -> Iterator[str]:
+    """A name of a table of the test's own, which is dropped behind it."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    yield name
+    postgres.run(f'drop table if exists "{name}"')
 
 
 class Child(NamedTuple):

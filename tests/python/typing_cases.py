@@ -21,6 +21,7 @@ from graphbit import (
     LlmResponse,
     LlmUsage,
     ParallelRAG,
+    PgVectorStore,
     RecursiveSplitter,
     SearchHit,
     StoredEntry,
@@ -123,6 +124,10 @@ def store() -> None:
     assert_type(vectors.get(["0"]), list[StoredEntry | None])
     assert_type(vectors.entries(after=3)[0].metadata, dict[str, str])
     assert_type(VectorStore.load("store.bin"), VectorStore)
+    remote = PgVectorStore.connect("host=localhost", "notes", metric="l2")
+    assert_type(remote.search_many([[1.0]]), list[list[SearchHit]])
+    remote.ef_search = 100
+    ParallelRAG(store=remote)
 
 
 async def retrieval() -> None:

@@ -18,8 +18,7 @@ use super::embedding_config::EmbeddingConfig as PyEmbeddingConfig;
 use super::embeddings::EmbeddingClient as PyEmbeddingClient;
 use super::llm::PyLlmClient;
 use super::llm_config::PyLlmConfig;
-use super::store::VectorStore;
-use super::{bridge, load, local, split};
+use super::{bridge, load, local, split, store};
 use crate::embeddings::EmbeddingClient;
 use crate::llm::LlmClient;
 use crate::local::Extractive;
@@ -69,9 +68,8 @@ impl PyParallelRag {
                 .ok_or_else(|| wrong_type("splitter", "one of the splitters", splitter))?;
         }
         if let Some(given) = store {
-            let shared = given.cast::<VectorStore>();
-            let shared = shared.map_err(|_| wrong_type("store", "a VectorStore", given))?;
-            config.store = Arc::clone(shared.get().shared());
+            config.store = store::shared(given)
+                .ok_or_else(|| wrong_type("store", "a VectorStore or PgVectorStore", given))?;
         }
         config.loader = config.loader.with_isolation(load::isolation(py));
         config.top_k = top_k;
@@ -338,7 +336,8 @@ impl PyParallelRag {
 
     /// What is held and what was done, as a dict.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.rag.stats();
+        let rag = self.rag.clone();
+        let stats = bridge::block_on(py, async move { rag.stats().await })?;
         let values = PyDict::new(py);
         values.set_item("documents", stats.documents)?;
         values.set_item("chunks", stats.chunks)?;
@@ -349,8 +348,9 @@ impl PyParallelRag {
     }
 
     /// Number of chunks held.
-    fn __len__(&self) -> usize {
-        self.rag.stats().chunks
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let store = Arc::clone(&self.rag.config().store);
+        store::answer(py, store.count(None))
     }
 
     /// An empty one is as true as a full one; only `len()` tells them apart.
@@ -358,18 +358,22 @@ impl PyParallelRag {
         true
     }
 
-    fn __repr__(&self) -> String {
-        let (config, stats) = (self.rag.config(), self.rag.stats());
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let config = self.rag.config();
         let (embedding, llm) = (config.embedding.model(), config.llm.model());
-        format!(
-            "ParallelRAG(embedding='{}/{}', llm='{}/{}', documents={}, chunks={})",
+        // To be shown is no reason to ask a server.
+        let sizes = bridge::detach(py, || Ok(self.rag.sizes_at_once()))?;
+        let held = sizes.map_or_else(
+            || "store elsewhere".to_owned(),
+            |(documents, chunks)| format!("documents={documents}, chunks={chunks}"),
+        );
+        Ok(format!(
+            "ParallelRAG(embedding='{}/{}', llm='{}/{}', {held})",
             embedding.provider(),
             embedding.model(),
             llm.provider(),
             llm.model(),
-            stats.documents,
-            stats.chunks
-        )
+        ))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::lexical::{self, Query, Segment};
 /// Outperforms Condorcet and Individual Rank Learning Methods" (2009).
 const RANK_CONSTANT: f32 = 60.0;
 /// Ranks of either list that are fused at least; what is far behind in both adds next to nothing.
-const FUSED_RANKS: usize = 100;
+pub(super) const FUSED_RANKS: usize = 100;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,7 +138,7 @@ fn similarity(snapshot: &Snapshot, metric: Metric, vector: &[f32], sequence: u64
 }
 
 /// Joins two ranked lists by the sum of 1 / (60 + rank), ranks counted from 1.
-fn fused(
+pub(super) fn fused(
     lists: [Vec<Hit>; 2],
     score: impl Fn(u64) -> Option<f32>,
     limit: usize,

@@ -20,7 +20,7 @@ mod parse;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use number::Number;
+pub(super) use number::{LONGEST_NUMBER, Number};
 
 /// Which entries, by their metadata. See [`Filter::parse`].
 #[derive(Clone, Debug)]
@@ -35,6 +35,18 @@ impl Filter {
         Self { root: Node::Key(key.into(), Test::text(value.into())) }
     }
 
+    /// The entries whose `key` is exactly one of these values.
+    #[must_use]
+    pub fn one_of(key: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        let operands = values.into_iter().map(Operand::Text).collect();
+        Self { root: Node::Key(key.into(), Test::among(operands)) }
+    }
+
+    /// What it is made of, for a store that puts it into other words.
+    pub(super) const fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Whether an entry with this metadata is meant.
     #[must_use]
     pub fn matches(&self, metadata: &BTreeMap<String, String>) -> bool {
@@ -43,7 +55,7 @@ impl Filter {
 }
 
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
@@ -63,7 +75,7 @@ impl Node {
 
 /// What a value must be.
 #[derive(Clone, Debug)]
-enum Test {
+pub(super) enum Test {
     /// One of these; both are sorted.
     Among {
         texts: Vec<String>,
@@ -109,7 +121,7 @@ impl Test {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Side {
+pub(super) enum Side {
     Below,
     AtMost,
     Above,
@@ -117,6 +129,14 @@ enum Side {
 }
 
 impl Side {
+    /// The side of a bound that no value is equal to, for one that ends before it.
+    pub(super) const fn past(self) -> Self {
+        match self {
+            Self::Below | Self::AtMost => Self::AtMost,
+            Self::Above | Self::AtLeast => Self::Above,
+        }
+    }
+
     const fn takes(self, ordering: Ordering) -> bool {
         match self {
             Self::Below => ordering.is_lt(),
@@ -128,7 +148,7 @@ impl Side {
 }
 
 #[derive(Clone, Debug)]
-enum Operand {
+pub(super) enum Operand {
     Text(String),
     Number(Number),
 }

@@ -2,11 +2,15 @@
 
 use std::cmp::Ordering;
 
+/// Bytes of a number at most, and digits of its exponent: so much every store can read.
+pub(in crate::store) const LONGEST_NUMBER: usize = 400;
+const LONGEST_EXPONENT: usize = 4;
+
 /// Beyond this a double has no whole number of ours.
 const WHOLE: f64 = 1e38;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
+pub(in crate::store) enum Number {
     Whole(i128),
     /// Finite, and not whole unless it is enormous.
     Real(f64),
@@ -15,6 +19,11 @@ pub(super) enum Number {
 impl Number {
     /// The number a text is, as JSON and Python write them; `None` for anything else.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        let exponent = text.find(['e', 'E']).and_then(|at| text.get(at + 1..)).unwrap_or_default();
+        let digits = exponent.trim_start_matches(['+', '-']).len();
+        if text.len() > LONGEST_NUMBER || digits > LONGEST_EXPONENT {
+            return None;
+        }
         // An identifier of 19 digits is not the same as its neighbour, which it would be as a double.
         if let Ok(whole) = text.parse() {
             return Some(Self::Whole(whole));

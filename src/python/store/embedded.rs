@@ -1,0 +1,117 @@
+//! `VectorStore`: the store in memory or in a folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::Shared;
+use super::methods::store_methods;
+use crate::python::bridge;
+use crate::store::{self, Precision, StoreOptions};
+
+/// An exact vector store, in memory or in a folder.
+#[pyclass(frozen, module = "graphbit")]
+pub(in crate::python) struct VectorStore {
+    store: Arc<store::VectorStore>,
+}
+
+impl VectorStore {
+    /// The store of the core.
+    pub(in crate::python) fn shared(&self) -> Shared {
+        Arc::<store::VectorStore>::clone(&self.store)
+    }
+}
+
+store_methods! { VectorStore,
+    /// `metric` is "cosine", "dot" or "l2", `precision` "f32", "f16" or "i8". Without `dimensions` the first
+    /// vectors decide.
+    #[new]
+    #[pyo3(signature = (dimensions=None, *, metric="cosine", precision="f32"))]
+    fn new(dimensions: Option<usize>, metric: &str, precision: &str) -> PyResult<Self> {
+        let store =
+            store::VectorStore::with_precision(metric.parse()?, dimensions, precision.parse()?)?;
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// Writes one file; what was there before is replaced in one step or stays untouched.
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        bridge::detach(py, || self.store.save(&path))
+    }
+
+    /// Reads what `save` wrote; a damaged file raises and loads nothing.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let store = bridge::detach(py, || store::VectorStore::load(&path))?;
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// The store in a folder, made when it is not there: each change is written down before the call
+    /// returns. One process writes; others pass `read_only=True`.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, dimensions=None, metric=None, precision=None, read_only=false, sync=false))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
+    fn open(
+        py: Python<'_>,
+        path: PathBuf,
+        dimensions: Option<usize>,
+        metric: Option<&str>,
+        precision: Option<&str>,
+        read_only: bool,
+        sync: bool,
+    ) -> PyResult<Self> {
+        let metric = metric.map(str::parse).transpose()?;
+        let precision = precision.map(str::parse).transpose()?;
+        let options = StoreOptions { metric, dimensions, precision, read_only, sync };
+        let store = bridge::detach(py, || store::VectorStore::open(&path, options))?;
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// Takes in what the folder's writer has changed since; whether there was anything.
+    fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
+        bridge::detach(py, || self.store.refresh())
+    }
+
+    /// Lets go of the folder; searches go on, changes are refused.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        bridge::detach(py, || self.store.close())
+    }
+
+    /// Values a vector, or `None` before the first one.
+    #[getter]
+    fn dimensions(&self) -> Option<usize> {
+        self.store.dimensions()
+    }
+
+    /// "cosine", "dot" or "l2".
+    #[getter]
+    fn metric(&self) -> &'static str {
+        self.store.metric().as_str()
+    }
+
+    /// "f32", "f16" or "i8".
+    #[getter]
+    fn precision(&self) -> &'static str {
+        self.store.precision().as_str()
+    }
+
+    fn __len__(&self) -> usize {
+        self.store.len()
+    }
+
+    fn __repr__(&self) -> String {
+        let dimensions =
+            self.dimensions().map_or_else(|| "None".to_owned(), |number| number.to_string());
+        let precision = match self.store.precision() {
+            Precision::F32 => String::new(),
+            other => format!(", precision='{other}'"),
+        };
+        format!(
+            "VectorStore(len={}, dimensions={dimensions}, metric='{}'{precision})",
+            self.store.len(),
+            self.metric()
+        )
+    }
+}

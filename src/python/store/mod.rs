@@ -1,0 +1,232 @@
+//! The stores, `SearchHit` and `StoredEntry`.
+//!
+//! Arguments are taken over first; then everything happens without the interpreter, filters included. What all
+//! stores have in common is written once, over the protocol of the core: here what each call asks for, in
+//! `methods` the methods themselves.
+
+mod embedded;
+mod methods;
+mod postgres;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyo3::BoundObject;
+use pyo3::prelude::*;
+
+use super::vectors::{column, matrix, row};
+use super::{bridge, json};
+use crate::error::Error;
+use crate::store::{self, Entry, Filter, Hit, Reply, Store};
+use crate::types::Matrix;
+
+pub(super) use embedded::VectorStore;
+pub(super) use postgres::PgVectorStore;
+
+type Shared = Arc<dyn Store>;
+type Metadatas = Option<Vec<BTreeMap<String, String>>>;
+
+/// One answer to a search.
+#[pyclass(frozen, module = "graphbit")]
+pub(super) struct SearchHit {
+    hit: Hit,
+}
+
+#[pymethods]
+impl SearchHit {
+    /// The id the entry was added under.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.hit.entry.id
+    }
+
+    /// More is better: the cosine, the dot product, or the distance with its sign turned.
+    #[getter]
+    fn score(&self) -> f32 {
+        self.hit.score
+    }
+
+    /// The text stored beside the vector.
+    #[getter]
+    fn text(&self) -> &str {
+        &self.hit.entry.text
+    }
+
+    /// The metadata stored beside the vector; a new dict each time.
+    #[getter]
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.hit.entry.metadata.clone()
+    }
+
+    /// The how-manieth vector of the store this was when it was added, from 0.
+    #[getter]
+    fn index(&self) -> u64 {
+        self.hit.index
+    }
+
+    fn __repr__(&self) -> String {
+        let text: String = self.hit.entry.text.chars().take(50).collect();
+        format!("SearchHit(id={:?}, score={}, text={text:?})", self.id(), self.hit.score)
+    }
+}
+
+/// What is stored beside a vector, and its place.
+#[pyclass(frozen, module = "graphbit")]
+pub(super) struct StoredEntry {
+    stored: store::StoredEntry,
+}
+
+#[pymethods]
+impl StoredEntry {
+    /// The id the entry was added under.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.stored.entry.id
+    }
+
+    /// The text stored beside the vector.
+    #[getter]
+    fn text(&self) -> &str {
+        &self.stored.entry.text
+    }
+
+    /// The metadata stored beside the vector; a new dict each time.
+    #[getter]
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.stored.entry.metadata.clone()
+    }
+
+    /// The how-manieth vector of the store this was when it was added, from 0.
+    #[getter]
+    fn index(&self) -> u64 {
+        self.stored.index
+    }
+
+    fn __repr__(&self) -> String {
+        let text: String = self.text().chars().take(50).collect();
+        format!("StoredEntry(id={:?}, index={}, text={text:?})", self.id(), self.index())
+    }
+}
+
+/// The store of the core behind one of the classes.
+pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Shared> {
+    if let Ok(store) = given.cast::<PgVectorStore>() {
+        return Some(store.get().shared());
+    }
+    given.cast::<VectorStore>().ok().map(|store| store.get().shared())
+}
+
+/// Waits for what a store says. What it does itself is done on this thread, without the interpreter.
+pub(super) fn answer<T: Send + 'static>(py: Python<'_>, reply: Reply<T>) -> PyResult<T> {
+    match reply {
+        Reply::Here(work) => bridge::detach(py, work),
+        Reply::Awaited(future) => bridge::block_on(py, future),
+    }
+}
+
+/// An `asyncio.Future` of what a store says.
+fn promise<'py, T, V>(
+    py: Python<'py>,
+    reply: Reply<T>,
+    convert: fn(T) -> V,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    V: for<'p> IntoPyObject<'p, Error: Into<PyErr>> + 'static,
+{
+    bridge::future_into_py(py, reply.run(), move |py, value| {
+        let value = convert(value).into_pyobject(py).map_err(Into::into)?;
+        Ok(value.into_bound().into_any().unbind())
+    })
+}
+
+fn hits(found: Vec<Hit>) -> Vec<SearchHit> {
+    found.into_iter().map(|hit| SearchHit { hit }).collect()
+}
+
+fn hits_of_each(found: Vec<Vec<Hit>>) -> Vec<Vec<SearchHit>> {
+    found.into_iter().map(hits).collect()
+}
+
+fn page(entries: Vec<store::StoredEntry>) -> Vec<StoredEntry> {
+    entries.into_iter().map(|stored| StoredEntry { stored }).collect()
+}
+
+fn looked_up(entries: Vec<Option<store::StoredEntry>>) -> Vec<Option<StoredEntry>> {
+    entries.into_iter().map(|one| one.map(|stored| StoredEntry { stored })).collect()
+}
+
+fn replace(
+    store: Shared,
+    stale: Vec<String>,
+    vectors: &Bound<'_, PyAny>,
+    texts: Option<Vec<String>>,
+    ids: Option<Vec<String>>,
+    metadatas: Metadatas,
+) -> PyResult<Reply<Vec<String>>> {
+    let vectors = matrix("vectors", vectors)?;
+    let entries = entries(&vectors, texts, ids, metadatas)?;
+    Ok(store.replace(stale, vectors, entries))
+}
+
+fn search(
+    store: Shared,
+    vector: &Bound<'_, PyAny>,
+    top_k: usize,
+    conditions: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Reply<Vec<Hit>>> {
+    Ok(store.search(row("vector", vector)?, top_k, filter(conditions)?))
+}
+
+fn search_many(
+    store: Shared,
+    vectors: &Bound<'_, PyAny>,
+    top_k: usize,
+    conditions: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Reply<Vec<Vec<Hit>>>> {
+    Ok(store.search_many(matrix("vectors", vectors)?, top_k, filter(conditions)?))
+}
+
+fn delete(
+    store: Shared,
+    ids: Option<Vec<String>>,
+    conditions: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Reply<usize>> {
+    match (ids, filter(conditions)?) {
+        (Some(ids), None) => Ok(store.delete(ids)),
+        (None, Some(filter)) => Ok(store.delete_where(filter)),
+        // Nothing named must never come to mean everything.
+        (ids, _) => {
+            let text = "name either ids or where; where={} stands for every entry";
+            Err(Error::validation("ids", ids.map(|_| "with where"), text).into())
+        }
+    }
+}
+
+/// The rows of an `add`, without their vectors.
+fn entries(
+    vectors: &Matrix,
+    texts: Option<Vec<String>>,
+    ids: Option<Vec<String>>,
+    metadatas: Option<Vec<BTreeMap<String, String>>>,
+) -> PyResult<Vec<Entry>> {
+    if let Some(row) = ids.iter().flatten().position(String::is_empty) {
+        let text = format!("the id of row {row} is empty");
+        return Err(Error::validation("ids", Some(""), &text).into());
+    }
+    let mut texts = column("texts", texts, vectors)?;
+    let mut ids = column("ids", ids, vectors)?;
+    let mut metadatas = column("metadatas", metadatas, vectors)?;
+    let entry = |_| Entry {
+        id: ids.next().unwrap_or_default(),
+        text: texts.next().unwrap_or_default(),
+        metadata: metadatas.next().unwrap_or_default(),
+    };
+    Ok((0..vectors.rows()).map(entry).collect())
+}
+
+/// A filter as Python writes it; `None` is none.
+pub(super) fn filter(conditions: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Filter>> {
+    let Some(conditions) = conditions else { return Ok(None) };
+    Ok(Some(Filter::parse(&json::dump("where", conditions)?)?))
+}
