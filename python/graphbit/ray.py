@@ -9,7 +9,7 @@ the store: to go on after a crash, call it again.
 
     outcomes = ingest_dataset(
         ray.data.read_parquet("s3://bucket/articles"),
-        store=lambda: PgVectorStore("postgresql://..."),
+        store=lambda: PgVectorStore.connect("postgresql://..."),
         embedding=EmbeddingConfig.openai(),
         actors=8,
     )
