@@ -54,6 +54,7 @@ use writing::Ledger;
 
 use crate::error::{Error, Kind, Result};
 use crate::runtime::PerProcess;
+use crate::types::Matrix;
 
 /// The store. Share it between threads; all methods take `&self`.
 pub struct VectorStore {
@@ -227,6 +228,16 @@ fn same_dimensions(store: usize, given: usize) -> Result<()> {
 fn check_query(snapshot: &Snapshot, query: &[f32]) -> Result<()> {
     finite("query", None, query)?;
     snapshot.dimensions.map_or(Ok(()), |known| same_dimensions(known, query.len()))
+}
+
+/// Refuses vectors that are not one for each entry, and values that nothing can be compared with.
+fn check_rows(vectors: &Matrix, entries: &[Entry]) -> Result<()> {
+    if vectors.rows() != entries.len() {
+        let text = format!("there are {} vectors; each needs one entry", vectors.rows());
+        return Err(Error::validation("entries", Some(&entries.len().to_string()), &text));
+    }
+    let mut rows = vectors.iter().enumerate();
+    rows.try_for_each(|(row, vector)| finite("vectors", Some(row), vector))
 }
 
 fn finite(field: &str, row: Option<usize>, vector: &[f32]) -> Result<()> {

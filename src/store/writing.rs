@@ -11,7 +11,7 @@ use super::block::Snapshot;
 use super::filter::Filter;
 use super::folder::Folder;
 use super::vectors::Vectors;
-use super::{Entry, VectorStore, finite, same_dimensions, search};
+use super::{Entry, VectorStore, check_rows, same_dimensions, search};
 use crate::error::{Error, Kind, Result};
 use crate::types::Matrix;
 
@@ -54,16 +54,7 @@ impl VectorStore {
         vectors: &Matrix,
         entries: Vec<Entry>,
     ) -> Result<Vec<String>> {
-        if vectors.rows() != entries.len() {
-            return Err(Error::validation(
-                "entries",
-                Some(&entries.len().to_string()),
-                &format!("there are {} vectors; each needs one entry", vectors.rows()),
-            ));
-        }
-        for (row, vector) in vectors.iter().enumerate() {
-            finite("vectors", Some(row), vector)?;
-        }
+        check_rows(vectors, &entries)?;
         if stale.is_empty() && entries.is_empty() {
             return Ok(Vec::new());
         }

@@ -18,7 +18,7 @@ use super::schema::Shape;
 use super::statement::{Statement, Value};
 use super::{PgVectorStore, count_of};
 use crate::error::{Error, Result};
-use crate::store::{Entry, Filter, finite, same_dimensions};
+use crate::store::{Entry, Filter, check_rows, same_dimensions};
 use crate::types::Matrix;
 
 /// The table that a batch arrives in. It is the connection's own and empties itself.
@@ -41,16 +41,7 @@ impl PgVectorStore {
         vectors: Matrix,
         entries: Vec<Entry>,
     ) -> Result<Vec<String>> {
-        if vectors.rows() != entries.len() {
-            return Err(Error::validation(
-                "entries",
-                Some(&entries.len().to_string()),
-                &format!("there are {} vectors; each needs one entry", vectors.rows()),
-            ));
-        }
-        for (row, vector) in vectors.iter().enumerate() {
-            finite("vectors", Some(row), vector)?;
-        }
+        check_rows(&vectors, &entries)?;
         rows::check(&entries)?;
         if stale.is_empty() && entries.is_empty() {
             return Ok(Vec::new());
