@@ -37,7 +37,7 @@ import pipeline  # noqa: E402  (the path is set just above)
 import postgres_store  # noqa: E402
 import weather  # noqa: E402
 from simulator import Simulator  # noqa: E402
-from stores import FAISS, USEARCH  # noqa: E402
+from stores import FAISS, HNSWLIB, USEARCH  # noqa: E402
 from stores import ROWS as STORES  # noqa: E402
 from workflows import ROWS as WORKFLOWS  # noqa: E402
 
@@ -56,6 +56,7 @@ REQUIREMENTS = {
     **postgres_store.REQUIREMENTS,
     FAISS: "faiss-cpu==1.15.1 numpy",
     USEARCH: "usearch==2.26.6 numpy",
+    HNSWLIB: "hnswlib==0.8.0 numpy",
 }
 Values = dict[str, float]
 

@@ -1,4 +1,8 @@
-"""A store filled in batches, then asked: all queries in one call, and one after the other."""
+"""A store filled in batches, then asked: all queries in one call, and one after the other.
+
+``spread`` is "clusters" or "uniform". The graphs have the links that each package gives them by default, and keep
+``sight`` vectors in sight while they search.
+"""
 
 import os
 import resource
@@ -9,7 +13,15 @@ from typing import Any
 from measure import parameters, report
 
 given = parameters(
-    store="ours", vectors=20_000, dimensions=384, queries=1000, cores=2, percent=100, options={}
+    store="ours",
+    vectors=20_000,
+    dimensions=384,
+    queries=1000,
+    cores=2,
+    percent=100,
+    spread="clusters",
+    sight=160,
+    options={},
 )
 # Before any library counts the cores.
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
@@ -22,9 +34,9 @@ centres = random.standard_normal((max(given.vectors // 100, 1), given.dimensions
 
 
 def near(places: Any) -> Any:
-    """Unit vectors that lie around the centres with these numbers."""
+    """Unit vectors that lie around the centres with these numbers, or anywhere."""
     noise = random.standard_normal((len(places), given.dimensions), np.float32)
-    found = centres[places] + 0.7 * noise
+    found = noise if given.spread == "uniform" else centres[places] + 0.7 * noise
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
@@ -35,7 +47,9 @@ class Ours:
         from graphbit import VectorStore
 
         self.store = VectorStore(given.dimensions, metric="dot", **given.options)
-        self.where = {"part": {"lt": given.percent}} if given.percent < 100 else None
+        self.asked = {"where": {"part": {"lt": given.percent}}} if given.percent < 100 else {}
+        if given.options.get("index") == "hnsw":
+            self.asked["ef_search"] = given.sight
 
     def add(self, first: int, vectors: Any) -> None:
         numbers = range(first, first + len(vectors))
@@ -43,10 +57,10 @@ class Ours:
         self.store.add(vectors, ids=[str(number) for number in numbers], metadatas=parts)
 
     def one(self, query: Any) -> list[int]:
-        return [hit.index for hit in self.store.search(query, BEST, where=self.where)]
+        return [hit.index for hit in self.store.search(query, BEST, **self.asked)]
 
     def many(self, queries: Any) -> list[list[int]]:
-        found = self.store.search_many(queries, BEST, where=self.where)
+        found = self.store.search_many(queries, BEST, **self.asked)
         return [[hit.index for hit in hits] for hits in found]
 
 
@@ -69,8 +83,60 @@ class Faiss:
         return self.index.search(queries, BEST)[1].tolist()
 
 
+class FaissGraph(Faiss):
+    """A graph of neighbours, by FAISS."""
+
+    def __init__(self) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(given.cores)
+        self.index = faiss.IndexHNSWFlat(given.dimensions, 16, faiss.METRIC_INNER_PRODUCT)
+        self.index.hnsw.efSearch = given.sight
+
+
+class Hnswlib:
+    """A graph of neighbours, by hnswlib; room for all is made before."""
+
+    def __init__(self) -> None:
+        import hnswlib
+
+        self.index = hnswlib.Index("ip", given.dimensions)
+        self.index.init_index(given.vectors)
+        self.index.set_num_threads(given.cores)
+        self.index.set_ef(given.sight)
+
+    def add(self, first: int, vectors: Any) -> None:
+        self.index.add_items(vectors, np.arange(first, first + len(vectors)))
+
+    def one(self, query: Any) -> list[int]:
+        return self.index.knn_query(query, BEST)[0][0].tolist()
+
+    def many(self, queries: Any) -> list[list[int]]:
+        return self.index.knn_query(queries, BEST)[0].tolist()
+
+
+class UsearchGraph:
+    """A graph of neighbours, by usearch; whole batches on all cores."""
+
+    def __init__(self) -> None:
+        from usearch.index import Index
+
+        self.index = Index(
+            ndim=given.dimensions, metric="ip", dtype="f32", expansion_search=given.sight
+        )
+
+    def add(self, first: int, vectors: Any) -> None:
+        self.index.add(np.arange(first, first + len(vectors)), vectors, threads=given.cores)
+
+    def one(self, query: Any) -> list[int]:
+        return self.index.search(query, BEST).keys.tolist()
+
+    def many(self, queries: Any) -> list[list[int]]:
+        return self.index.search(queries, BEST, threads=given.cores).keys.tolist()
+
+
 class Usearch:
-    """A graph of neighbours, by usearch."""
+    """A graph of neighbours, by usearch, one at a time."""
 
     def __init__(self) -> None:
         from usearch.index import Index
@@ -94,7 +160,15 @@ def megabytes() -> float:
 
 
 queries = near(random.integers(0, len(centres), given.queries))
-store = {"ours": Ours, "faiss": Faiss, "usearch": Usearch}[given.store]()
+STORES = {
+    "ours": Ours,
+    "faiss": Faiss,
+    "usearch": Usearch,
+    "faiss graph": FaissGraph,
+    "usearch graph": UsearchGraph,
+    "hnswlib": Hnswlib,
+}
+store = STORES[given.store]()
 scores = np.full((given.queries, BEST), -np.inf)
 best = np.zeros((given.queries, BEST), np.int64)
 filling = grown = 0.0

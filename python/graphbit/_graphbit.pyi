@@ -2640,22 +2640,51 @@ class _Store:
         """As `replace`."""
 
     def search(
-        self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+        self,
+        vector: _Vector,
+        top_k: int = 5,
+        *,
+        where: Mapping[str, Any] | None = None,
+        ef_search: int | None = None,
     ) -> list[SearchHit]:
-        """The `top_k` entries most like `vector`, best first, among those that `where` means."""
+        """The `top_k` entries most like `vector`, best first, among those that `where` means.
+
+        Args:
+            vector: As many values as the store's vectors have.
+            top_k: From 1.
+            where: By default all.
+            ef_search: Vectors that a walk through a graph keeps in sight, from 1, and never less than `top_k`: more
+                find more and take longer. Where there is no graph it changes nothing. Default 160, or what a
+                `PgVectorStore` was told.
+        """
 
     def search_async(
-        self, vector: _Vector, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+        self,
+        vector: _Vector,
+        top_k: int = 5,
+        *,
+        where: Mapping[str, Any] | None = None,
+        ef_search: int | None = None,
     ) -> Future[list[SearchHit]]:
         """As `search`."""
 
     def search_many(
-        self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+        self,
+        vectors: _Vectors,
+        top_k: int = 5,
+        *,
+        where: Mapping[str, Any] | None = None,
+        ef_search: int | None = None,
     ) -> list[list[SearchHit]]:
         """`search` for every row of `vectors`, side by side."""
 
     def search_many_async(
-        self, vectors: _Vectors, top_k: int = 5, *, where: Mapping[str, Any] | None = None
+        self,
+        vectors: _Vectors,
+        top_k: int = 5,
+        *,
+        where: Mapping[str, Any] | None = None,
+        ef_search: int | None = None,
     ) -> Future[list[list[SearchHit]]]:
         """As `search_many`."""
 
@@ -2736,7 +2765,12 @@ class _Store:
 
 @final
 class VectorStore(_Store):
-    """An exact vector store, in memory or in a folder. Searches see a consistent state while others add.
+    """A vector store, in memory or in a folder. Searches see a consistent state while others add.
+
+    By default a search compares with every vector and misses nothing. With `index="hnsw"` it walks a graph of near
+    neighbours instead once there are 8192 vectors: many times faster in large stores, and nearly all of the best are
+    found. Each change then also links what it added, on all cores, before it returns; Ctrl-C ends the linking, and what
+    is not linked is compared with as ever.
 
     Vectors are lists of numbers or arrays of any real type; they are kept as float32, or with a `precision` of
     `f16` or `i8` in half or a quarter of that, in memory and in files. Scores are exact for what is kept.
@@ -2748,6 +2782,7 @@ class VectorStore(_Store):
         *,
         metric: Literal["cosine", "dot", "l2"] = "cosine",
         precision: Literal["f32", "f16", "i8"] = "f32",
+        index: Literal["exact", "hnsw"] = "exact",
     ) -> Self:
         """An empty store in memory.
 
@@ -2756,14 +2791,21 @@ class VectorStore(_Store):
             metric: What a score is.
             precision: Four bytes a value, two (eleven binary digits of each) or one (255 steps between the
                 vector's greatest value and its negative).
+            index: How it is searched.
         """
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes one file; what was there before is replaced in one step or stays untouched."""
 
     @staticmethod
-    def load(path: str | PathLike[str]) -> VectorStore:
+    def load(
+        path: str | PathLike[str], *, index: Literal["exact", "hnsw"] = "exact"
+    ) -> VectorStore:
         """Reads what `save` wrote.
+
+        Args:
+            path: The file. It holds no graph: with `index="hnsw"` all of it is linked now.
+            index: How it is searched.
 
         Raises:
             StoreError: The file is damaged; nothing was loaded.
@@ -2776,6 +2818,7 @@ class VectorStore(_Store):
         dimensions: int | None = None,
         metric: Literal["cosine", "dot", "l2"] | None = None,
         precision: Literal["f32", "f16", "i8"] | None = None,
+        index: Literal["exact", "hnsw"] = "exact",
         read_only: bool = False,
         sync: bool = False,
     ) -> VectorStore:
@@ -2790,6 +2833,7 @@ class VectorStore(_Store):
                 must agree.
             metric: Of a new store, default cosine. An existing one must agree.
             precision: Of a new store, default f32. An existing one must agree.
+            index: How this process searches it. With `hnsw` what the folder's graph does not hold is linked now.
             read_only: Change nothing, and let another process write; `refresh` follows it.
             sync: Return from a change only when the device has it, so that a power cut loses nothing either.
 
@@ -2813,6 +2857,10 @@ class VectorStore(_Store):
     @property
     def precision(self) -> str:
         """`f32`, `f16` or `i8`."""
+
+    @property
+    def index(self) -> str:
+        """`exact` or `hnsw`."""
 
 @final
 class PgVectorStore(_Store):

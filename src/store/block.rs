@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Entry;
 use super::entries::Entries;
+use super::graph::Chart;
 use super::vectors::{Packed, Precision, Vectors};
 use super::writing::Places;
 
@@ -53,6 +54,8 @@ pub(super) struct Snapshot {
     pub(super) precision: Precision,
     pub(super) blocks: Vec<Arc<Block>>,
     pub(super) next_sequence: u64,
+    /// What the graph knows of these rows, in a store that has one.
+    pub(super) chart: Option<Arc<Chart>>,
 }
 
 impl Snapshot {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use super::protocol::{Reply, Sought, Store};
-use super::{Candidate, Entry, Hit, Metric, StoredEntry, VectorStore};
+use super::{Asked, Candidate, Entry, Hit, Metric, StoredEntry, VectorStore};
 use crate::types::Matrix;
 
 impl Store for VectorStore {
@@ -78,15 +78,27 @@ impl Store for VectorStore {
         vectors: Matrix,
         entries: Vec<Entry>,
     ) -> Reply<Vec<String>> {
-        Reply::here(move || Self::replace(&self, &stale, &vectors, entries))
+        Reply::watched(move |go_on| {
+            let ids = self.replace_rows(&stale, &vectors, entries)?;
+            self.catch_up(go_on)?;
+            Ok(ids)
+        })
     }
 
     fn delete(self: Arc<Self>, ids: Vec<String>) -> Reply<usize> {
-        Reply::here(move || Self::delete(&self, &ids))
+        Reply::watched(move |go_on| {
+            let gone = self.delete_rows(&ids)?;
+            self.catch_up(go_on)?;
+            Ok(gone)
+        })
     }
 
     fn delete_where(self: Arc<Self>, filter: Filter) -> Reply<usize> {
-        Reply::here(move || Self::delete_where(&self, &filter))
+        Reply::watched(move |go_on| {
+            let gone = self.delete_rows_where(&filter)?;
+            self.catch_up(go_on)?;
+            Ok(gone)
+        })
     }
 
     fn search(
@@ -94,8 +106,11 @@ impl Store for VectorStore {
         query: Vec<f32>,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Reply<Vec<Hit>> {
-        Reply::here(move || self.search_where(&query, top_k, filter.as_ref()))
+        Reply::here(move || {
+            self.search_as(&query, Asked { top_k, filter: filter.as_ref(), ef_search })
+        })
     }
 
     fn search_many(
@@ -103,8 +118,11 @@ impl Store for VectorStore {
         queries: Matrix,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Reply<Vec<Vec<Hit>>> {
-        Reply::here(move || self.search_many_where(&queries, top_k, filter.as_ref()))
+        Reply::here(move || {
+            self.search_many_as(&queries, Asked { top_k, filter: filter.as_ref(), ef_search })
+        })
     }
 
     fn candidates(

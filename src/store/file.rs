@@ -62,7 +62,7 @@ pub(super) fn save(snapshot: &Snapshot, metric: Metric, path: &Path) -> Result<(
 }
 
 /// A name in the same folder, so that the rename cannot cross file systems.
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -1,8 +1,9 @@
-//! An exact vector store: add, search, delete; in memory, and in a folder that survives the process.
+//! A vector store: add, search, delete; in memory, and in a folder that survives the process.
 //!
 //! [`VectorStore::save`] and [`VectorStore::load`] move a whole store to and from one file;
 //! [`VectorStore::open`] keeps one in a folder, where each change is written down before it is
-//! acknowledged. Every search compares with every vector, so recall is 1 by construction. Readers work on a
+//! acknowledged. By default every search compares with every vector, so recall is 1 by construction;
+//! [`Index::Hnsw`] walks a graph instead once there are many (see `graph/mod.rs`). Readers work on a
 //! snapshot and never wait for a writer; what a writer changes appears at once or not at all. It
 //! refuses vectors of another length, values that are not finite, and files that are not whole. A [`Filter`]
 //! narrows a search to entries by their metadata.
@@ -28,6 +29,7 @@ mod entry;
 mod file;
 mod filter;
 mod folder;
+mod graph;
 mod half;
 mod journal;
 mod postgres;
@@ -38,17 +40,20 @@ mod vectors;
 mod writing;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
 pub use candidates::{Candidate, Wanted, diverse};
-pub use entry::{Entry, Hit, Metric, StoredEntry};
+pub use entry::{Entry, Hit, Index, Metric, StoredEntry};
 pub use filter::Filter;
 pub use folder::StoreOptions;
+use graph::Chart;
 pub use postgres::{IndexKind, PgOptions, PgVectorStore};
-pub use protocol::{Reply, Sought, Store};
+pub use protocol::{GoOn, Reply, Sought, Store};
+pub use reading::Asked;
 pub use vectors::Precision;
 use writing::Ledger;
 
@@ -100,6 +105,13 @@ impl VectorStore {
     /// [`Kind::Store`] when another process writes, the folder cannot be used, or its files are damaged;
     /// [`Kind::Validation`] when `options` name another metric or precision than the store's.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
+        let store = Self::open_rows(path, options)?;
+        store.catch_up(&mut || ControlFlow::Continue(()))?;
+        Ok(store)
+    }
+
+    /// [`VectorStore::open`] without [`VectorStore::catch_up`].
+    pub(crate) fn open_rows(path: &Path, options: StoreOptions) -> Result<Self> {
         if options.dimensions == Some(0) {
             return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
         }
@@ -121,6 +133,34 @@ impl VectorStore {
             writing: AtomicU32::new(0),
             indexing: PerProcess::new(Mutex::default),
         }
+    }
+
+    /// The same store, searched by `index`. For a store that is large already this takes as long as linking all of
+    /// it does.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
+    pub fn with_index(self, index: Index) -> Result<Self> {
+        let store = self.rows_with_index(index)?;
+        store.catch_up(&mut || ControlFlow::Continue(()))?;
+        Ok(store)
+    }
+
+    /// [`VectorStore::with_index`] without [`VectorStore::catch_up`].
+    pub(crate) fn rows_with_index(self, index: Index) -> Result<Self> {
+        {
+            let _writer = self.write()?;
+            let present = self.current();
+            let chart = (index == Index::Hnsw).then(|| Arc::new(Chart::new(&present)));
+            self.publish(Snapshot { chart, ..Snapshot::clone(&present) });
+        }
+        Ok(self)
+    }
+
+    /// How searches look for what they find.
+    #[must_use]
+    pub fn index(&self) -> Index {
+        if self.current().chart.is_some() { Index::Hnsw } else { Index::Exact }
     }
 
     /// The metric of every search.
@@ -177,6 +217,13 @@ impl VectorStore {
     /// # Errors
     /// [`Kind::Store`] when the folder cannot be read any more; the store stays as it was.
     pub fn refresh(&self) -> Result<bool> {
+        let news = self.refresh_rows()?;
+        self.catch_up(&mut || ControlFlow::Continue(()))?;
+        Ok(news)
+    }
+
+    /// [`VectorStore::refresh`] without [`VectorStore::catch_up`].
+    pub(crate) fn refresh_rows(&self) -> Result<bool> {
         let mut ledger = self.write()?;
         let Ledger { places, folder, .. } = &mut *ledger;
         let Some(folder) = folder else { return Ok(false) };
@@ -194,7 +241,10 @@ impl VectorStore {
     /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
     pub fn close(&self) -> Result<()> {
         let mut ledger = self.write()?;
-        ledger.closed |= ledger.folder.take().is_some();
+        if let Some(mut folder) = ledger.folder.take() {
+            folder.keep_graph(&self.current(), self.metric, true);
+            ledger.closed = true;
+        }
         Ok(())
     }
 

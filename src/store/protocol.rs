@@ -21,6 +21,7 @@
 //! ```
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -54,11 +55,15 @@ impl Sought {
     }
 }
 
+/// What long work asks from time to time, holding no lock.
+pub type GoOn<'g> = &'g mut dyn FnMut() -> ControlFlow<()>;
+
 /// The answer of a store, not yet asked for: nothing happens before it is run.
 #[must_use = "nothing happens before it is run"]
 pub enum Reply<T> {
     /// Work for a thread that may be blocked.
-    Here(Box<dyn FnOnce() -> Result<T> + Send>),
+    /// It asks what it is given whether to go on, where some of it may wait for another time.
+    Here(Box<dyn FnOnce(GoOn<'_>) -> Result<T> + Send>),
     /// Comes from elsewhere.
     Awaited(BoxFuture<'static, Result<T>>),
 }
@@ -66,6 +71,11 @@ pub enum Reply<T> {
 impl<T: Send + 'static> Reply<T> {
     /// What `work` returns.
     pub fn here(work: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
+        Self::Here(Box::new(move |_| work()))
+    }
+
+    /// What `work` returns, which may be told to leave for later what can be left.
+    pub fn watched(work: impl FnOnce(GoOn<'_>) -> Result<T> + Send + 'static) -> Self {
         Self::Here(Box::new(work))
     }
 
@@ -80,7 +90,9 @@ impl<T: Send + 'static> Reply<T> {
     /// The store's.
     pub async fn run(self) -> Result<T> {
         match self {
-            Self::Here(work) => runtime::spawn_blocking(work).await,
+            Self::Here(work) => {
+                runtime::spawn_blocking(move || work(&mut || ControlFlow::Continue(()))).await
+            }
             Self::Awaited(future) => future.await,
         }
     }
@@ -88,7 +100,7 @@ impl<T: Send + 'static> Reply<T> {
     /// The answer, if it can be had without waiting for anything but this thread's own work.
     pub fn at_once(self) -> Option<Result<T>> {
         match self {
-            Self::Here(work) => Some(work()),
+            Self::Here(work) => Some(work(&mut || ControlFlow::Continue(()))),
             Self::Awaited(_) => None,
         }
     }
@@ -160,12 +172,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Removes the entries that `filter` means and says how many there were.
     fn delete_where(self: Arc<Self>, filter: Filter) -> Reply<usize>;
 
-    /// The `top_k` entries most like `query`, best first.
+    /// The `top_k` entries most like `query`, best first. `ef_search` is what [`super::Asked::ef_search`] says; `None` is
+    /// the store's own.
     fn search(
         self: Arc<Self>,
         query: Vec<f32>,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Reply<Vec<Hit>>;
 
     /// The `top_k` entries most like each row of `queries`, best first.
@@ -174,6 +188,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         queries: Matrix,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Reply<Vec<Vec<Hit>>>;
 
     /// The best `limit` entries for what is sought, best first, with their vectors.

@@ -11,6 +11,18 @@ use super::{Entry, Hit, StoredEntry, VectorStore, finite, same_dimensions};
 use crate::error::{Error, Result};
 use crate::types::Matrix;
 
+/// What is asked of a search beside the vector.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'f> {
+    /// How many entries at most, from 1.
+    pub top_k: usize,
+    /// Which entries; `None` means all.
+    pub filter: Option<&'f Filter>,
+    /// Vectors that a walk through the graph of [`super::Index::Hnsw`] keeps in sight, from 1; more find more and take
+    /// longer. `None` is 160, and less than `top_k` is `top_k`. An exact store passes it over.
+    pub ef_search: Option<usize>,
+}
+
 impl VectorStore {
     /// The `top_k` entries most like `query`, best first, equals in the order they were added.
     ///
@@ -31,8 +43,16 @@ impl VectorStore {
         top_k: usize,
         filter: Option<&Filter>,
     ) -> Result<Vec<Hit>> {
+        self.search_as(query, Asked { top_k, filter, ef_search: None })
+    }
+
+    /// [`VectorStore::search`] as `asked` says.
+    ///
+    /// # Errors
+    /// As for [`VectorStore::search`], and [`crate::Kind::Validation`] when `ef_search` is 0.
+    pub fn search_as(&self, query: &[f32], asked: Asked<'_>) -> Result<Vec<Hit>> {
         finite("query", None, query)?;
-        let hits = self.find(&[query], top_k, filter)?.pop();
+        let hits = self.find(&[query], asked)?.pop();
         Ok(hits.unwrap_or_default())
     }
 
@@ -54,26 +74,33 @@ impl VectorStore {
         top_k: usize,
         filter: Option<&Filter>,
     ) -> Result<Vec<Vec<Hit>>> {
+        self.search_many_as(queries, Asked { top_k, filter, ef_search: None })
+    }
+
+    /// [`VectorStore::search_many`] as `asked` says.
+    ///
+    /// # Errors
+    /// As for [`VectorStore::search_as`].
+    pub fn search_many_as(&self, queries: &Matrix, asked: Asked<'_>) -> Result<Vec<Vec<Hit>>> {
         for (row, query) in queries.iter().enumerate() {
             finite("queries", Some(row), query)?;
         }
-        self.find(&queries.iter().collect::<Vec<_>>(), top_k, filter)
+        self.find(&queries.iter().collect::<Vec<_>>(), asked)
     }
 
-    fn find(
-        &self,
-        queries: &[&[f32]],
-        top_k: usize,
-        filter: Option<&Filter>,
-    ) -> Result<Vec<Vec<Hit>>> {
-        if top_k == 0 {
-            return Err(Error::validation("top_k", Some("0"), "must be at least 1"));
+    fn find(&self, queries: &[&[f32]], asked: Asked<'_>) -> Result<Vec<Vec<Hit>>> {
+        let Asked { top_k, filter, ef_search } = asked;
+        for (field, value) in [("top_k", Some(top_k)), ("ef_search", ef_search)] {
+            if value == Some(0) {
+                return Err(Error::validation(field, Some("0"), "must be at least 1"));
+            }
         }
         let snapshot = self.current();
         if let (Some(known), Some(query)) = (snapshot.dimensions, queries.first()) {
             same_dimensions(known, query.len())?;
         }
-        let wanted = Wanted { metric: self.metric(), top_k: top_k.min(snapshot.len()), filter };
+        let top_k = top_k.min(snapshot.len());
+        let wanted = Wanted { metric: self.metric(), top_k, filter, sight: ef_search };
         Ok(search::search(&snapshot, queries, wanted))
     }
 

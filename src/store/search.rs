@@ -1,4 +1,5 @@
-//! The exact search: every query against every row, the best kept in a bounded heap.
+//! The exact search: every query against every row, the best kept in a bounded heap. Where a state has a graph, that is
+//! asked first, and what it declines is left for here.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -9,6 +10,7 @@ use std::thread;
 use super::block::{Block, Row, Snapshot};
 use super::distance::{dot, dot_wide, inverse_norm, squared_distance, squared_distance_wide};
 use super::filter::Filter;
+use super::graph;
 use super::vectors::{Code, Packed, Precision};
 use super::{Entry, Hit, Metric};
 
@@ -27,6 +29,8 @@ pub(super) struct Wanted<'filter> {
     pub(super) metric: Metric,
     pub(super) top_k: usize,
     pub(super) filter: Option<&'filter Filter>,
+    /// Nodes of the graph kept in sight, where there is one; `None` is the default.
+    pub(super) sight: Option<usize>,
 }
 
 /// The best rows for each query.
@@ -34,17 +38,41 @@ pub(super) struct Wanted<'filter> {
 /// Work is divided by rows when there are enough of them and by queries otherwise; the threads are
 /// scoped and gone when this returns, so a fork can never inherit a pool.
 pub(super) fn search(snapshot: &Snapshot, queries: &[&[f32]], wanted: Wanted<'_>) -> Vec<Vec<Hit>> {
+    let queries: Vec<_> =
+        queries.iter().map(|query| Query::new(query, wanted.metric, snapshot.precision)).collect();
+    let best = match &snapshot.chart {
+        None => scan_all(snapshot, &queries, wanted),
+        Some(chart) => {
+            let mut best = graph::search(snapshot, chart, &queries, wanted);
+            let open = |best: &Option<Best<'_>>| best.is_none();
+            let left = queries.iter().zip(&best).filter(|(_, best)| open(best));
+            let left: Vec<Query<'_>> = left.map(|(query, _)| *query).collect();
+            let mut scanned = scan_all(snapshot, &left, wanted).into_iter();
+            best.iter_mut().filter(|best| open(best)).for_each(|best| *best = scanned.next());
+            best.into_iter().flatten().collect()
+        }
+    };
+    best.into_iter().map(|best| best.into_hits(|score| shown(score, wanted.metric))).collect()
+}
+
+/// The best of all rows for each query.
+fn scan_all<'block>(
+    snapshot: &'block Snapshot,
+    queries: &[Query<'_>],
+    wanted: Wanted<'_>,
+) -> Vec<Best<'block>> {
+    if queries.is_empty() {
+        return Vec::new();
+    }
     let row = queries.len().saturating_mul(snapshot.dimensions.unwrap_or_default());
     let row = row.saturating_add(wanted.filter.map_or(0, |_| LOOK));
     let workers = workers(snapshot.len().saturating_mul(row));
-    let queries: Vec<_> =
-        queries.iter().map(|query| Query::new(query, wanted.metric, snapshot.precision)).collect();
-    let best = if workers <= 1 {
-        scan(&snapshot.blocks, &queries, wanted)
+    if workers <= 1 {
+        scan(&snapshot.blocks, queries, wanted)
     } else if snapshot.blocks.len() >= workers {
         let share = snapshot.blocks.len().div_ceil(workers);
         let parts =
-            in_parallel(snapshot.blocks.chunks(share), |blocks| scan(blocks, &queries, wanted));
+            in_parallel(snapshot.blocks.chunks(share), |blocks| scan(blocks, queries, wanted));
         parts
             .into_iter()
             .reduce(|mut all, part| {
@@ -56,8 +84,7 @@ pub(super) fn search(snapshot: &Snapshot, queries: &[&[f32]], wanted: Wanted<'_>
         let share = queries.len().div_ceil(workers).max(1);
         let parts = in_parallel(queries.chunks(share), |some| scan(&snapshot.blocks, some, wanted));
         parts.into_iter().flatten().collect()
-    };
-    best.into_iter().map(|best| best.into_hits(|score| shown(score, wanted.metric))).collect()
+    }
 }
 
 /// The score that a row with this vector has for `query`.
@@ -95,7 +122,7 @@ pub(super) fn select<'block>(
 }
 
 /// Threads for this many multiplications.
-fn workers(work: usize) -> usize {
+pub(super) fn workers(work: usize) -> usize {
     match work / WORTH_A_THREAD {
         0 => 1,
         // Asking for the number of cores reads files; a small search is done before that.
@@ -158,7 +185,8 @@ pub(super) fn in_parallel<P: Copy + Send, R: Send>(
     })
 }
 
-struct Query<'query> {
+#[derive(Clone, Copy)]
+pub(super) struct Query<'query> {
     vector: &'query [f32],
     inverse_norm: f64,
     metric: Metric,
@@ -166,19 +194,33 @@ struct Query<'query> {
 }
 
 impl<'query> Query<'query> {
-    fn new(vector: &'query [f32], metric: Metric, precision: Precision) -> Self {
+    pub(super) fn new(vector: &'query [f32], metric: Metric, precision: Precision) -> Self {
         let inverse_norm = if metric == Metric::Cosine { inverse_norm(vector) } else { 1.0 };
         Self { vector, inverse_norm, metric, precision }
     }
 
-    fn scan<'block>(&self, rows: impl Iterator<Item = Row<'block>>, best: &mut Best<'block>) {
+    /// A row as a query; `inverse_norm` is that of its values.
+    pub(super) fn of_row(
+        vector: &'query [f32],
+        inverse_norm: f64,
+        metric: Metric,
+        precision: Precision,
+    ) -> Self {
+        Self { vector, inverse_norm, metric, precision }
+    }
+
+    pub(super) fn scan<'block>(
+        &self,
+        rows: impl Iterator<Item = Row<'block>>,
+        best: &mut Best<'block>,
+    ) {
         for Row { vector, sequence, entry } in rows {
             best.offer(Candidate { score: self.order(vector), sequence, entry });
         }
     }
 
     /// [`Query::score`] for vectors as they are kept.
-    fn order(&self, vector: Packed<'_>) -> f32 {
+    pub(super) fn order(&self, vector: Packed<'_>) -> f32 {
         let score = match self.precision {
             Precision::F32 => self.score::<f32>(vector),
             Precision::F16 => self.score::<u16>(vector),

@@ -4,12 +4,14 @@
 //! writes anything down, and after the journal has taken it nothing can fail any more.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::block::Snapshot;
 use super::filter::Filter;
 use super::folder::Folder;
+use super::protocol::GoOn;
 use super::vectors::Vectors;
 use super::{Entry, VectorStore, check_rows, same_dimensions, search};
 use crate::error::{Error, Kind, Result};
@@ -54,6 +56,18 @@ impl VectorStore {
         vectors: &Matrix,
         entries: Vec<Entry>,
     ) -> Result<Vec<String>> {
+        let ids = self.replace_rows(stale, vectors, entries)?;
+        self.catch_up(&mut || ControlFlow::Continue(()))?;
+        Ok(ids)
+    }
+
+    /// [`VectorStore::replace`] without [`VectorStore::catch_up`].
+    pub(crate) fn replace_rows<S: AsRef<str>>(
+        &self,
+        stale: &[S],
+        vectors: &Matrix,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<String>> {
         check_rows(vectors, &entries)?;
         if stale.is_empty() && entries.is_empty() {
             return Ok(Vec::new());
@@ -86,6 +100,13 @@ impl VectorStore {
     /// [`Kind::Store`] in a forked child whose parent was writing at that moment, or when the store is in a
     /// folder and cannot be written.
     pub fn delete<S: AsRef<str>>(&self, ids: &[S]) -> Result<usize> {
+        let gone = self.delete_rows(ids)?;
+        self.catch_up(&mut || ControlFlow::Continue(()))?;
+        Ok(gone)
+    }
+
+    /// [`VectorStore::delete`] without [`VectorStore::catch_up`].
+    pub(crate) fn delete_rows<S: AsRef<str>>(&self, ids: &[S]) -> Result<usize> {
         let mut writer = self.write()?;
         let next = Snapshot::clone(&self.current());
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
@@ -97,6 +118,13 @@ impl VectorStore {
     /// # Errors
     /// As for [`VectorStore::delete`].
     pub fn delete_where(&self, filter: &Filter) -> Result<usize> {
+        let gone = self.delete_rows_where(filter)?;
+        self.catch_up(&mut || ControlFlow::Continue(()))?;
+        Ok(gone)
+    }
+
+    /// [`VectorStore::delete_where`] without [`VectorStore::catch_up`].
+    pub(crate) fn delete_rows_where(&self, filter: &Filter) -> Result<usize> {
         let mut writer = self.write()?;
         let present = self.current();
         let meant = search::select(&present, filter);
@@ -134,8 +162,37 @@ impl VectorStore {
         Ok(removed)
     }
 
-    /// Makes `next` the state that readers find.
-    pub(super) fn swap(&self, next: Snapshot) {
+    /// Links rows that wait for it into the graph, some at a time, until few are left or `go_on` breaks it off. Between
+    /// two times others may write, and searches go on all the while.
+    pub(crate) fn catch_up(&self, go_on: GoOn<'_>) -> Result<()> {
+        let behind = || self.current().chart.as_ref().is_some_and(|chart| chart.is_behind());
+        while behind() {
+            let mut writer = self.write()?;
+            let present = self.current();
+            if let Some(chart) = present.chart.as_ref().filter(|chart| chart.is_behind()) {
+                let chart = Some(Arc::new(chart.step(&present, self.metric)));
+                self.publish(Snapshot { chart, ..Snapshot::clone(&present) });
+            }
+            if let Some(folder) = &mut writer.folder {
+                folder.keep_graph(&self.current(), self.metric, false);
+            }
+            drop(writer);
+            if go_on().is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `next`, whose rows are others, the state that readers find.
+    pub(super) fn swap(&self, mut next: Snapshot) {
+        let present = self.current();
+        let chart = present.chart.as_ref().map(|chart| Arc::new(chart.follow(&present, &next)));
+        next.chart = chart;
+        self.publish(next);
+    }
+
+    pub(super) fn publish(&self, next: Snapshot) {
         let next = Arc::new(next);
         let old = {
             let mut slot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);

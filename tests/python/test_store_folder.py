@@ -16,31 +16,52 @@ from graphbit import ParallelRAG, VectorStore
 from graphbit.exceptions import StoreError, ValidationError
 
 CHILD = Path(__file__).parent / "children" / "store_writer.py"
-#: Large enough that a journal is outgrown every 20 batches, so that snapshots are killed as well.
-ROWS, DIMENSIONS, KEPT = 100, 2000, 5
+#: By index: rows a batch, values a row, batches kept. Large enough that a journal is outgrown every 20 or 40
+#: batches, so that snapshots are killed as well, and in the second enough rows for a graph.
+SIZES = {"exact": (100, 2000, 5), "hnsw": (1000, 100, 12)}
 KILLS = int(os.environ.get("GRAPHBIT_STORE_KILLS", "15"))
+SEED = int(os.environ.get("GRAPHBIT_STORE_SEED", "11"))
 
 
-def batches(store: VectorStore) -> set[int]:
-    """The batches in the store, each of which must be whole, with its own vectors."""
-    hits = store.search([1 / DIMENSIONS] * DIMENSIONS, top_k=max(len(store), 1))
-    rows: dict[int, set[int]] = {}
+def batches(folder: Path, rows: int, dimensions: int) -> set[int]:
+    """The batches in the folder, each of which must be whole, with its own vectors."""
+    store = VectorStore.open(folder, read_only=True)
+    hits = store.search([1, *[0] * (dimensions - 1)], top_k=max(len(store), 1))
+    found: dict[int, set[int]] = {}
     for hit in hits:
         batch, row = map(int, hit.id.split("-"))
         assert hit.score == pytest.approx(batch, rel=1e-4)
-        rows.setdefault(batch, set()).add(row)
-    assert all(found == set(range(ROWS)) for found in rows.values())
-    return set(rows)
+        found.setdefault(batch, set()).add(row)
+    assert all(some == set(range(rows)) for some in found.values())
+    return set(found)
 
 
-@pytest.mark.timeout(120 + 5 * KILLS)
-def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
-    chance = random.Random(11)
+def check_graph(folder: Path, dimensions: int) -> None:
+    """Whoever opens the folder with its graph finds what is there, and nothing else."""
+    queries = np.random.default_rng(3).standard_normal((20, dimensions), "float32")
+    answers = [
+        VectorStore.open(folder, read_only=True, index=index).search_many(queries, 10)
+        for index in ("exact", "hnsw")
+    ]
+    same = 0
+    for exact, walked in zip(*answers, strict=True):
+        assert len(walked) == len(exact)
+        same += len({hit.id for hit in exact} & {hit.id for hit in walked})
+    assert same >= 0.9 * sum(map(len, answers[0]))
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
+@pytest.mark.parametrize("index", SIZES)
+def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(
+    tmp_path: Path, index: str
+) -> None:
+    sizes = rows, dimensions, kept = SIZES[index]
+    chance = random.Random(SEED)
     held: set[int] = set()
     batch = 1
     for _ in range(KILLS):
-        command = [sys.executable, str(CHILD), str(tmp_path / "store"), str(batch)]
-        command += [str(number) for number in (ROWS, DIMENSIONS, KEPT)]
+        command = [sys.executable, str(CHILD), str(tmp_path / "store"), index, str(batch)]
+        command += [str(number) for number in sizes]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             told = [writer.stdout.readline()]
@@ -54,9 +75,11 @@ def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: P
                 last = int(number)
             elif done == "deleted":
                 held.discard(int(number))
-        found = batches(VectorStore.open(tmp_path / "store", read_only=True))
+        found = batches(tmp_path / "store", rows, dimensions)
         # The change under way may have got there without anybody being told.
-        assert found in (held, held | {last + 1}, held - {last - KEPT}), (found, held, last)
+        assert found in (held, held | {last + 1}, held - {last - kept}), (found, held, last)
+        if index == "hnsw":
+            check_graph(tmp_path / "store", dimensions)
         held, batch = found, max(found) + 1
 
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::Shared;
 use super::methods::store_methods;
+use super::{Shared, watched};
 use crate::python::bridge;
-use crate::store::{self, Precision, StoreOptions};
+use crate::store::{self, Index, Precision, StoreOptions};
 
-/// An exact vector store, in memory or in a folder.
+/// A vector store, in memory or in a folder.
 #[pyclass(frozen, module = "graphbit")]
 pub(in crate::python) struct VectorStore {
     store: Arc<store::VectorStore>,
@@ -24,14 +24,19 @@ impl VectorStore {
 }
 
 store_methods! { VectorStore,
-    /// `metric` is "cosine", "dot" or "l2", `precision` "f32", "f16" or "i8". Without `dimensions` the first
-    /// vectors decide.
+    /// `metric` is "cosine", "dot" or "l2", `precision` "f32", "f16" or "i8", `index` "exact" or "hnsw". Without
+    /// `dimensions` the first vectors decide.
     #[new]
-    #[pyo3(signature = (dimensions=None, *, metric="cosine", precision="f32"))]
-    fn new(dimensions: Option<usize>, metric: &str, precision: &str) -> PyResult<Self> {
+    #[pyo3(signature = (dimensions=None, *, metric="cosine", precision="f32", index="exact"))]
+    fn new(
+        dimensions: Option<usize>,
+        metric: &str,
+        precision: &str,
+        index: &str,
+    ) -> PyResult<Self> {
         let store =
             store::VectorStore::with_precision(metric.parse()?, dimensions, precision.parse()?)?;
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store.with_index(index.parse()?)?) })
     }
 
     /// Writes one file; what was there before is replaced in one step or stays untouched.
@@ -42,16 +47,23 @@ store_methods! { VectorStore,
 
     /// Reads what `save` wrote; a damaged file raises and loads nothing.
     #[staticmethod]
+    #[pyo3(signature = (path, *, index="exact"))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
-    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let store = bridge::detach(py, || store::VectorStore::load(&path))?;
+    fn load(py: Python<'_>, path: PathBuf, index: &str) -> PyResult<Self> {
+        let index = index.parse()?;
+        let store = watched(py, |go_on| {
+            let store = store::VectorStore::load(&path)?.rows_with_index(index)?;
+            store.catch_up(go_on)?;
+            Ok(store)
+        })?;
         Ok(Self { store: Arc::new(store) })
     }
 
     /// The store in a folder, made when it is not there: each change is written down before the call
     /// returns. One process writes; others pass `read_only=True`.
     #[staticmethod]
-    #[pyo3(signature = (path, *, dimensions=None, metric=None, precision=None, read_only=false, sync=false))]
+    #[pyo3(signature = (path, *, dimensions=None, metric=None, precision=None, index="exact", read_only=false, sync=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
     fn open(
         py: Python<'_>,
@@ -59,19 +71,29 @@ store_methods! { VectorStore,
         dimensions: Option<usize>,
         metric: Option<&str>,
         precision: Option<&str>,
+        index: &str,
         read_only: bool,
         sync: bool,
     ) -> PyResult<Self> {
         let metric = metric.map(str::parse).transpose()?;
         let precision = precision.map(str::parse).transpose()?;
-        let options = StoreOptions { metric, dimensions, precision, read_only, sync };
-        let store = bridge::detach(py, || store::VectorStore::open(&path, options))?;
+        let index = index.parse()?;
+        let options = StoreOptions { metric, dimensions, precision, index, read_only, sync };
+        let store = watched(py, |go_on| {
+            let store = store::VectorStore::open_rows(&path, options)?;
+            store.catch_up(go_on)?;
+            Ok(store)
+        })?;
         Ok(Self { store: Arc::new(store) })
     }
 
     /// Takes in what the folder's writer has changed since; whether there was anything.
     fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
-        bridge::detach(py, || self.store.refresh())
+        watched(py, |go_on| {
+            let news = self.store.refresh_rows()?;
+            self.store.catch_up(go_on)?;
+            Ok(news)
+        })
     }
 
     /// Lets go of the folder; searches go on, changes are refused.
@@ -97,6 +119,12 @@ store_methods! { VectorStore,
         self.store.precision().as_str()
     }
 
+    /// "exact" or "hnsw".
+    #[getter]
+    fn index(&self) -> &'static str {
+        self.store.index().as_str()
+    }
+
     fn __len__(&self) -> usize {
         self.store.len()
     }
@@ -108,8 +136,12 @@ store_methods! { VectorStore,
             Precision::F32 => String::new(),
             other => format!(", precision='{other}'"),
         };
+        let index = match self.store.index() {
+            Index::Exact => "",
+            Index::Hnsw => ", index='hnsw'",
+        };
         format!(
-            "VectorStore(len={}, dimensions={dimensions}, metric='{}'{precision})",
+            "VectorStore(len={}, dimensions={dimensions}, metric='{}'{precision}{index})",
             self.store.len(),
             self.metric()
         )

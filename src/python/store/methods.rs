@@ -67,54 +67,58 @@ macro_rules! store_methods {
             }
 
             /// The `top_k` entries most like `vector`, best first, among those that `where` means.
-            #[pyo3(signature = (vector, top_k=5, *, r#where=None))]
+            #[pyo3(signature = (vector, top_k=5, *, r#where=None, ef_search=None))]
             fn search(
                 &self,
                 py: pyo3::Python<'_>,
                 vector: &pyo3::Bound<'_, pyo3::PyAny>,
                 top_k: usize,
                 r#where: Option<&pyo3::Bound<'_, pyo3::PyAny>>,
+                ef_search: Option<usize>,
             ) -> pyo3::PyResult<Vec<super::SearchHit>> {
-                let reply = super::search(self.shared(), vector, top_k, r#where)?;
+                let reply = super::search(self.shared(), vector, top_k, r#where, ef_search)?;
                 Ok(super::hits(super::answer(py, reply)?))
             }
 
             /// The awaitable twin of `search`.
-            #[pyo3(signature = (vector, top_k=5, *, r#where=None))]
+            #[pyo3(signature = (vector, top_k=5, *, r#where=None, ef_search=None))]
             fn search_async<'py>(
                 &self,
                 py: pyo3::Python<'py>,
                 vector: &pyo3::Bound<'_, pyo3::PyAny>,
                 top_k: usize,
                 r#where: Option<&pyo3::Bound<'_, pyo3::PyAny>>,
+                ef_search: Option<usize>,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                let reply = super::search(self.shared(), vector, top_k, r#where)?;
+                let reply = super::search(self.shared(), vector, top_k, r#where, ef_search)?;
                 super::promise(py, reply, super::hits)
             }
 
             /// `search` for every row of `vectors`, side by side.
-            #[pyo3(signature = (vectors, top_k=5, *, r#where=None))]
+            #[pyo3(signature = (vectors, top_k=5, *, r#where=None, ef_search=None))]
             fn search_many(
                 &self,
                 py: pyo3::Python<'_>,
                 vectors: &pyo3::Bound<'_, pyo3::PyAny>,
                 top_k: usize,
                 r#where: Option<&pyo3::Bound<'_, pyo3::PyAny>>,
+                ef_search: Option<usize>,
             ) -> pyo3::PyResult<Vec<Vec<super::SearchHit>>> {
-                let reply = super::search_many(self.shared(), vectors, top_k, r#where)?;
+                let reply = super::search_many(self.shared(), vectors, top_k, r#where, ef_search)?;
                 Ok(super::hits_of_each(super::answer(py, reply)?))
             }
 
             /// The awaitable twin of `search_many`.
-            #[pyo3(signature = (vectors, top_k=5, *, r#where=None))]
+            #[pyo3(signature = (vectors, top_k=5, *, r#where=None, ef_search=None))]
             fn search_many_async<'py>(
                 &self,
                 py: pyo3::Python<'py>,
                 vectors: &pyo3::Bound<'_, pyo3::PyAny>,
                 top_k: usize,
                 r#where: Option<&pyo3::Bound<'_, pyo3::PyAny>>,
+                ef_search: Option<usize>,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                let reply = super::search_many(self.shared(), vectors, top_k, r#where)?;
+                let reply = super::search_many(self.shared(), vectors, top_k, r#where, ef_search)?;
                 super::promise(py, reply, super::hits_of_each)
             }
 

@@ -9,6 +9,7 @@ mod methods;
 mod postgres;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pyo3::BoundObject;
@@ -16,8 +17,8 @@ use pyo3::prelude::*;
 
 use super::vectors::{column, matrix, row};
 use super::{bridge, json};
-use crate::error::Error;
-use crate::store::{self, Entry, Filter, Hit, Reply, Store};
+use crate::error::{Error, Result};
+use crate::store::{self, Entry, Filter, GoOn, Hit, Reply, Store};
 use crate::types::Matrix;
 
 pub(super) use embedded::VectorStore;
@@ -119,9 +120,24 @@ pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Shared> {
 /// Waits for what a store says. What it does itself is done on this thread, without the interpreter.
 pub(super) fn answer<T: Send + 'static>(py: Python<'_>, reply: Reply<T>) -> PyResult<T> {
     match reply {
-        Reply::Here(work) => bridge::detach(py, work),
+        Reply::Here(work) => watched(py, work),
         Reply::Awaited(future) => bridge::block_on(py, future),
     }
+}
+
+/// Does work without the interpreter. Ctrl-C has it leave for later what can be left, and is raised then.
+fn watched<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(GoOn<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let mut raised = None;
+    let done = bridge::detach(py, || {
+        work(&mut || {
+            raised = bridge::attach(|py| py.check_signals()).err();
+            if raised.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    })?;
+    raised.map_or(Ok(done), Err)
 }
 
 /// An `asyncio.Future` of what a store says.
@@ -174,8 +190,9 @@ fn search(
     vector: &Bound<'_, PyAny>,
     top_k: usize,
     conditions: Option<&Bound<'_, PyAny>>,
+    ef_search: Option<usize>,
 ) -> PyResult<Reply<Vec<Hit>>> {
-    Ok(store.search(row("vector", vector)?, top_k, filter(conditions)?))
+    Ok(store.search(row("vector", vector)?, top_k, filter(conditions)?, ef_search))
 }
 
 fn search_many(
@@ -183,8 +200,9 @@ fn search_many(
     vectors: &Bound<'_, PyAny>,
     top_k: usize,
     conditions: Option<&Bound<'_, PyAny>>,
+    ef_search: Option<usize>,
 ) -> PyResult<Reply<Vec<Vec<Hit>>>> {
-    Ok(store.search_many(matrix("vectors", vectors)?, top_k, filter(conditions)?))
+    Ok(store.search_many(matrix("vectors", vectors)?, top_k, filter(conditions)?, ef_search))
 }
 
 fn delete(

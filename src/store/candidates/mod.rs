@@ -62,7 +62,7 @@ impl VectorStore {
         let hits = |vector: &[f32], limit| {
             check_query(&snapshot, vector)?;
             let top_k = usize::min(limit, snapshot.len());
-            let wanted = search::Wanted { metric: self.metric, top_k, filter };
+            let wanted = search::Wanted { metric: self.metric, top_k, filter, sight: None };
             Ok(search::search(&snapshot, &[vector], wanted).pop().unwrap_or_default())
         };
         let ranked = match wanted {

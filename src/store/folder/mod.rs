@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `store-N.safetensors` | all rows at the beginning of journal N, see `file.rs`; none for N = 0 |
 //! | `journal-N.log` | every change since, see `journal.rs` |
+//! | `graph.bin` | what `graph/file.rs` says, for [`Index::Hnsw`]; nothing depends on it |
 //! | `lock` | nothing; locked by the one process that writes |
 //!
 //! A change is in the journal before anybody sees it and before the call returns, so that killing the process
@@ -15,12 +16,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::block::Snapshot;
+use super::graph::{self, Chart};
 use super::journal::{self, Record, Start};
 use super::vectors::{Precision, Vectors};
 use super::writing::Places;
-use super::{Entry, Metric, file, same_dimensions};
+use super::{Entry, Index, Metric, file, same_dimensions};
 use crate::error::{Error, Kind, Result};
 
 /// A journal below this size is not worth a new snapshot.
@@ -37,6 +40,9 @@ pub struct StoreOptions {
     pub dimensions: Option<usize>,
     /// Of a new store; `None` is f32. An existing one must agree.
     pub precision: Option<Precision>,
+    /// How this process searches; the folder is the same for all. With [`Index::Hnsw`] opening links what the
+    /// folder's graph does not hold.
+    pub index: Index,
     /// Take no lock and change nothing; [`super::VectorStore::refresh`] follows the writer.
     pub read_only: bool,
     /// Return from a change only when the device has it, so that a power cut loses nothing either.
@@ -57,6 +63,8 @@ pub(super) struct Folder {
     sync: bool,
     /// The process that holds the lock, and the lock; `None` for readers.
     writer: Option<(u32, File)>,
+    /// Nodes of the graph that was written last.
+    charted: usize,
     /// Why nothing can be written any more.
     broken: Option<String>,
 }
@@ -99,6 +107,12 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
     }
     opened.snapshot.dimensions = dimensions.or(options.dimensions);
     opened.folder.sync = options.sync;
+    if options.index == Index::Hnsw {
+        let known = graph::read(path, &opened.snapshot, metric);
+        opened.folder.charted = known.as_ref().map_or(0, Chart::nodes);
+        let chart = known.unwrap_or_else(|| Chart::new(&opened.snapshot));
+        opened.snapshot.chart = Some(Arc::new(chart));
+    }
     if let Some(lock) = lock {
         opened.folder.writer = Some((std::process::id(), lock));
         opened
@@ -206,6 +220,7 @@ fn read_pair(path: &Path, number: u64, new: Start, create: bool) -> Result<Optio
         length,
         limit: base.max(SMALLEST_JOURNAL),
         sync: false,
+        charted: 0,
         writer: None,
         broken: None,
     };
@@ -349,6 +364,26 @@ impl Folder {
         Ok(())
     }
 
+    /// Writes the graph when it has grown by a tenth since, or at all for `all`. A killed process costs the next one that
+    /// tenth. Best effort: what cannot be written is linked again.
+    pub(super) fn keep_graph(&mut self, snapshot: &Snapshot, metric: Metric, all: bool) {
+        let Some(chart) = &snapshot.chart else { return };
+        let nodes = chart.nodes();
+        let due =
+            nodes.abs_diff(self.charted) > self.charted / 10 || (all && nodes != self.charted);
+        let ours = self.writer.as_ref().is_some_and(|(process, _)| *process == std::process::id());
+        if !(due && ours) {
+            return;
+        }
+        if let Err(reason) = graph::write(&self.path, snapshot, chart, metric) {
+            tracing::warn!(
+                target: "graphbit::store",
+                path = %self.path.display(), %reason, "the graph of the vector store was not written"
+            );
+        }
+        self.charted = nodes;
+    }
+
     /// Cuts off what a killed writer left half done, and names the store in a journal that is new.
     fn tidy(&mut self, start: Start) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
@@ -370,7 +405,8 @@ impl Folder {
             let name = name.to_string_lossy();
             let snapshot = numbered(&name, "store-", ".safetensors");
             let number = snapshot.or_else(|| numbered(&name, "journal-", ".log"));
-            let temporary = name.starts_with(".store-") && name.ends_with(".tmp");
+            let ours = name.starts_with(".store-") || name.starts_with(".graph.bin.");
+            let temporary = ours && name.ends_with(".tmp");
             if temporary || number.is_some_and(|number| number != self.number) {
                 let _ = fs::remove_file(entry.path());
             }

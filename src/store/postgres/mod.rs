@@ -162,7 +162,7 @@ impl PgVectorStore {
         top_k: usize,
         filter: Option<&Filter>,
     ) -> Result<Vec<Hit>> {
-        self.search_one(query, top_k, filter).await
+        self.search_one(query, top_k, filter, None).await
     }
 
     /// Makes an index, while others go on reading and writing. One that is there already is left as it is.
@@ -384,8 +384,11 @@ impl Store for PgVectorStore {
         query: Vec<f32>,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Reply<Vec<Hit>> {
-        Reply::awaited(async move { self.search_one(query, top_k, filter.as_ref()).await })
+        Reply::awaited(
+            async move { self.search_one(query, top_k, filter.as_ref(), ef_search).await },
+        )
     }
 
     fn search_many(
@@ -393,8 +396,9 @@ impl Store for PgVectorStore {
         queries: Matrix,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Reply<Vec<Vec<Hit>>> {
-        Reply::awaited(async move { self.search_all(queries, top_k, filter).await })
+        Reply::awaited(async move { self.search_all(queries, top_k, filter, ef_search).await })
     }
 
     fn candidates(

@@ -38,10 +38,12 @@ impl PgVectorStore {
         query: Vec<f32>,
         top_k: usize,
         filter: Option<&Filter>,
+        ef_search: Option<usize>,
     ) -> Result<Vec<Hit>> {
         finite("query", None, &query)?;
         check_top_k(top_k)?;
-        let found = self.by_vector(&query, top_k, filter, false).await?;
+        ef_search.map(check_ef_search).transpose()?;
+        let found = self.by_vector(&query, top_k, filter, ef_search, false).await?;
         Ok(found.into_iter().map(|found| found.hit).collect())
     }
 
@@ -50,15 +52,18 @@ impl PgVectorStore {
         queries: Matrix,
         top_k: usize,
         filter: Option<Filter>,
+        ef_search: Option<usize>,
     ) -> Result<Vec<Vec<Hit>>> {
         for (row, query) in queries.iter().enumerate() {
             finite("queries", Some(row), query)?;
         }
         check_top_k(top_k)?;
+        ef_search.map(check_ef_search).transpose()?;
         let one = |query: &[f32]| {
             let (query, filter) = (query.to_vec(), filter.clone());
             async move {
-                let found = self.by_vector(&query, top_k, filter.as_ref(), false).await?;
+                let found = self.by_vector(&query, top_k, filter.as_ref(), ef_search, false);
+                let found = found.await?;
                 Ok(found.into_iter().map(|found| found.hit).collect())
             }
         };
@@ -84,7 +89,7 @@ impl PgVectorStore {
         match sought {
             Sought::Vector(vector) => {
                 finite("query", None, &vector)?;
-                let found = self.by_vector(&vector, limit, filter, true).await?;
+                let found = self.by_vector(&vector, limit, filter, None, true).await?;
                 Ok(found.into_iter().map(own).collect())
             }
             Sought::Words(words) => {
@@ -95,7 +100,7 @@ impl PgVectorStore {
                 finite("query", None, &vector)?;
                 let depth = limit.max(FUSED_RANKS);
                 let lists = tokio::try_join!(
-                    self.by_vector(&vector, depth, filter, true),
+                    self.by_vector(&vector, depth, filter, None, true),
                     self.by_words(&words, Some(&vector), depth, filter)
                 )?;
                 Ok(joined([lists.0, lists.1], limit))
@@ -108,6 +113,7 @@ impl PgVectorStore {
         query: &[f32],
         top_k: usize,
         filter: Option<&Filter>,
+        ef_search: Option<usize>,
         with_vectors: bool,
     ) -> Result<Vec<Found>> {
         let Some(shape) = self.shape().await? else { return Ok(Vec::new()) };
@@ -139,7 +145,9 @@ impl PgVectorStore {
             ),
         };
         statement.push(&sql);
-        let (metric, ef_search) = (self.metric, self.ef_search().max(top_k).min(MOST_EF_SEARCH));
+        let metric = self.metric;
+        let ef_search = ef_search.unwrap_or_else(|| self.ef_search());
+        let ef_search = ef_search.max(top_k).min(MOST_EF_SEARCH);
         let mut settings = format!("begin; set local hnsw.ef_search = {ef_search}");
         if shape.iterates {
             settings.push_str("; set local hnsw.iterative_scan = strict_order");

@@ -1,16 +1,17 @@
 """Writes batches into the store of a folder for ever, and says after each change that it was acknowledged.
 
-Arguments: the folder, the number of the first batch, rows a batch, dimensions, batches to keep.
+Arguments: the folder, its index, the number of the first batch, rows a batch, dimensions, batches to keep.
 """
 
 import os
 import sys
+from typing import Any
 
 import numpy as np
 from graphbit import VectorStore
 
-folder = sys.argv[1]
-first, rows, dimensions, kept = (int(argument) for argument in sys.argv[2:])
+folder, index = sys.argv[1:3]
+first, rows, dimensions, kept = (int(argument) for argument in sys.argv[3:])
 
 
 def tell(what: str, batch: int) -> None:
@@ -22,10 +23,18 @@ def ids(batch: int) -> list[str]:
     return [f"{batch}-{row}" for row in range(rows)]
 
 
-store = VectorStore.open(folder, metric="dot")
+def vectors(batch: int) -> Any:
+    """Rows that differ, in few directions as those of texts do, and whose first value tells the batch."""
+    directions = np.random.default_rng(0).standard_normal((8, dimensions), "float32")
+    values = np.random.default_rng(batch).standard_normal((rows, 8), "float32") @ directions
+    values[:, 0] = batch
+    return values
+
+
+store = VectorStore.open(folder, metric="dot", index=index)
 batch = first
 while True:
-    store.add(np.full((rows, dimensions), batch, "float32"), ids=ids(batch))
+    store.add(vectors(batch), ids=ids(batch))
     tell("added", batch)
     if batch >= kept:
         store.delete(ids(batch - kept))

@@ -1,0 +1,141 @@
+//! What walks compare: rows, found by the node they became.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::NONE;
+use crate::store::Metric;
+use crate::store::block::{Block, Row, Snapshot};
+use crate::store::search::Query;
+use crate::store::vectors::{Packed, Precision};
+
+/// Bits of a place that say which row of its block is meant.
+const ROW_BITS: u32 = 10;
+
+/// Block and row in one number; `None` beyond what fits, some four million blocks.
+pub(super) fn place(block: usize, row: usize) -> Option<u32> {
+    let (block, row) = (u32::try_from(block).ok()?, u32::try_from(row).ok()?);
+    let place = block.checked_mul(1 << ROW_BITS)?.checked_add(row)?;
+    (row < 1 << ROW_BITS && place != NONE).then_some(place)
+}
+
+/// The block and the row of a place.
+pub(super) const fn block_and_row(place: u32) -> (usize, usize) {
+    ((place >> ROW_BITS) as usize, (place & ((1 << ROW_BITS) - 1)) as usize)
+}
+
+/// The row in a place.
+pub(super) fn row(snapshot: &Snapshot, place: u32) -> Option<Row<'_>> {
+    let (block, row) = block_and_row(place);
+    snapshot.blocks.get(block)?.row(row)
+}
+
+/// One state of a store, seen from the nodes.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'g> {
+    pub(super) blocks: &'g [Arc<Block>],
+    /// By node, where its row is now; [`NONE`] when that is gone.
+    pub(super) places: &'g [u32],
+    pub(super) metric: Metric,
+    pub(super) precision: Precision,
+    pub(super) dimensions: usize,
+    /// See [`super::Graph::reach`].
+    pub(super) reach: f64,
+}
+
+impl<'g> Ground<'g> {
+    pub(super) fn new(
+        snapshot: &'g Snapshot,
+        places: &'g [u32],
+        metric: Metric,
+        reach: f64,
+    ) -> Self {
+        Self {
+            blocks: &snapshot.blocks,
+            places,
+            metric,
+            precision: snapshot.precision,
+            dimensions: snapshot.dimensions.unwrap_or_default(),
+            reach,
+        }
+    }
+
+    pub(super) fn place(&self, node: u32) -> Option<u32> {
+        self.places.get(node as usize).copied().filter(|place| *place != NONE)
+    }
+
+    pub(super) fn vector(&self, place: u32) -> Option<Packed<'g>> {
+        let (block, row) = block_and_row(place);
+        self.blocks.get(block)?.vectors.row(row)
+    }
+
+    /// Asks for the memory of a row that will soon be read.
+    pub(super) fn fetch(&self, place: u32) {
+        let words = self.vector(place).and_then(|vector| vector.words.first());
+        std::hint::black_box(words.copied());
+    }
+
+    /// A row, made ready to be compared with others.
+    pub(super) fn kin(&self, vector: Packed<'g>) -> Kin<'g> {
+        let values = match self.precision {
+            Precision::F32 => Cow::Borrowed(vector.codes(self.dimensions)),
+            Precision::F16 | Precision::I8 => {
+                Cow::Owned(vector.values(self.precision, self.dimensions))
+            }
+        };
+        let inverse_norm = vector.inverse_norm / f64::from(vector.scale);
+        Kin { values, inverse_norm, lift: self.lift(vector) }
+    }
+
+    /// The coordinate that dot products need to be compared as distances: with it all rows are of one length,
+    /// and the greatest product is that of the nearest row (Bachrach et al., "Speeding Up the Xbox Recommender
+    /// System Using a Euclidean Transformation for Inner-Product Spaces", 2014).
+    fn lift(&self, vector: Packed<'_>) -> f64 {
+        match self.metric {
+            Metric::Dot => (self.reach - square(vector)).max(0.0).sqrt(),
+            Metric::Cosine | Metric::L2 => 0.0,
+        }
+    }
+
+    /// How alike two rows are, by what links are chosen: more is better.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the result wanted")]
+    pub(super) fn likeness(&self, kin: &Kin<'_>, vector: Packed<'_>) -> f32 {
+        let query = Query::of_row(&kin.values, kin.inverse_norm, self.metric, self.precision);
+        let order = query.order(vector);
+        match self.metric {
+            Metric::Dot => (f64::from(order) + kin.lift * self.lift(vector)) as f32,
+            Metric::Cosine | Metric::L2 => order,
+        }
+    }
+}
+
+/// The square of a vector's length.
+pub(super) fn square(vector: Packed<'_>) -> f64 {
+    match vector.inverse_norm > 0.0 {
+        true => (f64::from(vector.scale) / vector.inverse_norm).powi(2),
+        false => 0.0,
+    }
+}
+
+/// A row that others are compared with.
+pub(super) struct Kin<'g> {
+    values: Cow<'g, [f32]>,
+    inverse_norm: f64,
+    lift: f64,
+}
+
+/// What a walk is after: rows that `score` makes much of.
+pub(super) struct Towards<'g, S> {
+    pub(super) ground: Ground<'g>,
+    score: S,
+}
+
+impl<'g, S: Fn(Packed<'_>) -> f32> Towards<'g, S> {
+    pub(super) fn new(ground: Ground<'g>, score: S) -> Self {
+        Self { ground, score }
+    }
+
+    pub(super) fn score(&self, place: u32) -> f32 {
+        self.ground.vector(place).map_or(f32::NEG_INFINITY, &self.score)
+    }
+}

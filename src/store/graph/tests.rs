@@ -1,0 +1,326 @@
+//! The graph from outside: nearly all of what comparing with everything finds, and never what is gone.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use super::chart::{FROM, STEP};
+use crate::store::search::{Query, Wanted};
+use crate::store::{
+    Asked, Entry, Filter, Hit, Index, Metric, Precision, StoreOptions, VectorStore,
+};
+use crate::types::Matrix;
+
+const DIMENSIONS: usize = 16;
+const ROWS: usize = FROM + 10 * STEP + 100;
+/// In sight of a walk through so few rows.
+const SIGHT: Option<usize> = Some(48);
+
+/// Rows in clusters of about a hundred, some of them longer than others.
+fn rows(count: usize, seed: u64) -> Matrix {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut centres = fastrand::Rng::with_seed(1);
+    let centres: Vec<f32> = (0..100 * DIMENSIONS).map(|_| centres.f32() * 2.0 - 1.0).collect();
+    let mut values = Vec::with_capacity(count * DIMENSIONS);
+    for _ in 0..count {
+        let centre = random.usize(..100) * DIMENSIONS;
+        let length = 0.5 + random.f32();
+        let noise = |at| centres[centre + at] + 0.7 * (random.f32() * 2.0 - 1.0);
+        values.extend((0..DIMENSIONS).map(noise).map(|value| value * length));
+    }
+    Matrix::new(values, count, DIMENSIONS).unwrap()
+}
+
+fn entries(numbers: std::ops::Range<usize>) -> Vec<Entry> {
+    let part = |at: usize| BTreeMap::from([("part".to_owned(), (at % 100).to_string())]);
+    numbers
+        .map(|at| Entry { id: at.to_string(), text: String::new(), metadata: part(at) })
+        .collect()
+}
+
+fn empty(metric: Metric, precision: Precision, index: Index) -> VectorStore {
+    VectorStore::with_precision(metric, None, precision).unwrap().with_index(index).unwrap()
+}
+
+/// The same rows in an exact store and in one with a graph.
+fn both(metric: Metric, precision: Precision) -> [VectorStore; 2] {
+    [Index::Exact, Index::Hnsw].map(|index| {
+        let store = empty(metric, precision, index);
+        store.add(&rows(ROWS, 2), entries(0..ROWS)).unwrap();
+        store
+    })
+}
+
+/// Of what `exact` finds, how much `store` finds; scores and order must be right.
+fn recall(exact: &VectorStore, store: &VectorStore, filter: Option<&Filter>) -> f64 {
+    let queries = rows(100, 3);
+    let asked = Asked { top_k: 10, filter, ef_search: SIGHT };
+    let truth = exact.search_many_as(&queries, asked).unwrap();
+    let found = store.search_many_as(&queries, asked).unwrap();
+    let mut same = 0;
+    for (truth, found) in truth.iter().zip(&found) {
+        assert_eq!(truth.len(), found.len());
+        assert!(found.is_sorted_by(|one, next| one.score >= next.score));
+        for hit in found {
+            assert!(filter.is_none_or(|filter| filter.matches(&hit.entry.metadata)));
+            if let Some(twin) = truth.iter().find(|twin| twin.index == hit.index) {
+                assert_eq!(twin, hit);
+                same += 1;
+            }
+        }
+    }
+    same as f64 / 1000.0
+}
+
+fn part(below: usize) -> Filter {
+    Filter::parse(&json!({"part": {"lt": below}})).unwrap()
+}
+
+/// Whether nearly all searches walk, instead of comparing with everything.
+fn walks(store: &VectorStore, filter: Option<&Filter>) -> bool {
+    let (snapshot, metric) = (store.current(), store.metric());
+    let queries = rows(100, 3);
+    let query = |query| Query::new(query, metric, snapshot.precision);
+    let queries: Vec<_> = queries.iter().map(query).collect();
+    let wanted = Wanted { metric, top_k: 10, filter, sight: SIGHT };
+    let found = super::search(&snapshot, snapshot.chart.as_ref().unwrap(), &queries, wanted);
+    found.iter().filter(|best| best.is_some()).count() > 90
+}
+
+/// How far the graph is, to tell a walk from a scan.
+fn nodes(store: &VectorStore) -> (usize, usize) {
+    let chart = store.current().chart.clone().unwrap();
+    (chart.nodes(), chart.pending.len())
+}
+
+#[test]
+fn nearly_all_of_the_best_are_found_by_every_metric_and_precision() {
+    for (metric, precision) in [
+        (Metric::Cosine, Precision::F32),
+        (Metric::Dot, Precision::F32),
+        (Metric::L2, Precision::I8),
+    ] {
+        let [exact, store] = both(metric, precision);
+        assert!(
+            walks(&store, None) && walks(&store, Some(&part(50))) && !walks(&store, Some(&part(1)))
+        );
+        for filter in [None, Some(part(50)), Some(part(1))] {
+            let recall = recall(&exact, &store, filter.as_ref());
+            assert!(recall >= 0.95, "{metric} {precision} {filter:?}: {recall}");
+        }
+    }
+}
+
+#[test]
+fn more_in_sight_finds_more() {
+    let [exact, store] = both(Metric::L2, Precision::F32);
+    let queries = rows(200, 4);
+    let found = |sight| -> usize {
+        let asked = Asked { top_k: 10, filter: None, ef_search: Some(sight) };
+        let truth = exact.search_many_as(&queries, asked).unwrap();
+        let found = store.search_many_as(&queries, asked).unwrap();
+        let same = |(truth, found): (&Vec<Hit>, &Vec<Hit>)| {
+            found.iter().filter(|hit| truth.contains(hit)).count()
+        };
+        truth.iter().zip(&found).map(same).sum()
+    };
+    let (few, many) = (found(10), found(256));
+    assert!(few < many && many >= 1990, "{few} {many}");
+    let asked = Asked { top_k: 1, filter: None, ef_search: Some(0) };
+    assert!(store.search_as(&[0.0; DIMENSIONS], asked).is_err());
+}
+
+#[test]
+fn what_is_deleted_replaced_or_just_added_counts_at_once() {
+    let [exact, store] = both(Metric::L2, Precision::F32);
+    let far = vec![100.0; DIMENSIONS];
+    for store in [&exact, &store] {
+        // A tenth goes, a tenth gets another vector, and one that nobody linked yet is the best for `far`.
+        let gone: Vec<String> = (0..ROWS).step_by(10).map(|at| at.to_string()).collect();
+        assert_eq!(store.delete(&gone).unwrap(), gone.len());
+        let moved: Vec<Entry> = entries(0..ROWS).into_iter().skip(1).step_by(10).collect();
+        store.add(&rows(moved.len(), 5), moved).unwrap();
+        let one = Matrix::new(far.clone(), 1, DIMENSIONS).unwrap();
+        store.add(&one, vec![Entry::text("new")]).unwrap();
+    }
+    assert_eq!(store.search(&far, 1).unwrap()[0].entry.text, "new");
+    assert!(walks(&store, None));
+    for filter in [None, Some(part(50))] {
+        assert!(recall(&exact, &store, filter.as_ref()) >= 0.95);
+    }
+    // More than half goes: the graph begins anew, and then there is none to speak of.
+    for store in [&exact, &store] {
+        store.delete_where(&part(75)).unwrap();
+    }
+    assert!(recall(&exact, &store, None) >= 0.95);
+    assert_eq!(store.delete_where(&part(100)).unwrap(), store_rows_above(75));
+    assert!(store.search(&far, 5).unwrap().iter().all(|hit| hit.entry.text == "new"));
+}
+
+fn store_rows_above(part: usize) -> usize {
+    (0..ROWS).filter(|at| at % 100 >= part && at % 10 != 0).count()
+}
+
+#[test]
+fn many_equal_rows_hide_neither_each_other_nor_the_rest() {
+    let store = empty(Metric::Cosine, Precision::F32, Index::Hnsw);
+    let exact = empty(Metric::Cosine, Precision::F32, Index::Exact);
+    let pattern = rows(20, 6);
+    let patterns: Vec<Vec<f32>> = pattern.iter().map(<[f32]>::to_vec).collect();
+    let equal: Vec<Vec<f32>> = patterns.iter().cycle().take(ROWS).cloned().collect();
+    let vectors = Matrix::from_rows(&equal).unwrap();
+    for store in [&store, &exact] {
+        store.add(&vectors, entries(0..ROWS)).unwrap();
+    }
+    for query in pattern.iter() {
+        let scores = |store: &VectorStore| -> Vec<f32> {
+            store.search(query, 20).unwrap().iter().map(|hit| hit.score).collect()
+        };
+        assert_eq!(scores(&store), scores(&exact));
+    }
+}
+
+#[test]
+fn one_history_has_one_graph_however_the_rows_are_divided_among_calls() {
+    let answers = |batch: usize| {
+        let store = empty(Metric::Dot, Precision::F32, Index::Hnsw);
+        let rows = rows(ROWS, 7);
+        let all: Vec<&[f32]> = rows.iter().collect();
+        for (number, part) in all.chunks(batch).enumerate() {
+            let first = number * batch;
+            let part: Vec<Vec<f32>> = part.iter().map(|row| row.to_vec()).collect();
+            let entries = entries(first..first + part.len());
+            store.add(&Matrix::from_rows(&part).unwrap(), entries).unwrap();
+        }
+        let asked = Asked { top_k: 10, filter: None, ef_search: Some(10) };
+        store.search_many_as(&self::rows(100, 8), asked).unwrap()
+    };
+    let whole = answers(ROWS);
+    assert_eq!(whole, answers(77));
+}
+
+#[test]
+fn searches_beside_a_writer_never_see_what_was_gone_before_they_began() {
+    let store = empty(Metric::Cosine, Precision::F32, Index::Hnsw);
+    store.add(&rows(ROWS, 9), entries(0..ROWS)).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let searching = scope.spawn(|| {
+            let queries = rows(20, 10);
+            let mut turns = 0;
+            while !done.load(Ordering::Acquire) || turns == 0 {
+                let before = store.len();
+                for query in queries.iter() {
+                    let hits = store.search(query, 10).unwrap();
+                    let ids: HashSet<&str> = hits.iter().map(|hit| hit.entry.id.as_str()).collect();
+                    assert_eq!(ids.len(), 10, "of {before}");
+                    let old = |hit: &&Hit| hit.entry.text.is_empty() && hit.index < 100;
+                    assert_eq!(hits.iter().find(old), None);
+                }
+                turns += 1;
+            }
+        });
+        // Begun before the first search can end; gone before the second begins.
+        let first: Vec<String> = (0..100).map(|at| at.to_string()).collect();
+        store.delete(&first).unwrap();
+        for number in 0..20 {
+            let ids: Vec<String> = (0..90).map(|at| (100 + number * 90 + at).to_string()).collect();
+            store.delete(&ids).unwrap();
+            let entries = (0..90).map(|_| Entry::text("later")).collect();
+            store.add(&rows(90, 100 + number), entries).unwrap();
+        }
+        done.store(true, Ordering::Release);
+        searching.join().unwrap();
+    });
+    assert_eq!(store.len(), ROWS - 100);
+}
+
+/// A folder that is gone when the test is over.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("graphbit-graph-{name}-{}-{}", std::process::id(), fastrand::u64(..));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn open(&self, read_only: bool) -> VectorStore {
+        let options = StoreOptions { index: Index::Hnsw, read_only, ..StoreOptions::default() };
+        VectorStore::open(&self.0, options).unwrap()
+    }
+
+    /// Nodes that opening finds in the folder's file.
+    fn kept(&self) -> usize {
+        let options =
+            StoreOptions { index: Index::Hnsw, read_only: true, ..StoreOptions::default() };
+        VectorStore::open_rows(&self.0, options).unwrap().current().chart.as_ref().unwrap().live
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_folder_keeps_its_graph_and_believes_no_other() {
+    let scratch = Scratch::new("kept");
+    let store = scratch.open(false);
+    store.add(&rows(ROWS, 11), entries(0..ROWS)).unwrap();
+    let queries = rows(50, 12);
+    let answers = |store: &VectorStore| store.search_many(&queries, 10).unwrap();
+    let expected = answers(&store);
+    // As after a kill: nothing was closed.
+    assert!(scratch.kept() > FROM / 2);
+    store.close().unwrap();
+    assert_eq!(scratch.kept(), nodes(&store).0);
+    assert_eq!(answers(&scratch.open(true)), expected);
+
+    let place = scratch.0.join("graph.bin");
+    let whole = std::fs::read(&place).unwrap();
+    let mut changed = whole.clone();
+    changed[5000] ^= 1;
+    for wrong in [&whole[..0], &whole[..whole.len() / 2], &changed, b"a text"] {
+        std::fs::write(&place, wrong).unwrap();
+        assert_eq!(scratch.kept(), 0);
+    }
+    let again = scratch.open(false);
+    assert_eq!(answers(&again), expected);
+    drop(again);
+    assert!(scratch.kept() > FROM / 2);
+
+    // One that was right before rows were deleted and replaced by a process that searches exactly.
+    std::fs::write(&place, &whole).unwrap();
+    let exact = VectorStore::open(&scratch.0, StoreOptions::default()).unwrap();
+    exact.delete(&["0", "1", "2"]).unwrap();
+    exact.add(&rows(50, 13), entries(100..150)).unwrap();
+    drop(exact);
+    assert_eq!(scratch.kept(), nodes(&store).0 - 53);
+    let [again, exact] = [scratch.open(true), {
+        let read_only = StoreOptions { read_only: true, ..StoreOptions::default() };
+        VectorStore::open(&scratch.0, read_only).unwrap()
+    }];
+    assert!(recall(&exact, &again, None) >= 0.95);
+}
+
+#[test]
+fn a_reader_follows_with_its_graph() {
+    let scratch = Scratch::new("follow");
+    let store = scratch.open(false);
+    store.add(&rows(ROWS, 14), entries(0..ROWS)).unwrap();
+    let reader = scratch.open(true);
+    store.delete(&["7"]).unwrap();
+    store.add(&rows(700, 15), entries(ROWS..ROWS + 700)).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert!(nodes(&reader).1 < STEP);
+    let queries = rows(50, 16);
+    let found = reader.search_many(&queries, 10).unwrap();
+    assert!(found.iter().flatten().all(|hit| hit.entry.id != "7"));
+    let same =
+        |(one, other): (&Vec<Hit>, &Vec<Hit>)| one.iter().filter(|hit| other.contains(hit)).count();
+    let found: usize = found.iter().zip(&store.search_many(&queries, 10).unwrap()).map(same).sum();
+    assert!(found >= 475, "{found}");
+}
