@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -43,21 +45,29 @@ impl Drop for Mark {
     }
 }
 
+/// Work that says where it is polled. In a box: a runtime keeps work and outcome in one place, as large as the
+/// larger of them, and copies all of that place several times when the work is done.
+struct Marked<T> {
+    generation: u64,
+    future: BoxFuture<'static, Result<T>>,
+}
+
+impl<T> Future for Marked<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let _mark = Mark::set(self.generation);
+        self.future.as_mut().poll(context)
+    }
+}
+
 impl<T: Send + 'static> Task<T> {
     pub(super) fn running<F>(handle: &Handle, generation: u64, future: F) -> Self
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let marked = async move {
-            let mut future = pin!(future);
-            std::future::poll_fn(|context| {
-                let _mark = Mark::set(generation);
-                future.as_mut().poll(context)
-            })
-            .await
-        };
         #[expect(clippy::disallowed_methods, reason = "this is the doorway")]
-        Self(State::Running(handle.spawn(marked)))
+        Self(State::Running(handle.spawn(Marked { generation, future: future.boxed() })))
     }
 
     pub(super) fn failed(error: Error) -> Self {
