@@ -11,7 +11,7 @@ use super::model::EmbeddingModel;
 use crate::cache::{Cache, Shelf};
 use crate::error::{Error, Kind, Result};
 use crate::resilience::{
-    Answer, CallStats, Order, Protection, RetryPolicy, Route, Routes, StatsSnapshot,
+    Answer, CallStats, Order, Protection, RetryPolicy, Route, Routes, StatsSnapshot, Tally,
 };
 use crate::types::{Embeddings, Matrix, Pace};
 use tokio::time::Instant;
@@ -53,9 +53,13 @@ async fn request(
     ledger: Option<&Ledger>,
 ) -> Result<Embeddings> {
     let Route { model, stack } = route;
-    let tokens = || {
-        let count = |text: &String| u64::try_from(model.tokens(text)).unwrap_or(u64::MAX);
-        texts.iter().map(count).fold(0, u64::saturating_add)
+    let tokens = |tally| {
+        let count = |text: &String| match tally {
+            Tally::Bound => text.len(),
+            Tally::Exact => model.tokens(text),
+        };
+        let sum = texts.iter().map(count).fold(0, usize::saturating_add);
+        u64::try_from(sum).unwrap_or(u64::MAX)
     };
     let attempts = AtomicU32::new(0);
     // Whether an attempt has failed since the last one began: a second copy of a slow one is no retry.

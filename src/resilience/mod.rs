@@ -33,7 +33,7 @@
 //!         };
 //!         async move { answer }
 //!     };
-//!     stack.call(|| 0, attempt).await
+//!     stack.call(|_| 0, attempt).await
 //! })?;
 //! assert_eq!(answer.content, "hello");
 //! # Ok::<(), graphbit::Error>(())
@@ -58,7 +58,7 @@ pub use concurrency::{
 };
 pub use failover::Order;
 pub use hedge::{Hedge, HedgeSettings};
-pub use rate::{RateLimit, RateSettings, RateSnapshot, RedisSettings, Reservation};
+pub use rate::{RateLimit, RateSettings, RateSnapshot, RedisSettings, Reservation, Tally};
 pub use retry::{OnRetry, RetryEvent, RetryPolicy};
 pub use routes::{Route, Routes};
 pub use stack::{Answer, Lease, Protection, Stack, StackSnapshot};

@@ -11,7 +11,7 @@ use super::breaker::{Breaker, BreakerPolicy, BreakerState};
 use super::budget::RetryBudget;
 use super::concurrency::{Concurrency, Outcome, Slot};
 use super::hedge::{Hedge, HedgeSettings};
-use super::rate::{RateLimit, Reservation};
+use super::rate::{RateLimit, Reservation, Tally};
 use super::retry::{Retries, RetryPolicy};
 use crate::error::{Error, Kind, Result};
 use crate::types::Pace;
@@ -121,7 +121,7 @@ impl Stack {
     /// [`Kind::CircuitOpen`] when the breaker is open, else the last attempt's error.
     pub async fn call<T, F>(
         &self,
-        tokens: impl FnOnce() -> u64,
+        tokens: impl Fn(Tally) -> u64,
         attempt: impl Fn() -> F,
     ) -> Result<T>
     where
@@ -143,7 +143,7 @@ impl Stack {
     /// As [`Stack::call`].
     pub async fn open<T, F>(
         &self,
-        tokens: impl FnOnce() -> u64,
+        tokens: impl Fn(Tally) -> u64,
         attempt: impl Fn() -> F,
     ) -> Result<(T, Lease)>
     where
@@ -151,8 +151,7 @@ impl Stack {
     {
         let permit = self.breaker.as_ref().map(Breaker::admit).transpose()?;
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let counts = self.rate.as_ref().is_some_and(RateLimit::counts_tokens);
-        let tokens = if counts { tokens() } else { 0 };
+        let tokens = self.rate.as_ref().map_or(0, |rate| rate.estimate(tokens));
         let goes_on = || match (&self.breaker, &permit) {
             (Some(breaker), Some(permit)) => breaker.goes_on(permit),
             _ => true,

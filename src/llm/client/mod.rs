@@ -16,6 +16,7 @@ use crate::cache::{Cache, Key, Origin, Shelf};
 use crate::error::{Error, Result};
 use crate::resilience::{
     Answer, BreakerState, CallStats, Order, Protection, RetryPolicy, Route, Routes, StatsSnapshot,
+    Tally,
 };
 use crate::tokens::Encoding;
 use crate::types::{ChatRequest, ChatResponse, Pace};
@@ -94,7 +95,7 @@ impl Inner {
                     model.complete(request).await
                 }
             };
-            match stack.call(|| self.estimate(request), attempt).await {
+            match stack.call(|tally| self.estimate(request, tally), attempt).await {
                 Ok(mut answer) => {
                     answer.provider = Some(Arc::from(model.provider()));
                     Ok(answer)
@@ -109,10 +110,13 @@ impl Inner {
 
     /// Tokens that a request will be charged with: those of its texts, and as many as it allows for the
     /// answer, which is what providers reserve as well; else as many as answers usually have.
-    fn estimate(&self, request: &ChatRequest) -> u64 {
-        let tokenizer = Encoding::O200kBase.tokenizer();
-        let count = |text: &str| u64::try_from(tokenizer.count(text)).unwrap_or(u64::MAX);
-        let prompt: u64 = request.messages.iter().map(|message| count(&message.content)).sum();
+    fn estimate(&self, request: &ChatRequest, tally: Tally) -> u64 {
+        let count = |text: &str| match tally {
+            Tally::Bound => text.len(),
+            Tally::Exact => Encoding::O200kBase.tokenizer().count(text),
+        };
+        let prompt: usize = request.messages.iter().map(|message| count(&message.content)).sum();
+        let prompt = u64::try_from(prompt).unwrap_or(u64::MAX);
         let usual = || self.answer_tokens.load(Ordering::Relaxed) / AVERAGED;
         prompt.saturating_add(request.max_tokens.map_or_else(usual, u64::from))
     }
@@ -509,11 +513,11 @@ mod tests {
     async fn what_answers_usually_cost_is_learned_however_short_they_are() {
         let (_, client) = client(0);
         let request = || ChatRequest::from_prompt("");
-        assert_eq!(client.inner.estimate(&request()), USUAL_ANSWER);
+        assert_eq!(client.inner.estimate(&request(), Tally::Exact), USUAL_ANSWER);
         for _ in 0..100 {
             client.inner.learn(3);
         }
-        assert_eq!(client.inner.estimate(&request()), 3);
+        assert_eq!(client.inner.estimate(&request(), Tally::Exact), 3);
     }
 
     #[tokio::test]

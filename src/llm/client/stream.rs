@@ -56,7 +56,8 @@ impl LlmClient {
                         Ok(stream::iter(first.map(Ok)).chain(events))
                     }
                 };
-                let opened = route.stack.open(|| inner.estimate(request), attempt).await;
+                let opened =
+                    route.stack.open(|tally| inner.estimate(request, tally), attempt).await;
                 let (events, lease) = opened.map_err(|error| placed(&**model, "stream", error))?;
                 Ok((events, lease, route))
             };

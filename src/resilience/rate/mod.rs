@@ -89,6 +89,19 @@ pub struct RedisSettings {
     pub name: String,
 }
 
+/// There is plenty when a request takes less than one in so many of the tokens there are. As they get fewer,
+/// more is counted, and at the limit everything is.
+const PLENTY: f64 = 16.0;
+
+/// How a request's tokens are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// A number that they are not above, known at once: a token has one byte at least.
+    Bound,
+    /// As many as the provider will count.
+    Exact,
+}
+
 /// A limit on requests and tokens a minute. Cloning shares it.
 #[derive(Clone)]
 pub struct RateLimit(Arc<Inner>);
@@ -153,10 +166,21 @@ impl RateLimit {
         &self.0.settings
     }
 
-    /// Whether tokens are limited now, so that estimating them is worth the trouble.
-    #[must_use]
-    pub fn counts_tokens(&self) -> bool {
-        self.0.local.get().buckets().tokens.is_limited()
+    /// What [`RateLimit::acquire`] is to be asked for: as many tokens as `tokens` counts, a bound where there is
+    /// plenty, and 0 while tokens are not limited. Counting reads a whole prompt, and what is reserved in vain
+    /// comes back with the answer.
+    pub fn estimate(&self, tokens: impl Fn(Tally) -> u64) -> u64 {
+        let Some(available) = self.0.local.get().buckets().tokens.available(Instant::now()) else {
+            return 0;
+        };
+        // What other processes have left is not known here.
+        if self.0.shared.is_none() {
+            let bound = tokens(Tally::Bound);
+            if number(bound) * PLENTY <= available {
+                return bound;
+            }
+        }
+        tokens(Tally::Exact)
     }
 
     /// Waits in line until one request of about `tokens` may be sent. Dropping the future leaves the

@@ -229,7 +229,7 @@ async fn clones_share_one_limit() {
 #[tokio::test(start_paused = true)]
 async fn limits_nobody_set_are_learned() {
     let limit = limit(None, None, ms(1000));
-    assert!(!limit.counts_tokens());
+    assert_eq!(limit.estimate(|_| 1), 0);
     for _ in 0..1_000 {
         limit.acquire(1_000_000).await.settle(Some(7));
     }
@@ -241,7 +241,7 @@ async fn limits_nobody_set_are_learned() {
         ..Pace::default()
     });
     let numbers = limit.snapshot();
-    assert!(limit.counts_tokens());
+    assert_eq!(limit.estimate(|_| 1), 1);
     assert_eq!(
         (numbers.requests_per_minute, numbers.requests_available),
         (Some(600.0), Some(10.0))
@@ -255,6 +255,22 @@ async fn limits_nobody_set_are_learned() {
     assert!((ms(250)..ms(255)).contains(&started.elapsed()), "{:?}", started.elapsed());
     limit.observe(&Pace { limit_requests: Some(1_200), ..Pace::default() });
     assert_eq!(limit.snapshot().requests_per_minute, Some(1_200.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_counted_where_they_matter() {
+    let limit = limit(None, Some(60_000.0), ms(1000));
+    let asked = |bound| {
+        limit.estimate(|tally| match tally {
+            Tally::Bound => bound,
+            Tally::Exact => 7,
+        })
+    };
+    assert_eq!((asked(62), asked(63)), (62, 7), "of 1,000 that are there");
+    limit.acquire(500).await.settle(None);
+    assert_eq!((asked(31), asked(32)), (31, 7));
+    limit.acquire(500).await.settle(None);
+    assert_eq!(asked(1), 7);
 }
 
 #[tokio::test(start_paused = true)]
