@@ -74,6 +74,8 @@ pub enum Kind {
     Store,
     /// The graph of a workflow cannot run, or its checkpoint cannot be used.
     Workflow,
+    /// The policy of guard rails cannot be read or used.
+    GuardRail,
     /// A callback of the user's raised; the source is what it raised.
     Callback,
     /// A panic or a broken invariant of ours. Always a bug.
@@ -82,7 +84,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Validation,
         Self::Parameter,
         Self::Configuration,
@@ -108,6 +110,7 @@ impl Kind {
         Self::DocumentTimeout,
         Self::Store,
         Self::Workflow,
+        Self::GuardRail,
         Self::Callback,
         Self::Internal,
     ];
@@ -141,6 +144,7 @@ impl Kind {
             Self::DocumentTimeout => "document_timeout",
             Self::Store => "store",
             Self::Workflow => "workflow",
+            Self::GuardRail => "guard_rail",
             Self::Callback => "callback",
             Self::Internal => "internal",
         }

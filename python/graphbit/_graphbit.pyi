@@ -61,6 +61,7 @@ __all__ = [
     "EmbeddingConfig",
     "Executor",
     "FinishReason",
+    "GuardRailPolicyConfig",
     "IngestProgress",
     "IngestReport",
     "IngestStream",
@@ -3851,6 +3852,67 @@ class WorkflowStreamIterator:
     ) -> Future[None]: ...
 
 @final
+class GuardRailPolicyConfig:
+    """What no model may read, and whether it is put back into answers. Made by its static methods only.
+
+    The document is a JSON object, every part of which may be left out::
+
+        {"policy_name": "contacts", "policy_version": "1.0.0", "active": true,
+         "guardrail_policy": {"pii_rules": [{"type": "regex", "name": "EMAIL", "pattern": "..."}],
+                              "masking": true, "mapping": true}}
+
+    `active` is true unless given, if there is a `guardrail_policy`. A pattern is a regular expression without
+    look-around and references back. `masking` hides what a rule matches, unless it is false; `mapping`, false
+    unless given, also puts it back into outputs and the arguments of tools. What is not known is passed
+    over, and a rule that is passed over is a warning in the log; JSON that is no object is the default.
+
+    Policies compare, hash and pickle by their document.
+    """
+
+    @staticmethod
+    def from_json(json_str: str) -> GuardRailPolicyConfig:
+        """The policy in a JSON text.
+
+        Raises:
+            GuardRailError: A `ValueError`, if it is no JSON, its name or version is empty, or a pattern cannot
+                be used.
+        """
+
+    @staticmethod
+    def from_file(path: str | PathLike[str]) -> GuardRailPolicyConfig:
+        """The policy in a file of at most 4 MiB.
+
+        Raises:
+            GuardRailError: A `ValueError`, if it cannot be read, and as for `from_json`.
+        """
+
+    @staticmethod
+    def from_url(url: str) -> GuardRailPolicyConfig:
+        """The policy that a server gives: one GET of at most 4 MiB within 30 s, redirects followed.
+
+        Raises:
+            GuardRailError: A `ValueError`, if there is no answer of status 200 to 299, with `status_code` where
+                that is why, and as for `from_json`.
+        """
+
+    @staticmethod
+    def default_config() -> GuardRailPolicyConfig:
+        """A policy that is not active."""
+
+    def policy_name(self) -> str:
+        """Its name; `"default"` unless given."""
+
+    def policy_version(self) -> str:
+        """Its version; `"0.0.0"` unless given."""
+
+    def is_active(self) -> bool:
+        """What the document says. An active policy may still do nothing: without rules, or with `masking` off."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
 class Executor:
     """Runs workflows. Share it freely between threads, event loops and callbacks."""
 
@@ -3903,7 +3965,7 @@ class Executor:
     def execute(
         self,
         workflow: Workflow,
-        policy: None = None,
+        policy: GuardRailPolicyConfig | None = None,
         *,
         checkpoint: str | PathLike[str] | None = None,
     ) -> WorkflowResult:
@@ -3911,7 +3973,7 @@ class Executor:
 
         Args:
             workflow: What to run.
-            policy: Guard rails are not part of this version.
+            policy: What no model may read; see `GuardRailPolicyConfig`.
             checkpoint: A file of finished nodes. A run that is repeated with it, after a kill too, asks
                 only for what is missing or has changed. The code of tools and handlers is not part of
                 that. One run at a time has the file.
@@ -3921,13 +3983,13 @@ class Executor:
             WorkflowError: If no node is an agent, or the checkpoint cannot be used.
             RequestTimeoutError: After the time limit. It, `KeyboardInterrupt` and `SystemExit` carry what
                 had finished as `partial_result`, a `WorkflowResult`.
-            TypeError: If `policy` is not `None`.
+            TypeError: If `policy` is neither `None` nor a `GuardRailPolicyConfig`.
         """
 
     def run_async(
         self,
         workflow: Workflow,
-        policy: None = None,
+        policy: GuardRailPolicyConfig | None = None,
         *,
         checkpoint: str | PathLike[str] | None = None,
     ) -> Future[WorkflowResult]:
@@ -3942,7 +4004,7 @@ class Executor:
     def execute_streaming(
         self,
         workflow: Workflow,
-        policy: None = None,
+        policy: GuardRailPolicyConfig | None = None,
         stream_mode: str | None = None,
         *,
         checkpoint: str | PathLike[str] | None = None,
@@ -3951,7 +4013,7 @@ class Executor:
 
         Args:
             workflow: What to run.
-            policy: Guard rails are not part of this version.
+            policy: What no model may read; see `GuardRailPolicyConfig`.
             stream_mode: `"updates"` (everything but tokens, the default), `"messages"` (tokens and the
                 terminal event) or `"all"`.
             checkpoint: As for `execute`.

@@ -32,6 +32,7 @@ __all__ = [
     "DocumentNotFoundError",
     "DocumentTimeoutError",
     "GraphbitError",
+    "GuardRailError",
     "InternalError",
     "NetworkError",
     "NotFoundError",
@@ -268,6 +269,12 @@ class WorkflowError(GraphbitError, RuntimeError):
     kind = "workflow"
 
 
+class GuardRailError(GraphbitError, ValueError):
+    """The policy of guard rails cannot be read or used; `status_code` is the server's, if that is why."""
+
+    kind = "guard_rail"
+
+
 class CallbackError(GraphbitError, RuntimeError):
     """A call into a Python library failed; what it raised is the `__cause__`.
 
@@ -309,6 +316,7 @@ BY_KIND: dict[str, type[GraphbitError]] = {
     "document_timeout": DocumentTimeoutError,
     "store": StoreError,
     "workflow": WorkflowError,
+    "guard_rail": GuardRailError,
     "callback": CallbackError,
     "internal": InternalError,
 }

@@ -18,6 +18,7 @@ mod embeddings;
 mod errors;
 mod exit;
 mod finished;
+mod guard_rails;
 mod json;
 mod llm;
 mod llm_callable;
@@ -66,6 +67,8 @@ mod _graphbit {
     use super::embedding_config::EmbeddingConfig;
     #[pymodule_export]
     use super::embeddings::EmbeddingClient;
+    #[pymodule_export]
+    use super::guard_rails::PyGuardRailPolicy;
     #[pymodule_export]
     use super::llm::PyLlmClient;
     #[pymodule_export]

@@ -46,6 +46,7 @@ CAUGHT_AS = {
     "document_timeout": (exceptions.DocumentError, ValueError, TimeoutError),
     "store": (RuntimeError, ValueError),
     "workflow": (RuntimeError,),
+    "guard_rail": (ValueError,),
     "callback": (RuntimeError,),
     "internal": (RuntimeError,),
 }
