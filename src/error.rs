@@ -70,8 +70,10 @@ pub enum Kind {
     DocumentNetwork,
     /// The server of a document took too long.
     DocumentTimeout,
-    /// The vector store cannot do it, or its file is damaged.
+    /// The vector store or the memory cannot do it, or its file is damaged.
     Store,
+    /// There is no memory of this id.
+    MemoryNotFound,
     /// The graph of a workflow cannot run, or its checkpoint cannot be used.
     Workflow,
     /// A callback of the user's raised; the source is what it raised.
@@ -82,7 +84,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Validation,
         Self::Parameter,
         Self::Configuration,
@@ -107,6 +109,7 @@ impl Kind {
         Self::DocumentNetwork,
         Self::DocumentTimeout,
         Self::Store,
+        Self::MemoryNotFound,
         Self::Workflow,
         Self::Callback,
         Self::Internal,
@@ -140,6 +143,7 @@ impl Kind {
             Self::DocumentNetwork => "document_network",
             Self::DocumentTimeout => "document_timeout",
             Self::Store => "store",
+            Self::MemoryNotFound => "memory_not_found",
             Self::Workflow => "workflow",
             Self::Callback => "callback",
             Self::Internal => "internal",

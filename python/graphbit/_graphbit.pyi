@@ -69,10 +69,15 @@ __all__ = [
     "LlmResponse",
     "LlmToolCall",
     "LlmUsage",
+    "MemoryClient",
+    "MemoryConfig",
     "Node",
     "ParallelRAG",
     "PgVectorStore",
     "PreparedSettings",
+    "PyMemory",
+    "PyMemoryHistory",
+    "PyScoredMemory",
     "RecursiveSplitter",
     "SearchHit",
     "SentenceSplitter",
@@ -2989,6 +2994,265 @@ class _RagStats(TypedDict):
     failed_documents: int
     embedded_tokens: int
     questions: int
+
+@final
+class PyMemory:
+    """One thing remembered. Compares by value, copies and pickles."""
+
+    @property
+    def id(self) -> str:
+        """A UUID, hyphenated and in small letters."""
+
+    @property
+    def content(self) -> str:
+        """The fact itself."""
+
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def agent_id(self) -> str | None: ...
+    @property
+    def run_id(self) -> str | None: ...
+    @property
+    def created_at(self) -> str:
+        """RFC 3339, in UTC."""
+
+    @property
+    def updated_at(self) -> str:
+        """RFC 3339, in UTC: the moment of the last change."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Whatever stands beside it in the file; a new dict each time. Empty for what `add` stores."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class PyScoredMemory:
+    """A memory that was found. Compares by value, copies and pickles."""
+
+    @property
+    def memory(self) -> PyMemory: ...
+    @property
+    def score(self) -> float:
+        """Cosine similarity to the query."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class PyMemoryHistory:
+    """One change of a memory. Compares by value, copies and pickles."""
+
+    @property
+    def memory_id(self) -> str: ...
+    @property
+    def old_content(self) -> str:
+        """The content before; empty for a memory that was added."""
+
+    @property
+    def new_content(self) -> str:
+        """The content after; empty for a memory that was deleted."""
+
+    @property
+    def action(self) -> str:
+        """`"ADD"`, `"UPDATE"` or `"DELETE"`."""
+
+    @property
+    def timestamp(self) -> str:
+        """RFC 3339, in UTC."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class MemoryConfig:
+    """The models of a memory, and its file. Pickles as its arguments."""
+
+    def __new__(
+        cls,
+        llm_config: LlmConfig | LlmClient,
+        embedding_config: EmbeddingConfig | EmbeddingClient,
+        db_path: str | PathLike[str] | None = None,
+        similarity_threshold: float | None = None,
+    ) -> Self:
+        """Opens nothing yet.
+
+        Args:
+            llm_config: Finds the facts in conversations and decides on them. A client brings its own retries, limits
+                and cache.
+            embedding_config: Makes the vectors.
+            db_path: Default `graphbit_memory.db` in the working folder; `":memory:"` for no file.
+            similarity_threshold: Memories less like a query are no answer to it. 0 to 1, default 0.7; what lies
+                outside is taken as the nearer end.
+        """
+
+@final
+class MemoryClient:
+    """Long-term memory in an SQLite file, which any number of clients and processes may share.
+
+    Share a client freely between threads, event loops and forked children. In all methods `user_id`, `agent_id` and
+    `run_id` are the scope: what is given must be equal, what is left out stands for all.
+    """
+
+    def __new__(cls, config: MemoryConfig) -> Self:
+        """Opens the file, or creates it. Nothing is sent.
+
+        Raises:
+            StoreError: The file cannot be opened, or is none of SQLite's.
+            ValidationError: `similarity_threshold` is not a number.
+        """
+
+    def add(
+        self,
+        messages: Sequence[tuple[str, str]],
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[PyMemory]:
+        """Remembers what is worth it of a conversation.
+
+        One request finds the facts, a second one decides what becomes of each (add, update or delete a memory of
+        the scope, or nothing), a third one embeds what is new. Then all of it is stored at once, with the scope.
+
+        Args:
+            messages: Pairs of role and text, oldest first. Roles other than `system` and `assistant` count as
+                `user`. Without any, nothing is sent.
+
+        Returns:
+            What was added or updated, in the order of the decisions. A reply that cannot be understood changes
+            nothing.
+
+        Raises:
+            GraphbitError: Those of the two clients; nothing is stored then. The message says which step failed.
+            StoreError: The file cannot be read or written.
+        """
+
+    def add_async(
+        self,
+        messages: Sequence[tuple[str, str]],
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Future[list[PyMemory]]: ...
+    def search(
+        self,
+        query: str,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int | None = None,
+    ) -> list[PyScoredMemory]:
+        """The memories of the scope that are most like the query, best first.
+
+        Memories that another program left without a vector, or with one of another model, are embedded first.
+
+        Args:
+            query: Not empty.
+            top_k: How many at most, default 10.
+
+        Raises:
+            GraphbitError: Those of the embedding client; `ValidationError` for an empty query.
+            StoreError: The file cannot be read or written.
+        """
+
+    def search_async(
+        self,
+        query: str,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int | None = None,
+    ) -> Future[list[PyScoredMemory]]: ...
+    def get(self, memory_id: str) -> PyMemory | None:
+        """The memory of this id.
+
+        Raises:
+            ValidationError: The id is no UUID.
+        """
+
+    def get_async(self, memory_id: str) -> Future[PyMemory | None]: ...
+    def get_all(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[PyMemory]:
+        """All memories of the scope, in the order in which they were added."""
+
+    def get_all_async(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Future[list[PyMemory]]: ...
+    def update(self, memory_id: str, content: str) -> PyMemory:
+        """Gives a memory another content, and returns it. An empty one is never found by a search.
+
+        Raises:
+            ValidationError: The id is no UUID.
+            MemoryNotFoundError: There is no such memory; nothing was sent.
+            GraphbitError: Those of the embedding client; the memory is unchanged then.
+        """
+
+    def update_async(self, memory_id: str, content: str) -> Future[PyMemory]: ...
+    def delete(self, memory_id: str, *, keep_history: bool = True) -> None:
+        """Deletes a memory, if there is one.
+
+        Args:
+            keep_history: Keep the changes of its content, and this one, for `history`. `False` leaves nothing of
+                it, also of a memory that was deleted before.
+
+        Raises:
+            ValidationError: The id is no UUID.
+        """
+
+    def delete_async(self, memory_id: str, *, keep_history: bool = True) -> Future[None]: ...
+    def delete_all(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        *,
+        keep_history: bool = True,
+    ) -> None:
+        """Deletes all memories of the scope: without any of it, every memory of the file.
+
+        Args:
+            keep_history: As for `delete`. `False` without a scope also leaves nothing of memories that were
+                deleted before.
+        """
+
+    def delete_all_async(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        *,
+        keep_history: bool = True,
+    ) -> Future[None]: ...
+    def history(self, memory_id: str) -> list[PyMemoryHistory]:
+        """The changes of a memory, oldest first; of a deleted one, too. Empty for an unknown id.
+
+        Raises:
+            ValidationError: The id is no UUID.
+        """
+
+    def history_async(self, memory_id: str) -> Future[list[PyMemoryHistory]]: ...
+    def close(self) -> None:
+        """Lets the file go when what is under way is done.
+
+        Every later call raises `StoreError`; closing again does nothing. A `with` statement closes at its end.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
 
 @final
 class ParallelRAG:

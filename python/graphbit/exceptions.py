@@ -33,6 +33,7 @@ __all__ = [
     "DocumentTimeoutError",
     "GraphbitError",
     "InternalError",
+    "MemoryNotFoundError",
     "NetworkError",
     "NotFoundError",
     "ParameterError",
@@ -257,9 +258,15 @@ class DocumentTimeoutError(DocumentError, TimeoutError):
 
 
 class StoreError(GraphbitError, RuntimeError, ValueError):
-    """The vector store cannot do it, or its file is damaged."""
+    """The vector store or the memory cannot do it, or its file is damaged."""
 
     kind = "store"
+
+
+class MemoryNotFoundError(GraphbitError, FileNotFoundError, RuntimeError):
+    """There is no memory of this id."""
+
+    kind = "memory_not_found"
 
 
 class WorkflowError(GraphbitError, RuntimeError):
@@ -308,6 +315,7 @@ BY_KIND: dict[str, type[GraphbitError]] = {
     "document_network": DocumentNetworkError,
     "document_timeout": DocumentTimeoutError,
     "store": StoreError,
+    "memory_not_found": MemoryNotFoundError,
     "workflow": WorkflowError,
     "callback": CallbackError,
     "internal": InternalError,

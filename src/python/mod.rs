@@ -28,6 +28,7 @@ mod llm_request;
 mod load;
 mod local;
 mod logging;
+mod memory;
 mod pickle;
 mod prices;
 mod rag;
@@ -74,6 +75,10 @@ mod _graphbit {
     use super::load::{
         DocumentContent, DocumentLoader, DocumentLoaderConfig, find_documents, read_document,
         read_documents,
+    };
+    #[pymodule_export]
+    use super::memory::{
+        PyMemory, PyMemoryClient, PyMemoryConfig, PyMemoryHistory, PyScoredMemory,
     };
     #[pymodule_export]
     use super::prices::{get_prices, set_prices};

@@ -45,6 +45,7 @@ CAUGHT_AS = {
     "document_network": (exceptions.DocumentError, ValueError, ConnectionError),
     "document_timeout": (exceptions.DocumentError, ValueError, TimeoutError),
     "store": (RuntimeError, ValueError),
+    "memory_not_found": (FileNotFoundError, RuntimeError),
     "workflow": (RuntimeError,),
     "callback": (RuntimeError,),
     "internal": (RuntimeError,),

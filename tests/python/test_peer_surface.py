@@ -28,12 +28,6 @@ pytestmark = [
 NOT_YET = {
     # guard rails
     "GuardRailPolicyConfig",
-    # memory
-    "MemoryClient",
-    "MemoryConfig",
-    "PyMemory",
-    "PyMemoryHistory",
-    "PyScoredMemory",
 }
 
 Surface = dict[str, dict[str, Any]]
