@@ -1,5 +1,7 @@
 //! Candidates for an answer: found by vector, by words or by both, and chosen to differ.
 
+mod elsewhere;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -14,6 +16,8 @@ use super::vectors::Packed;
 use super::{Hit, Metric, VectorStore, check_query};
 use crate::error::{Error, Result};
 use crate::lexical::{self, Query, Segment};
+
+pub(super) use elsewhere::{Found, joined};
 
 /// What a rank is worth: 1 / (60 + rank), the constant of Cormack, Clarke & Buettcher, "Reciprocal Rank Fusion
 /// Outperforms Condorcet and Individual Rank Learning Methods" (2009).
@@ -138,7 +142,7 @@ fn similarity(snapshot: &Snapshot, metric: Metric, vector: &[f32], sequence: u64
 }
 
 /// Joins two ranked lists by the sum of 1 / (60 + rank), ranks counted from 1.
-pub(super) fn fused(
+fn fused(
     lists: [Vec<Hit>; 2],
     score: impl Fn(u64) -> Option<f32>,
     limit: usize,
