@@ -73,6 +73,7 @@ __all__ = [
     "ParallelRAG",
     "PgVectorStore",
     "PreparedSettings",
+    "QdrantVectorStore",
     "RecursiveSplitter",
     "SearchHit",
     "SentenceSplitter",
@@ -2959,6 +2960,104 @@ class PgVectorStore(_Store):
     def ef_search(self, value: int, /) -> None: ...
     def __bool__(self) -> bool: ...
 
+@final
+class QdrantVectorStore(_Store):
+    """A vector store in a collection of Qdrant, over its REST interface. Any number of processes read and write.
+
+    A call of at most 1000 entries and 6 MiB is one request, and as whole as the server makes it; a larger one is
+    several, and may be seen in part. New entries come before what they take the place of goes, so that the same
+    call again puts right what was broken off. Entries without an id get a random UUID. Words are ranked by BM25 with
+    a fixed average length. It cannot be pickled, and neither `repr` nor errors show the key.
+    """
+
+    @staticmethod
+    def connect(
+        url: str,
+        collection: str = "graphbit",
+        *,
+        api_key: str | None = None,
+        insecure: bool = False,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        writers: int = 4,
+        timeout: float = 60.0,
+        ef_search: int | None = None,
+        shard_number: int | None = None,
+        replication_factor: int | None = None,
+        on_disk: bool = False,
+    ) -> QdrantVectorStore:
+        """Looks at the collection, and makes it if it is missing and the dimensions are known.
+
+        Args:
+            url: The server with its port: `https://qdrant.example:6333`.
+            collection: Its name; a new one is made by the first vectors.
+            api_key: The server's key; default `QDRANT_API_KEY` of the environment. An empty one is none.
+            insecure: Whether the key may go to another machine by plain HTTP.
+            dimensions: Values a vector. By default an existing collection knows, and a new one is made by the
+                first vectors.
+            metric: What a score is; it is the collection's distance.
+            writers: Batches that an ingest writes at once, and searches of `search_many`, 1 to 256.
+            timeout: Seconds that a request may take.
+            ef_search: What a walk through the server's graph keeps in sight; more find more of the best. By
+                default the server decides.
+            shard_number: Of a new collection: its shards.
+            replication_factor: Of a new collection: copies of each shard.
+            on_disk: Of a new collection: whether its vectors stay on disk.
+
+        Raises:
+            ValidationError: An argument is out of its range, or the key would go to another machine by plain HTTP.
+            ConfigurationError: The URL is unusable.
+            NetworkError: The server cannot be reached, or stays too busy.
+            AuthenticationError: The server does not take the key, or the key may not do this.
+            StoreError: The collection has other vectors, another distance or other dimensions.
+        """
+
+    @staticmethod
+    def connect_async(
+        url: str,
+        collection: str = "graphbit",
+        *,
+        api_key: str | None = None,
+        insecure: bool = False,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        writers: int = 4,
+        timeout: float = 60.0,
+        ef_search: int | None = None,
+        shard_number: int | None = None,
+        replication_factor: int | None = None,
+        on_disk: bool = False,
+    ) -> Future[QdrantVectorStore]:
+        """As `connect`."""
+
+    def create_index(self, key: str) -> None:
+        """Has the server index one key of the metadata, so that conditions on it are fast.
+
+        Args:
+            key: Such as `"source"`, by which a pipeline deletes. An index that is there is left as it is.
+
+        Raises:
+            StoreError: There is no collection yet.
+        """
+
+    def create_index_async(self, key: str) -> Future[None]:
+        """As `create_index`."""
+
+    def close(self) -> None:
+        """Every later call raises StoreError."""
+
+    @property
+    def url(self) -> str:
+        """The server, without credentials."""
+
+    @property
+    def collection(self) -> str: ...
+    @property
+    def writers(self) -> int: ...
+    @property
+    def ef_search(self) -> int | None: ...
+    def __bool__(self) -> bool: ...
+
 # --- retrieval ------------------------------------------------------------------------------------
 
 class _HasText(Protocol):
@@ -3000,7 +3099,7 @@ class ParallelRAG:
         llm: LlmConfig | LlmClient | None = None,
         *,
         splitter: _Splitter | None = None,
-        store: VectorStore | PgVectorStore | None = None,
+        store: VectorStore | PgVectorStore | QdrantVectorStore | None = None,
         top_k: int = 4,
         batch_size: int = 64,
         max_concurrency: int | None = None,

@@ -22,6 +22,7 @@ from graphbit import (
     LlmUsage,
     ParallelRAG,
     PgVectorStore,
+    QdrantVectorStore,
     RecursiveSplitter,
     SearchHit,
     StoredEntry,
@@ -128,6 +129,9 @@ def store() -> None:
     assert_type(remote.search_many([[1.0]]), list[list[SearchHit]])
     remote.ef_search = 100
     ParallelRAG(store=remote)
+    elsewhere = QdrantVectorStore.connect("http://localhost:6333", api_key="", ef_search=100)
+    assert_type(elsewhere.search([1.0], ef_search=50), list[SearchHit])
+    ParallelRAG(store=elsewhere)
 
 
 async def retrieval() -> None:

@@ -7,6 +7,7 @@
 mod embedded;
 mod methods;
 mod postgres;
+mod qdrant;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -23,6 +24,7 @@ use crate::types::Matrix;
 
 pub(super) use embedded::VectorStore;
 pub(super) use postgres::PgVectorStore;
+pub(super) use qdrant::QdrantVectorStore;
 
 type Shared = Arc<dyn Store>;
 type Metadatas = Option<Vec<BTreeMap<String, String>>>;
@@ -112,6 +114,9 @@ impl StoredEntry {
 /// The store of the core behind one of the classes.
 pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Shared> {
     if let Ok(store) = given.cast::<PgVectorStore>() {
+        return Some(store.get().shared());
+    }
+    if let Ok(store) = given.cast::<QdrantVectorStore>() {
         return Some(store.get().shared());
     }
     given.cast::<VectorStore>().ok().map(|store| store.get().shared())
