@@ -35,7 +35,7 @@ from typing import (
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import NotRequired, Self
+from typing_extensions import NotRequired, Self, disjoint_base
 
 from graphbit.exceptions import GraphbitError
 from graphbit.resilience import (
@@ -46,11 +46,13 @@ from graphbit.resilience import (
     RateLimit,
     RetryPolicy,
 )
+from graphbit.stores import Backend
 from graphbit.tools import ToolExecutor
 
 __all__ = [
     "Answer",
     "AnswerStream",
+    "BackedStore",
     "CharacterSplitter",
     "Citation",
     "DocumentContent",
@@ -60,6 +62,7 @@ __all__ = [
     "EmbeddingClient",
     "EmbeddingConfig",
     "Executor",
+    "Filter",
     "FinishReason",
     "IngestProgress",
     "IngestReport",
@@ -2959,6 +2962,46 @@ class PgVectorStore(_Store):
     def ef_search(self, value: int, /) -> None: ...
     def __bool__(self) -> bool: ...
 
+@disjoint_base
+class BackedStore(_Store):
+    """All methods of a store over an object that has the few of `graphbit.stores.Backend`.
+
+    Arguments are checked before the object sees them, and what it answers before anybody else does: an answer that
+    cannot be right raises StoreError with the method's name. Rows without an id get a random one. The object is called
+    on threads that may wait, never on one that runs an event loop.
+    """
+
+    def __new__(cls, backend: Backend) -> Self:
+        """A store over an object.
+
+        Args:
+            backend: The object. Its `metric` and `writers` are read now, the rest when it is needed.
+
+        Raises:
+            TypeError: It lacks methods; the message names them.
+        """
+
+    @property
+    def backend(self) -> Any:
+        """The object."""
+
+    def close(self) -> None:
+        """Calls the object's `close`, if it has one."""
+
+@final
+class Filter:
+    """Says which entries are meant by conditions, for those who write stores."""
+
+    def __new__(cls, where: Mapping[str, Any] | None = None) -> Self:
+        """Reads conditions as `VectorStore.search` takes them; `None` means every entry.
+
+        Raises:
+            ValidationError: A condition is not understood.
+        """
+
+    def matches(self, metadata: dict[str, str]) -> bool:
+        """Whether an entry with this metadata is meant."""
+
 # --- retrieval ------------------------------------------------------------------------------------
 
 class _HasText(Protocol):
@@ -3000,7 +3043,7 @@ class ParallelRAG:
         llm: LlmConfig | LlmClient | None = None,
         *,
         splitter: _Splitter | None = None,
-        store: VectorStore | PgVectorStore | None = None,
+        store: VectorStore | PgVectorStore | BackedStore | Backend | None = None,
         top_k: int = 4,
         batch_size: int = 64,
         max_concurrency: int | None = None,
@@ -3013,7 +3056,8 @@ class ParallelRAG:
             llm: Default OpenAI where `OPENAI_API_KEY` is set, Ollama where `OLLAMA_HOST` is, else quotes
                 without a language model.
             splitter: Default recursive, 1000 characters with 100 of overlap.
-            store: Default an empty cosine store.
+            store: One of the stores, or an object with the methods of `graphbit.stores.Backend`; default an empty cosine
+                store.
             top_k: Passages a question retrieves, 1 to 1000.
             batch_size: Chunks an embedding request.
             max_concurrency: Embedding requests under way at once; default 16, or the number of cores for

@@ -90,7 +90,7 @@ mod _graphbit {
         TextSplitterConfig, TokenSplitter,
     };
     #[pymodule_export]
-    use super::store::{PgVectorStore, SearchHit, StoredEntry, VectorStore};
+    use super::store::{BackedStore, PgVectorStore, PyFilter, SearchHit, StoredEntry, VectorStore};
     #[pymodule_export]
     use super::stream_events::PyStreamEvent;
     #[pymodule_export]

@@ -4,7 +4,9 @@
 //! stores have in common is written once, over the protocol of the core: here what each call asks for, in
 //! `methods` the methods themselves.
 
+mod backed;
 mod embedded;
+mod foreign;
 mod methods;
 mod postgres;
 
@@ -21,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::store::{self, Entry, Filter, GoOn, Hit, Reply, Store};
 use crate::types::Matrix;
 
+pub(super) use backed::{BackedStore, PyFilter};
 pub(super) use embedded::VectorStore;
 pub(super) use postgres::PgVectorStore;
 
@@ -109,12 +112,18 @@ impl StoredEntry {
     }
 }
 
-/// The store of the core behind one of the classes.
-pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Shared> {
-    if let Ok(store) = given.cast::<PgVectorStore>() {
-        return Some(store.get().shared());
+/// The store of the core behind one of the classes, or one over an object that has a store's methods.
+pub(super) fn shared(given: &Bound<'_, PyAny>) -> PyResult<Shared> {
+    if let Ok(store) = given.cast::<VectorStore>() {
+        return Ok(store.get().shared());
     }
-    given.cast::<VectorStore>().ok().map(|store| store.get().shared())
+    if let Ok(store) = given.cast::<PgVectorStore>() {
+        return Ok(store.get().shared());
+    }
+    if let Ok(store) = given.cast::<BackedStore>() {
+        return Ok(store.get().shared());
+    }
+    Ok(Arc::new(foreign::ForeignStore::new(given)?))
 }
 
 /// Waits for what a store says. What it does itself is done on this thread, without the interpreter.
