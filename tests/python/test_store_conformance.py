@@ -1,4 +1,4 @@
-"""What every store promises, asked of each: in memory, in a folder, in a table of PostgreSQL.
+"""What every store promises, asked of each: in memory, in a folder, in a table of PostgreSQL or LanceDB, in Python.
 
 What a store says is compared with what the rules of the protocol say, worked out here over plain lists.
 """
@@ -16,12 +16,15 @@ import numpy as np
 import pytest
 from graphbit import PgVectorStore, VectorStore
 from graphbit.exceptions import StoreError, ValidationError
+from graphbit.lancedb import LanceVectorStore
+from graphbit.stores import BackedStore
+from own_store import SmallStore
 from postgres import Postgres
 
 Make = Callable[..., Any]
 
 
-@pytest.fixture(params=["memory", "folder", "postgres"])
+@pytest.fixture(params=["memory", "folder", "postgres", "lancedb", "python"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """``make(dimensions=None, metric="cosine")``: an empty store of one kind, once a test."""
     opened: list[Any] = []
@@ -31,6 +34,10 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
             store: Any = VectorStore(dimensions, metric=metric)
         elif request.param == "folder":
             store = VectorStore.open(tmp_path / "store", dimensions=dimensions, metric=metric)
+        elif request.param == "lancedb":
+            store = LanceVectorStore.open(tmp_path, dimensions=dimensions, metric=metric)
+        elif request.param == "python":
+            store = BackedStore(SmallStore(dimensions, metric))
         else:
             server: Postgres = request.getfixturevalue("postgres")
             table: str = request.getfixturevalue("table")
