@@ -70,10 +70,14 @@ pub enum Kind {
     DocumentNetwork,
     /// The server of a document took too long.
     DocumentTimeout,
-    /// The vector store cannot do it, or its file is damaged.
+    /// The vector store or the memory cannot do it, or its file is damaged.
     Store,
+    /// There is no memory of this id.
+    MemoryNotFound,
     /// The graph of a workflow cannot run, or its checkpoint cannot be used.
     Workflow,
+    /// The policy of guard rails cannot be read or used.
+    GuardRail,
     /// A callback of the user's raised; the source is what it raised.
     Callback,
     /// A panic or a broken invariant of ours. Always a bug.
@@ -82,7 +86,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Validation,
         Self::Parameter,
         Self::Configuration,
@@ -107,7 +111,9 @@ impl Kind {
         Self::DocumentNetwork,
         Self::DocumentTimeout,
         Self::Store,
+        Self::MemoryNotFound,
         Self::Workflow,
+        Self::GuardRail,
         Self::Callback,
         Self::Internal,
     ];
@@ -140,7 +146,9 @@ impl Kind {
             Self::DocumentNetwork => "document_network",
             Self::DocumentTimeout => "document_timeout",
             Self::Store => "store",
+            Self::MemoryNotFound => "memory_not_found",
             Self::Workflow => "workflow",
+            Self::GuardRail => "guard_rail",
             Self::Callback => "callback",
             Self::Internal => "internal",
         }

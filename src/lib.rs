@@ -12,8 +12,8 @@
 //! | 4 | [`dialect`], [`lexical`], [`split`] | pure bytes in, bytes out: wire formats, words to find texts by, text splitting |
 //! | 5 | [`resilience`], [`cache`] | what stands between a call and a provider's weather, naming none; answers kept, as bytes by key |
 //! | 6 | [`llm`], [`embeddings`], [`load`], [`store`] | clients, document loading and the vector store |
-//! | 7 | [`providers`], [`local`] | who answers: one file a provider, and the models that need no network |
-//! | 8 | [`rag`], [`workflow`] | [`rag::ParallelRag`], load, split, embed, store, ask; agents in a graph |
+//! | 7 | [`providers`], [`local`], [`guard`] | who answers: one file a provider, and the models that need no network; what none of them may read |
+//! | 8 | [`rag`], [`workflow`], [`memory`] | [`rag::ParallelRag`], load, split, embed, store, ask; agents in a graph; what conversations leave behind |
 //! | 9 | `python` (feature `python`) | thin bindings; the core never learns that Python exists |
 //!
 //! # Example
@@ -32,6 +32,7 @@ pub mod cost;
 pub mod dialect;
 pub mod embeddings;
 pub mod error;
+pub mod guard;
 pub mod http;
 mod lanes;
 pub mod lexical;
@@ -39,6 +40,7 @@ pub mod llm;
 pub mod load;
 pub mod local;
 pub mod logging;
+pub mod memory;
 pub mod providers;
 pub mod rag;
 pub mod resilience;

@@ -35,7 +35,7 @@ from typing import (
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import NotRequired, Self
+from typing_extensions import NotRequired, Self, disjoint_base
 
 from graphbit.exceptions import GraphbitError
 from graphbit.resilience import (
@@ -46,11 +46,13 @@ from graphbit.resilience import (
     RateLimit,
     RetryPolicy,
 )
+from graphbit.stores import Backend
 from graphbit.tools import ToolExecutor
 
 __all__ = [
     "Answer",
     "AnswerStream",
+    "BackedStore",
     "CharacterSplitter",
     "Citation",
     "DocumentContent",
@@ -60,7 +62,9 @@ __all__ = [
     "EmbeddingClient",
     "EmbeddingConfig",
     "Executor",
+    "Filter",
     "FinishReason",
+    "GuardRailPolicyConfig",
     "IngestProgress",
     "IngestReport",
     "IngestStream",
@@ -69,10 +73,16 @@ __all__ = [
     "LlmResponse",
     "LlmToolCall",
     "LlmUsage",
+    "MemoryClient",
+    "MemoryConfig",
     "Node",
     "ParallelRAG",
     "PgVectorStore",
     "PreparedSettings",
+    "PyMemory",
+    "PyMemoryHistory",
+    "PyScoredMemory",
+    "QdrantVectorStore",
     "RecursiveSplitter",
     "SearchHit",
     "SentenceSplitter",
@@ -2959,6 +2969,144 @@ class PgVectorStore(_Store):
     def ef_search(self, value: int, /) -> None: ...
     def __bool__(self) -> bool: ...
 
+@final
+class QdrantVectorStore(_Store):
+    """A vector store in a collection of Qdrant, over its REST interface. Any number of processes read and write.
+
+    A call of at most 1000 entries and 6 MiB is one request, and as whole as the server makes it; a larger one is
+    several, and may be seen in part. New entries come before what they take the place of goes, so that the same
+    call again puts right what was broken off. Entries without an id get a random UUID. Words are ranked by BM25 with
+    a fixed average length. It cannot be pickled, and neither `repr` nor errors show the key.
+    """
+
+    @staticmethod
+    def connect(
+        url: str,
+        collection: str = "graphbit",
+        *,
+        api_key: str | None = None,
+        insecure: bool = False,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        writers: int = 4,
+        timeout: float = 60.0,
+        ef_search: int | None = None,
+        shard_number: int | None = None,
+        replication_factor: int | None = None,
+        on_disk: bool = False,
+    ) -> QdrantVectorStore:
+        """Looks at the collection, and makes it if it is missing and the dimensions are known.
+
+        Args:
+            url: The server with its port: `https://qdrant.example:6333`.
+            collection: Its name; a new one is made by the first vectors.
+            api_key: The server's key; default `QDRANT_API_KEY` of the environment. An empty one is none.
+            insecure: Whether the key may go to another machine by plain HTTP.
+            dimensions: Values a vector. By default an existing collection knows, and a new one is made by the
+                first vectors.
+            metric: What a score is; it is the collection's distance.
+            writers: Batches that an ingest writes at once, and searches of `search_many`, 1 to 256.
+            timeout: Seconds that a request may take.
+            ef_search: What a walk through the server's graph keeps in sight; more find more of the best. By
+                default the server decides.
+            shard_number: Of a new collection: its shards.
+            replication_factor: Of a new collection: copies of each shard.
+            on_disk: Of a new collection: whether its vectors stay on disk.
+
+        Raises:
+            ValidationError: An argument is out of its range, or the key would go to another machine by plain HTTP.
+            ConfigurationError: The URL is unusable.
+            NetworkError: The server cannot be reached, or stays too busy.
+            AuthenticationError: The server does not take the key, or the key may not do this.
+            StoreError: The collection has other vectors, another distance or other dimensions.
+        """
+
+    @staticmethod
+    def connect_async(
+        url: str,
+        collection: str = "graphbit",
+        *,
+        api_key: str | None = None,
+        insecure: bool = False,
+        dimensions: int | None = None,
+        metric: Literal["cosine", "dot", "l2"] = "cosine",
+        writers: int = 4,
+        timeout: float = 60.0,
+        ef_search: int | None = None,
+        shard_number: int | None = None,
+        replication_factor: int | None = None,
+        on_disk: bool = False,
+    ) -> Future[QdrantVectorStore]:
+        """As `connect`."""
+
+    def create_index(self, key: str) -> None:
+        """Has the server index one key of the metadata, so that conditions on it are fast.
+
+        Args:
+            key: Such as `"source"`, by which a pipeline deletes. An index that is there is left as it is.
+
+        Raises:
+            StoreError: There is no collection yet.
+        """
+
+    def create_index_async(self, key: str) -> Future[None]:
+        """As `create_index`."""
+
+    def close(self) -> None:
+        """Every later call raises StoreError."""
+
+    @property
+    def url(self) -> str:
+        """The server, without credentials."""
+
+    @property
+    def collection(self) -> str: ...
+    @property
+    def writers(self) -> int: ...
+    @property
+    def ef_search(self) -> int | None: ...
+    def __bool__(self) -> bool: ...
+
+@disjoint_base
+class BackedStore(_Store):
+    """All methods of a store over an object that has the few of `graphbit.stores.Backend`.
+
+    Arguments are checked before the object sees them, and what it answers before anybody else does: an answer that
+    cannot be right raises StoreError with the method's name. Rows without an id get a random one. The object is called
+    on threads that may wait, never on one that runs an event loop.
+    """
+
+    def __new__(cls, backend: Backend) -> Self:
+        """A store over an object.
+
+        Args:
+            backend: The object. Its `metric` and `writers` are read now, the rest when it is needed.
+
+        Raises:
+            TypeError: It lacks methods; the message names them.
+        """
+
+    @property
+    def backend(self) -> Any:
+        """The object."""
+
+    def close(self) -> None:
+        """Calls the object's `close`, if it has one."""
+
+@final
+class Filter:
+    """Says which entries are meant by conditions, for those who write stores."""
+
+    def __new__(cls, where: Mapping[str, Any] | None = None) -> Self:
+        """Reads conditions as `VectorStore.search` takes them; `None` means every entry.
+
+        Raises:
+            ValidationError: A condition is not understood.
+        """
+
+    def matches(self, metadata: dict[str, str]) -> bool:
+        """Whether an entry with this metadata is meant."""
+
 # --- retrieval ------------------------------------------------------------------------------------
 
 class _HasText(Protocol):
@@ -2991,6 +3139,265 @@ class _RagStats(TypedDict):
     questions: int
 
 @final
+class PyMemory:
+    """One thing remembered. Compares by value, copies and pickles."""
+
+    @property
+    def id(self) -> str:
+        """A UUID, hyphenated and in small letters."""
+
+    @property
+    def content(self) -> str:
+        """The fact itself."""
+
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def agent_id(self) -> str | None: ...
+    @property
+    def run_id(self) -> str | None: ...
+    @property
+    def created_at(self) -> str:
+        """RFC 3339, in UTC."""
+
+    @property
+    def updated_at(self) -> str:
+        """RFC 3339, in UTC: the moment of the last change."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Whatever stands beside it in the file; a new dict each time. Empty for what `add` stores."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class PyScoredMemory:
+    """A memory that was found. Compares by value, copies and pickles."""
+
+    @property
+    def memory(self) -> PyMemory: ...
+    @property
+    def score(self) -> float:
+        """Cosine similarity to the query."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class PyMemoryHistory:
+    """One change of a memory. Compares by value, copies and pickles."""
+
+    @property
+    def memory_id(self) -> str: ...
+    @property
+    def old_content(self) -> str:
+        """The content before; empty for a memory that was added."""
+
+    @property
+    def new_content(self) -> str:
+        """The content after; empty for a memory that was deleted."""
+
+    @property
+    def action(self) -> str:
+        """`"ADD"`, `"UPDATE"` or `"DELETE"`."""
+
+    @property
+    def timestamp(self) -> str:
+        """RFC 3339, in UTC."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class MemoryConfig:
+    """The models of a memory, and its file. Pickles as its arguments."""
+
+    def __new__(
+        cls,
+        llm_config: LlmConfig | LlmClient,
+        embedding_config: EmbeddingConfig | EmbeddingClient,
+        db_path: str | PathLike[str] | None = None,
+        similarity_threshold: float | None = None,
+    ) -> Self:
+        """Opens nothing yet.
+
+        Args:
+            llm_config: Finds the facts in conversations and decides on them. A client brings its own retries, limits
+                and cache.
+            embedding_config: Makes the vectors.
+            db_path: Default `graphbit_memory.db` in the working folder; `":memory:"` for no file.
+            similarity_threshold: Memories less like a query are no answer to it. 0 to 1, default 0.7; what lies
+                outside is taken as the nearer end.
+        """
+
+@final
+class MemoryClient:
+    """Long-term memory in an SQLite file, which any number of clients and processes may share.
+
+    Share a client freely between threads, event loops and forked children. In all methods `user_id`, `agent_id` and
+    `run_id` are the scope: what is given must be equal, what is left out stands for all.
+    """
+
+    def __new__(cls, config: MemoryConfig) -> Self:
+        """Opens the file, or creates it. Nothing is sent.
+
+        Raises:
+            StoreError: The file cannot be opened, or is none of SQLite's.
+            ValidationError: `similarity_threshold` is not a number.
+        """
+
+    def add(
+        self,
+        messages: Sequence[tuple[str, str]],
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[PyMemory]:
+        """Remembers what is worth it of a conversation.
+
+        One request finds the facts, a second one decides what becomes of each (add, update or delete a memory of
+        the scope, or nothing), a third one embeds what is new. Then all of it is stored at once, with the scope.
+
+        Args:
+            messages: Pairs of role and text, oldest first. Roles other than `system` and `assistant` count as
+                `user`. Without any, nothing is sent.
+
+        Returns:
+            What was added or updated, in the order of the decisions. A reply that cannot be understood changes
+            nothing.
+
+        Raises:
+            GraphbitError: Those of the two clients; nothing is stored then. The message says which step failed.
+            StoreError: The file cannot be read or written.
+        """
+
+    def add_async(
+        self,
+        messages: Sequence[tuple[str, str]],
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Future[list[PyMemory]]: ...
+    def search(
+        self,
+        query: str,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int | None = None,
+    ) -> list[PyScoredMemory]:
+        """The memories of the scope that are most like the query, best first.
+
+        Memories that another program left without a vector, or with one of another model, are embedded first.
+
+        Args:
+            query: Not empty.
+            top_k: How many at most, default 10.
+
+        Raises:
+            GraphbitError: Those of the embedding client; `ValidationError` for an empty query.
+            StoreError: The file cannot be read or written.
+        """
+
+    def search_async(
+        self,
+        query: str,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int | None = None,
+    ) -> Future[list[PyScoredMemory]]: ...
+    def get(self, memory_id: str) -> PyMemory | None:
+        """The memory of this id.
+
+        Raises:
+            ValidationError: The id is no UUID.
+        """
+
+    def get_async(self, memory_id: str) -> Future[PyMemory | None]: ...
+    def get_all(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[PyMemory]:
+        """All memories of the scope, in the order in which they were added."""
+
+    def get_all_async(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Future[list[PyMemory]]: ...
+    def update(self, memory_id: str, content: str) -> PyMemory:
+        """Gives a memory another content, and returns it. An empty one is never found by a search.
+
+        Raises:
+            ValidationError: The id is no UUID.
+            MemoryNotFoundError: There is no such memory; nothing was sent.
+            GraphbitError: Those of the embedding client; the memory is unchanged then.
+        """
+
+    def update_async(self, memory_id: str, content: str) -> Future[PyMemory]: ...
+    def delete(self, memory_id: str, *, keep_history: bool = True) -> None:
+        """Deletes a memory, if there is one.
+
+        Args:
+            keep_history: Keep the changes of its content, and this one, for `history`. `False` leaves nothing of
+                it, also of a memory that was deleted before.
+
+        Raises:
+            ValidationError: The id is no UUID.
+        """
+
+    def delete_async(self, memory_id: str, *, keep_history: bool = True) -> Future[None]: ...
+    def delete_all(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        *,
+        keep_history: bool = True,
+    ) -> None:
+        """Deletes all memories of the scope: without any of it, every memory of the file.
+
+        Args:
+            keep_history: As for `delete`. `False` without a scope also leaves nothing of memories that were
+                deleted before.
+        """
+
+    def delete_all_async(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        *,
+        keep_history: bool = True,
+    ) -> Future[None]: ...
+    def history(self, memory_id: str) -> list[PyMemoryHistory]:
+        """The changes of a memory, oldest first; of a deleted one, too. Empty for an unknown id.
+
+        Raises:
+            ValidationError: The id is no UUID.
+        """
+
+    def history_async(self, memory_id: str) -> Future[list[PyMemoryHistory]]: ...
+    def close(self) -> None:
+        """Lets the file go when what is under way is done.
+
+        Every later call raises `StoreError`; closing again does nothing. A `with` statement closes at its end.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+
+@final
 class ParallelRAG:
     """Ingests documents in parallel and answers questions about them, with citations."""
 
@@ -3000,7 +3407,12 @@ class ParallelRAG:
         llm: LlmConfig | LlmClient | None = None,
         *,
         splitter: _Splitter | None = None,
-        store: VectorStore | PgVectorStore | None = None,
+        store: VectorStore
+        | PgVectorStore
+        | QdrantVectorStore
+        | BackedStore
+        | Backend
+        | None = None,
         top_k: int = 4,
         batch_size: int = 64,
         max_concurrency: int | None = None,
@@ -3013,7 +3425,8 @@ class ParallelRAG:
             llm: Default OpenAI where `OPENAI_API_KEY` is set, Ollama where `OLLAMA_HOST` is, else quotes
                 without a language model.
             splitter: Default recursive, 1000 characters with 100 of overlap.
-            store: Default an empty cosine store.
+            store: One of the stores, or an object with the methods of `graphbit.stores.Backend`; default an empty cosine
+                store.
             top_k: Passages a question retrieves, 1 to 1000.
             batch_size: Chunks an embedding request.
             max_concurrency: Embedding requests under way at once; default 16, or the number of cores for
@@ -3851,6 +4264,67 @@ class WorkflowStreamIterator:
     ) -> Future[None]: ...
 
 @final
+class GuardRailPolicyConfig:
+    """What no model may read, and whether it is put back into answers. Made by its static methods only.
+
+    The document is a JSON object, every part of which may be left out::
+
+        {"policy_name": "contacts", "policy_version": "1.0.0", "active": true,
+         "guardrail_policy": {"pii_rules": [{"type": "regex", "name": "EMAIL", "pattern": "..."}],
+                              "masking": true, "mapping": true}}
+
+    `active` is true unless given, if there is a `guardrail_policy`. A pattern is a regular expression without
+    look-around and references back. `masking` hides what a rule matches, unless it is false; `mapping`, false
+    unless given, also puts it back into outputs and the arguments of tools. What is not known is passed
+    over, and a rule that is passed over is a warning in the log; JSON that is no object is the default.
+
+    Policies compare, hash and pickle by their document.
+    """
+
+    @staticmethod
+    def from_json(json_str: str) -> GuardRailPolicyConfig:
+        """The policy in a JSON text.
+
+        Raises:
+            GuardRailError: A `ValueError`, if it is no JSON, its name or version is empty, or a pattern cannot
+                be used.
+        """
+
+    @staticmethod
+    def from_file(path: str | PathLike[str]) -> GuardRailPolicyConfig:
+        """The policy in a file of at most 4 MiB.
+
+        Raises:
+            GuardRailError: A `ValueError`, if it cannot be read, and as for `from_json`.
+        """
+
+    @staticmethod
+    def from_url(url: str) -> GuardRailPolicyConfig:
+        """The policy that a server gives: one GET of at most 4 MiB within 30 s, redirects followed.
+
+        Raises:
+            GuardRailError: A `ValueError`, if there is no answer of status 200 to 299, with `status_code` where
+                that is why, and as for `from_json`.
+        """
+
+    @staticmethod
+    def default_config() -> GuardRailPolicyConfig:
+        """A policy that is not active."""
+
+    def policy_name(self) -> str:
+        """Its name; `"default"` unless given."""
+
+    def policy_version(self) -> str:
+        """Its version; `"0.0.0"` unless given."""
+
+    def is_active(self) -> bool:
+        """What the document says. An active policy may still do nothing: without rules, or with `masking` off."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
 class Executor:
     """Runs workflows. Share it freely between threads, event loops and callbacks."""
 
@@ -3903,7 +4377,7 @@ class Executor:
     def execute(
         self,
         workflow: Workflow,
-        policy: None = None,
+        policy: GuardRailPolicyConfig | None = None,
         *,
         checkpoint: str | PathLike[str] | None = None,
     ) -> WorkflowResult:
@@ -3911,7 +4385,7 @@ class Executor:
 
         Args:
             workflow: What to run.
-            policy: Guard rails are not part of this version.
+            policy: What no model may read; see `GuardRailPolicyConfig`.
             checkpoint: A file of finished nodes. A run that is repeated with it, after a kill too, asks
                 only for what is missing or has changed. The code of tools and handlers is not part of
                 that. One run at a time has the file.
@@ -3921,13 +4395,13 @@ class Executor:
             WorkflowError: If no node is an agent, or the checkpoint cannot be used.
             RequestTimeoutError: After the time limit. It, `KeyboardInterrupt` and `SystemExit` carry what
                 had finished as `partial_result`, a `WorkflowResult`.
-            TypeError: If `policy` is not `None`.
+            TypeError: If `policy` is neither `None` nor a `GuardRailPolicyConfig`.
         """
 
     def run_async(
         self,
         workflow: Workflow,
-        policy: None = None,
+        policy: GuardRailPolicyConfig | None = None,
         *,
         checkpoint: str | PathLike[str] | None = None,
     ) -> Future[WorkflowResult]:
@@ -3942,7 +4416,7 @@ class Executor:
     def execute_streaming(
         self,
         workflow: Workflow,
-        policy: None = None,
+        policy: GuardRailPolicyConfig | None = None,
         stream_mode: str | None = None,
         *,
         checkpoint: str | PathLike[str] | None = None,
@@ -3951,7 +4425,7 @@ class Executor:
 
         Args:
             workflow: What to run.
-            policy: Guard rails are not part of this version.
+            policy: What no model may read; see `GuardRailPolicyConfig`.
             stream_mode: `"updates"` (everything but tokens, the default), `"messages"` (tokens and the
                 terminal event) or `"all"`.
             checkpoint: As for `execute`.

@@ -12,7 +12,7 @@ import inspect
 import os
 from typing import Any
 
-from graphbit._graphbit import EmbeddingConfig, LlmConfig
+from graphbit._graphbit import EmbeddingConfig, GuardRailPolicyConfig, LlmConfig
 from graphbit.exceptions import ConfigurationError
 
 #: Grows when an older version would misread a newer dict; one without the entry has format 1.
@@ -29,6 +29,11 @@ def llm_config(settings: dict[str, Any]) -> LlmConfig:
     """Call the constructor that ``settings`` names with the rest of it as keywords."""
     config: LlmConfig = _made_again(LlmConfig, settings)
     return config
+
+
+def guard_rail_policy(document: str) -> GuardRailPolicyConfig:
+    """Read the policy that ``document`` holds as JSON."""
+    return GuardRailPolicyConfig.from_json(document)
 
 
 def _made_again(kind: type, settings: dict[str, Any]) -> Any:

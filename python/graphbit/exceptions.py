@@ -32,7 +32,9 @@ __all__ = [
     "DocumentNotFoundError",
     "DocumentTimeoutError",
     "GraphbitError",
+    "GuardRailError",
     "InternalError",
+    "MemoryNotFoundError",
     "NetworkError",
     "NotFoundError",
     "ParameterError",
@@ -257,15 +259,27 @@ class DocumentTimeoutError(DocumentError, TimeoutError):
 
 
 class StoreError(GraphbitError, RuntimeError, ValueError):
-    """The vector store cannot do it, or its file is damaged."""
+    """The vector store or the memory cannot do it, or its file is damaged."""
 
     kind = "store"
+
+
+class MemoryNotFoundError(GraphbitError, FileNotFoundError, RuntimeError):
+    """There is no memory of this id."""
+
+    kind = "memory_not_found"
 
 
 class WorkflowError(GraphbitError, RuntimeError):
     """The graph of a workflow cannot run, or its checkpoint cannot be used."""
 
     kind = "workflow"
+
+
+class GuardRailError(GraphbitError, ValueError):
+    """The policy of guard rails cannot be read or used; `status_code` is the server's, if that is why."""
+
+    kind = "guard_rail"
 
 
 class CallbackError(GraphbitError, RuntimeError):
@@ -308,7 +322,9 @@ BY_KIND: dict[str, type[GraphbitError]] = {
     "document_network": DocumentNetworkError,
     "document_timeout": DocumentTimeoutError,
     "store": StoreError,
+    "memory_not_found": MemoryNotFoundError,
     "workflow": WorkflowError,
+    "guard_rail": GuardRailError,
     "callback": CallbackError,
     "internal": InternalError,
 }

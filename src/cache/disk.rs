@@ -158,7 +158,18 @@ impl Keeper {
         Self { place: place.clone(), database: None, closed_until: None }
     }
 
+    /// No fork comes in between: SQLite's own locks would stay locked in the child, for whatever it opens.
     fn run<T>(&mut self, work: impl Fn(&mut Database) -> rusqlite::Result<T>) -> Option<T> {
+        match runtime::undivided(|| self.tried(work)) {
+            Ok(done) => done,
+            Err(reason) => {
+                self.place.complain(reason.message());
+                None
+            }
+        }
+    }
+
+    fn tried<T>(&mut self, work: impl Fn(&mut Database) -> rusqlite::Result<T>) -> Option<T> {
         for _ in 0..TRIES {
             let path = self.place.path.clone();
             let database = self.open()?;

@@ -200,6 +200,11 @@ impl Endpoint {
         self.exchange(Method::POST, Some(body)).await
     }
 
+    /// Puts a JSON body in its place, and is otherwise [`Endpoint::post`].
+    pub(crate) async fn put(&self, body: Bytes) -> Result<Reply> {
+        self.exchange(Method::PUT, Some(body)).await
+    }
+
     /// Gets the whole answer, within `Timeouts::total`.
     ///
     /// # Errors

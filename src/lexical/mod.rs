@@ -17,6 +17,9 @@
 //! score(&[&segment], &Query::new("Where does the heron wait?"), |_, row, score| found.push((row, score)));
 //! assert!(found[1].0 == 1 && found[1].1 > found[0].1);
 //! ```
+//!
+//! Where an engine elsewhere adds up products of weights, [`weights`] and [`Query::terms`] are the two factors that
+//! it cannot know; the rarity of a term is its own.
 
 mod segment;
 #[cfg(test)]
@@ -63,6 +66,36 @@ impl Query {
         });
         Self { terms }
     }
+
+    /// Each term once, with the number of times it is asked for.
+    pub fn terms(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.terms.iter().map(|(term, times)| (term.as_str(), *times))
+    }
+}
+
+/// What each term of `text` says of it, in the order of their first appearance: the part of BM25 that is above 0 and
+/// below 1 and knows nothing of other texts but `average`, the number of terms that a text usually has.
+#[must_use]
+pub fn weights(text: &str, average: f64) -> Vec<(String, f64)> {
+    let (mut terms, mut places) = (Vec::<(String, f64)>::new(), HashMap::new());
+    let mut length = 0.0;
+    each_term(text, Purpose::Index, |term| {
+        length += 1.0;
+        match places.get(term).and_then(|place: &usize| terms.get_mut(*place)) {
+            Some((_, times)) => *times += 1.0,
+            None => {
+                places.insert(term.to_owned(), terms.len());
+                terms.push((term.to_owned(), 1.0));
+            }
+        }
+    });
+    terms.iter_mut().for_each(|(_, weight)| *weight = saturated(*weight, length / average));
+    terms
+}
+
+/// `times` held against how long the text is, as a multiple of the usual.
+fn saturated(times: f64, length: f64) -> f64 {
+    times / (times + K1 * (1.0 - B + B * length))
 }
 
 /// Calls `each` with segment, row and score of every text that holds a term of `query`, in order.
@@ -93,9 +126,7 @@ pub fn score(segments: &[&Segment], query: &Query, mut each: impl FnMut(usize, u
                 else {
                     continue;
                 };
-                let times = f64::from(times);
-                let length = 1.0 - B + B * f64::from(*length) / average;
-                *sum += weight * times / (times + K1 * length);
+                *sum += weight * saturated(f64::from(times), f64::from(*length) / average);
             }
         }
         for (row, score) in scores.iter().enumerate().filter(|(_, score)| **score > 0.0) {

@@ -25,6 +25,9 @@ use super::url::{self, Fetched};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 
+/// Who asks for documents.
+const AGENT: &str = "GraphBit Document Loader/1.0";
+
 /// How documents are loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderSettings {
@@ -193,8 +196,8 @@ impl Loader {
             }
             _ => {}
         }
-        let fetched =
-            url::fetch(url, settings.max_file_size, settings.deny_private_networks).await?;
+        let (most, public) = (settings.max_file_size, settings.deny_private_networks);
+        let fetched = url::fetch(url, most, public, AGENT).await?;
         let told = told.or_else(|| fetched.format());
         let (loader, source) = (self.clone(), url.to_owned());
         aside(move |stop| {

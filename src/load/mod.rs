@@ -59,3 +59,4 @@ pub use loader::{DocumentContent, Loader, LoaderSettings};
 pub use many::{Request, load_each, usual_workers};
 pub use packed::Packed;
 pub use place::{Place, check_source};
+pub(crate) use url::fetch;

@@ -14,14 +14,13 @@ use super::format::Format;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Auth, ByteStream, Endpoint, Settings, Timeouts};
 
-const AGENT: &str = "GraphBit Document Loader/1.0";
 /// For everything.
 const TIME: Duration = Duration::from_secs(30);
 const REDIRECTS: usize = 10;
 
 /// What a server sent.
-pub(super) struct Fetched {
-    pub(super) body: Vec<u8>,
+pub(crate) struct Fetched {
+    pub(crate) body: Vec<u8>,
     /// In lower case, empty when there was none.
     pub(super) content_type: String,
 }
@@ -62,9 +61,14 @@ pub(super) fn shown(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// At most `limit` bytes.
-pub(super) async fn fetch(url: &str, limit: u64, public_only: bool) -> Result<Fetched> {
-    let get = Get { url, shown: shown(url), limit, public_only };
+/// At most `limit` bytes, asked for in the name of `agent`.
+pub(crate) async fn fetch(
+    url: &str,
+    limit: u64,
+    public_only: bool,
+    agent: &str,
+) -> Result<Fetched> {
+    let get = Get { url, shown: shown(url), limit, public_only, agent };
     match tokio::time::timeout(TIME, get.run()).await {
         Ok(fetched) => fetched,
         Err(_) => {
@@ -79,12 +83,13 @@ struct Get<'a> {
     shown: String,
     limit: u64,
     public_only: bool,
+    agent: &'a str,
 }
 
 impl Get<'_> {
     async fn run(&self) -> Result<Fetched> {
         let settings = Settings {
-            headers: vec![("user-agent".to_owned(), AGENT.to_owned())],
+            headers: vec![("user-agent".to_owned(), self.agent.to_owned())],
             timeouts: Timeouts { first_byte: TIME, idle: TIME, ..Timeouts::default() },
             public_only: self.public_only,
             ..Settings::default()

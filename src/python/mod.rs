@@ -18,6 +18,7 @@ mod embeddings;
 mod errors;
 mod exit;
 mod finished;
+mod guard_rails;
 mod json;
 mod llm;
 mod llm_callable;
@@ -28,6 +29,7 @@ mod llm_request;
 mod load;
 mod local;
 mod logging;
+mod memory;
 mod pickle;
 mod prices;
 mod rag;
@@ -67,6 +69,8 @@ mod _graphbit {
     #[pymodule_export]
     use super::embeddings::EmbeddingClient;
     #[pymodule_export]
+    use super::guard_rails::PyGuardRailPolicy;
+    #[pymodule_export]
     use super::llm::PyLlmClient;
     #[pymodule_export]
     use super::llm_config::PyLlmConfig;
@@ -74,6 +78,10 @@ mod _graphbit {
     use super::load::{
         DocumentContent, DocumentLoader, DocumentLoaderConfig, find_documents, read_document,
         read_documents,
+    };
+    #[pymodule_export]
+    use super::memory::{
+        PyMemory, PyMemoryClient, PyMemoryConfig, PyMemoryHistory, PyScoredMemory,
     };
     #[pymodule_export]
     use super::prices::{get_prices, set_prices};
@@ -90,7 +98,10 @@ mod _graphbit {
         TextSplitterConfig, TokenSplitter,
     };
     #[pymodule_export]
-    use super::store::{PgVectorStore, SearchHit, StoredEntry, VectorStore};
+    use super::store::{
+        BackedStore, PgVectorStore, PyFilter, QdrantVectorStore, SearchHit, StoredEntry,
+        VectorStore,
+    };
     #[pymodule_export]
     use super::stream_events::PyStreamEvent;
     #[pymodule_export]

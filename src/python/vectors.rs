@@ -1,9 +1,10 @@
-//! Vectors as they come from Python: numpy arrays of any real dtype, with one copy to float32, or lists.
+//! Vectors as they come from Python: numpy arrays of any real dtype, with one copy to float32, or lists. And as they
+//! go there: float32 arrays without a copy, or lists where there is no numpy.
 
-use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use crate::error::Error;
 use crate::types::Matrix;
@@ -72,6 +73,23 @@ pub(super) fn matrix(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Matrix> 
         count += 1;
     }
     Ok(Matrix::new(data, count, dimensions)?)
+}
+
+/// An array of shape (rows, values).
+pub(super) fn to_array<'py>(py: Python<'py>, vectors: Matrix) -> PyResult<Bound<'py, PyAny>> {
+    if py.import("numpy").is_err() {
+        return Ok(PyList::new(py, vectors.iter().collect::<Vec<_>>())?.into_any());
+    }
+    let shape = [vectors.rows(), vectors.dimensions()];
+    Ok(PyArray1::from_vec(py, vectors.into_vec()).reshape(shape)?.into_any())
+}
+
+/// An array of one vector's values.
+pub(super) fn to_row<'py>(py: Python<'py>, vector: Vec<f32>) -> PyResult<Bound<'py, PyAny>> {
+    if py.import("numpy").is_err() {
+        return Ok(PyList::new(py, vector)?.into_any());
+    }
+    Ok(PyArray1::from_vec(py, vector).into_any())
 }
 
 pub(super) fn row(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {

@@ -60,8 +60,9 @@ impl Index {
 
     /// The numbers of documents and chunks, if the store is here.
     pub(super) fn sizes_at_once(&self) -> Option<(usize, usize)> {
+        let chunks = self.store.known_len()?;
         let documents = Arc::clone(&self.store).count_values(SOURCE.to_owned()).at_once()?.ok()?;
-        Some((documents, self.store.known_len()?))
+        Some((documents, chunks))
     }
 
     /// Whether the store has each document, in as many chunks and no more.

@@ -11,7 +11,7 @@ use super::index::passage;
 use super::{Inner, check_top_k};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::store::{Candidate, Filter, Sought, diverse};
+use crate::store::{Candidate, Filter, Sought, Store, diverse};
 use crate::types::Passage;
 
 /// Candidates for each passage that is wanted, where something is chosen among them.
@@ -182,6 +182,7 @@ impl Inner {
         }
         match asking.diversity {
             Some(diversity) => {
+                candidates = with_vectors(Arc::clone(&self.config.store), candidates).await?;
                 let choose = move || Ok(diverse(candidates, diversity, top_k));
                 candidates = runtime::spawn_blocking(choose).await?;
             }
@@ -193,6 +194,25 @@ impl Inner {
 
 fn nothing_ingested() -> Error {
     Error::new(Kind::Store, "The store is empty: ingest documents before asking questions")
+}
+
+/// The candidates with their vectors; one that is gone meanwhile is none any more.
+async fn with_vectors(
+    store: Arc<dyn Store>,
+    mut candidates: Vec<Candidate>,
+) -> Result<Vec<Candidate>> {
+    let lacking = |candidate: &&Candidate| candidate.vector.is_empty();
+    let ids: Vec<String> =
+        candidates.iter().filter(lacking).map(|it| it.hit.entry.id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(candidates);
+    }
+    let mut vectors = store.vectors(ids).run().await?.into_iter();
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.vector.is_empty()) {
+        candidate.vector = vectors.next().flatten().unwrap_or_default();
+    }
+    candidates.retain(|candidate| !candidate.vector.is_empty());
+    Ok(candidates)
 }
 
 /// The candidates with their new scores, best first, equals in the order they had.

@@ -30,6 +30,7 @@ mod settings;
 mod slot;
 mod task;
 mod turnstile;
+mod undivided;
 mod wait;
 
 use std::future::Future;
@@ -45,6 +46,7 @@ pub use settings::Settings;
 pub use slot::{generation, is_started};
 pub use task::Task;
 pub use turnstile::Turn;
+pub use undivided::undivided;
 
 /// What the running runtime looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,6 +21,8 @@ use super::callback::Pool;
 use super::extensions::Extensions;
 use super::settings::{self, Sizes};
 use super::turnstile::Turnstile;
+#[cfg(unix)]
+use super::undivided;
 use crate::error::{Error, Kind, Result};
 
 /// Threads Tokio may add beyond the users' limit, as stand-ins for workers that block in place.
@@ -112,16 +114,24 @@ fn build() -> Result<&'static Instance> {
 /// Registered by everything that tells processes apart by their generation, the first time.
 #[cfg(unix)]
 pub(super) fn register_fork_hook() {
-    // Async-signal-safe: three stores, no allocation, no lock.
+    extern "C" fn wait_for_work() {
+        undivided::before_fork();
+    }
+    extern "C" fn go_on() {
+        undivided::after_fork_in_parent();
+    }
+    // Async-signal-safe: a few stores, no allocation, no lock.
     extern "C" fn forget_parent() {
+        undivided::after_fork_in_child();
         CURRENT.store(std::ptr::null_mut(), Ordering::Release);
         BUILDING.store(false, Ordering::Release);
         GENERATION.fetch_add(1, Ordering::AcqRel);
     }
     FORK_HOOK.call_once(|| {
         #[expect(unsafe_code, reason = "registering a fork hook is a C call")]
-        // SAFETY: `forget_parent` is a static function that only touches atomics.
-        let status = unsafe { libc::pthread_atfork(None, None, Some(forget_parent)) };
+        // SAFETY: all three are static functions, and `forget_parent` only touches atomics.
+        let status =
+            unsafe { libc::pthread_atfork(Some(wait_for_work), Some(go_on), Some(forget_parent)) };
         if status != 0 {
             tracing::warn!(status, "no fork hook: use of graphbit in forked children will hang");
         }

@@ -1,5 +1,6 @@
 //! Dot products and distances, written so that the compiler uses vector instructions.
 
+use super::Metric;
 use super::vectors::Code;
 
 /// Independent sums: enough to hide the latency of an addition on every machine we know.
@@ -59,9 +60,40 @@ pub(super) fn inverse_norm<C: Code>(codes: &[C]) -> f64 {
     if length > 0.0 { 1.0 / length } else { 0.0 }
 }
 
+impl Metric {
+    /// The score that two vectors of one length have for each other, worked out in double precision.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the result wanted")]
+    pub fn between(self, one: &[f32], other: &[f32]) -> f32 {
+        let score = match self {
+            Self::Cosine => {
+                let cosine = dot_wide(one, other) * inverse_norm(one) * inverse_norm(other);
+                cosine.clamp(-1.0, 1.0)
+            }
+            Self::Dot => dot_wide(one, other),
+            Self::L2 => -squared_distance_wide(one, 1.0, other).sqrt(),
+        };
+        // Adding zero makes -0 and 0 the same score.
+        score as f32 + 0.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_score_of_two_vectors_is_that_of_a_search() {
+        let (one, other) = ([3.0, 4.0, 0.0], [0.0, 4.0, 4.0]);
+        assert!(
+            (Metric::Cosine.between(&one, &other) - 16.0 / (5.0 * 32.0_f32.sqrt())).abs() < 1e-6
+        );
+        assert!((Metric::Dot.between(&one, &other) - 16.0).abs() < 1e-6);
+        assert!((Metric::L2.between(&one, &other) + 5.0).abs() < 1e-6);
+        for nothing in [Metric::Cosine.between(&one, &[0.0; 3]), Metric::L2.between(&one, &one)] {
+            assert_eq!(nothing.to_bits(), 0.0_f32.to_bits());
+        }
+    }
 
     #[test]
     fn sums_are_those_of_double_precision() {

@@ -34,6 +34,7 @@ mod half;
 mod journal;
 mod postgres;
 mod protocol;
+mod qdrant;
 mod reading;
 mod search;
 mod vectors;
@@ -46,13 +47,14 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
-pub use candidates::{Candidate, Wanted, diverse};
+pub use candidates::{Candidate, FUSED_RANKS, Wanted, diverse, fused};
 pub use entry::{Entry, Hit, Index, Metric, StoredEntry};
 pub use filter::Filter;
 pub use folder::StoreOptions;
 use graph::Chart;
 pub use postgres::{IndexKind, PgOptions, PgVectorStore};
 pub use protocol::{GoOn, Reply, Sought, Store};
+pub use qdrant::{QdrantOptions, QdrantVectorStore};
 pub use reading::Asked;
 pub use vectors::Precision;
 use writing::Ledger;
@@ -264,7 +266,8 @@ impl fmt::Debug for VectorStore {
     }
 }
 
-fn same_dimensions(store: usize, given: usize) -> Result<()> {
+/// Refuses a vector of another length than those of a store.
+pub(crate) fn same_dimensions(store: usize, given: usize) -> Result<()> {
     if store == given {
         return Ok(());
     }
@@ -281,7 +284,7 @@ fn check_query(snapshot: &Snapshot, query: &[f32]) -> Result<()> {
 }
 
 /// Refuses vectors that are not one for each entry, and values that nothing can be compared with.
-fn check_rows(vectors: &Matrix, entries: &[Entry]) -> Result<()> {
+pub(crate) fn check_rows(vectors: &Matrix, entries: &[Entry]) -> Result<()> {
     if vectors.rows() != entries.len() {
         let text = format!("there are {} vectors; each needs one entry", vectors.rows());
         return Err(Error::validation("entries", Some(&entries.len().to_string()), &text));
@@ -290,7 +293,8 @@ fn check_rows(vectors: &Matrix, entries: &[Entry]) -> Result<()> {
     rows.try_for_each(|(row, vector)| finite("vectors", Some(row), vector))
 }
 
-fn finite(field: &str, row: Option<usize>, vector: &[f32]) -> Result<()> {
+/// Refuses a vector with a value that nothing can be compared with.
+pub(crate) fn finite(field: &str, row: Option<usize>, vector: &[f32]) -> Result<()> {
     match vector.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(at) => {

@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Candidate, Entry, Filter, Hit, Metric, StoredEntry, Wanted};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use crate::types::Matrix;
 
@@ -191,11 +191,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         ef_search: Option<usize>,
     ) -> Reply<Vec<Vec<Hit>>>;
 
-    /// The best `limit` entries for what is sought, best first, with their vectors.
+    /// The best `limit` entries for what is sought, best first, with their vectors unless these have to be asked for.
     fn candidates(
         self: Arc<Self>,
         sought: Sought,
         limit: usize,
         filter: Option<Filter>,
     ) -> Reply<Vec<Candidate>>;
+
+    /// The vectors of the entries with these ids, in this order. Only a store whose candidates come without need
+    /// have it.
+    fn vectors(self: Arc<Self>, _ids: Vec<String>) -> Reply<Vec<Option<Vec<f32>>>> {
+        Reply::here(|| Err(Error::new(Kind::Unsupported, "this store gives no vectors back")))
+    }
 }

@@ -12,12 +12,16 @@ use serde_json::{Value, json};
 
 use super::callback::{Tool, ToolReply};
 use super::event::{EventKind, NodeName, error_type};
+use super::guarded::Guarded;
 use super::node::{Agent, Node, TOOL_ROUNDS};
 use super::record::{self, NodeRecord, Span};
 use super::run::{Ended, Run};
 use crate::error::{Error, Kind, Result};
+use crate::guard::Reveal;
 use crate::llm::{Assembly, BoxFuture, LlmClient};
-use crate::types::{ChatEvent, ChatRequest, ChatResponse, Message, Role, ToolCall, ToolChoice};
+use crate::types::{
+    ChatEvent, ChatRequest, ChatResponse, Message, Role, ToolCall, ToolChoice, ToolSpec,
+};
 
 /// Calls of one answer that run at the same time.
 const CONCURRENT_CALLS: usize = 16;
@@ -28,6 +32,17 @@ struct Worker<'r> {
     name: &'r NodeName,
     agent: &'r Agent,
     client: &'r LlmClient,
+    guard: Guarded,
+    /// The tools as the model sees them.
+    specs: Vec<ToolSpec>,
+}
+
+/// What the model said last.
+struct Said {
+    /// For the nodes below.
+    text: String,
+    /// For metadata.
+    shown: String,
 }
 
 /// Runs the agent of node `index` to its last answer.
@@ -45,13 +60,18 @@ pub(super) async fn work(
     let texts = run.agent_texts(index, agent);
     let tools = agent.offered().iter().map(|tool| tool.spec().name.clone()).collect();
     let rounds = agent.max_iterations.unwrap_or(TOOL_ROUNDS);
-    let mut record = NodeRecord::begin(texts.prompt, tools, rounds);
-    let worker = Worker { run, name, agent, client };
-    let outcome = worker.converse(texts.message, rounds, &mut record).await;
+    let guard = Guarded::new(run.around.policy.as_ref());
+    let specs = guard.specs(agent.offered().iter().map(|tool| tool.spec()));
+    let system = agent.system_prompt.clone().map(|text| guard.hide(text));
+    let (message, prompt) = guard.message(texts);
+    let mut record = NodeRecord::begin(prompt, tools, rounds);
+    record.guarded(guard.encoded(true));
+    let worker = Worker { run, name, agent, client, guard, specs };
+    let outcome = worker.converse(system, message, rounds, &mut record).await;
     let (id, name) = (node.id(), node.name());
     match outcome {
-        Ok(text) => {
-            let metadata = Some(record.finish(id, name, Ok(&text)));
+        Ok(Said { text, shown }) => {
+            let metadata = Some(record.finish(id, name, Ok(&shown)));
             let output = if agent.tools.is_some() { text.into() } else { parsed(text) };
             Ok(Ended::Completed { output, metadata, chosen: None })
         }
@@ -62,6 +82,16 @@ pub(super) async fn work(
         }
         Err(Stopped::Aborted(error)) => Err(error),
     }
+}
+
+/// A call that the model asked for.
+struct Requested {
+    /// The tool, or words for the model.
+    tool: std::result::Result<Arc<dyn Tool>, String>,
+    /// What the tool gets.
+    arguments: Value,
+    /// The call as everybody else may see it.
+    shown: ToolCall,
 }
 
 /// Why there is no answer.
@@ -75,11 +105,11 @@ enum Stopped {
 impl Worker<'_> {
     async fn converse(
         &self,
+        system: Option<String>,
         message: String,
         rounds: u32,
         record: &mut NodeRecord,
-    ) -> std::result::Result<String, Stopped> {
-        let system = self.agent.system_prompt.as_deref();
+    ) -> std::result::Result<Said, Stopped> {
         let mut messages: Vec<Message> =
             system.map(|text| Message::new(Role::System, text)).into_iter().collect();
         let mut input = message.clone();
@@ -96,22 +126,29 @@ impl Worker<'_> {
             })?;
             let provider = answer.provider.as_deref();
             let provider = provider.unwrap_or_else(|| self.client.model().provider());
-            record.answered(&span, provider, &input, &answer, attempts);
-            self.tell_answer(&span, iteration, &answer).await;
+            let hidden = self.guard.answer(&answer);
+            record.answered(&span, provider, &input, &hidden, attempts);
+            self.tell_answer(&span, iteration, &hidden).await;
+            let text = self.guard.show(&answer.content);
             if answer.tool_calls.is_empty() || self.agent.offered().is_empty() || iteration > rounds
             {
-                return Ok(answer.content);
+                record.guarded(self.guard.decoded(iteration == 1));
+                return Ok(Said { text, shown: hidden.content });
             }
-            let replies =
-                self.call_tools(&answer.tool_calls, record).await.map_err(Stopped::Aborted)?;
-            input = told(&answer.tool_calls, &replies);
-            let answers = answer.tool_calls.iter().zip(replies).map(|(call, reply)| Message {
-                tool_call_id: Some(call.id.clone()),
-                ..Message::new(Role::Tool, reply.text())
-            });
+            let asked = answer.tool_calls.iter().zip(hidden.tool_calls);
+            let calls: Vec<_> = asked.map(|(call, shown)| self.requested(call, shown)).collect();
+            record.guarded(self.guard.decoded(iteration == 1));
+            let replies = self.call_tools(&calls, record).await.map_err(Stopped::Aborted)?;
+            record.guarded(self.guard.encoded(false));
+            input = told(&calls, &replies);
+            let answers =
+                calls.iter().zip(replies).map(|(Requested { shown: call, .. }, reply)| Message {
+                    tool_call_id: Some(call.id.clone()),
+                    ..Message::new(Role::Tool, reply.text())
+                });
             let answers: Vec<_> = answers.collect();
-            let tool_calls = answer.tool_calls;
-            messages.push(Message { tool_calls, ..Message::new(Role::Assistant, answer.content) });
+            let tool_calls = calls.into_iter().map(|call| call.shown).collect();
+            messages.push(Message { tool_calls, ..Message::new(Role::Assistant, hidden.content) });
             messages.extend(answers);
             iteration = iteration.saturating_add(1);
         }
@@ -129,9 +166,11 @@ impl Worker<'_> {
         attempts: &AtomicU32,
     ) -> Result<ChatResponse> {
         let agent = self.agent;
-        let tools: Vec<_> = agent.offered().iter().map(|tool| tool.spec().clone()).collect();
+        let tools = self.specs.clone();
+        let mut messages = messages.to_vec();
+        self.guard.instruct(&mut messages);
         let request = ChatRequest {
-            messages: messages.to_vec(),
+            messages,
             max_tokens: agent.max_tokens,
             temperature: agent.temperature,
             tool_choice: (!tools.is_empty()).then_some(ToolChoice::Auto),
@@ -150,10 +189,10 @@ impl Worker<'_> {
                     iteration,
                     model: self.client.model().model().to_owned(),
                 };
-                self.run.sink.tell(started).await;
+                self.run.around.sink.tell(started).await;
             }
         };
-        if !self.run.sink.wants_tokens() {
+        if !self.run.around.sink.wants_tokens() {
             return self.client.complete_observed(request, announce).await;
         }
         let mut events = match self.client.stream_observed(request.clone(), announce).await {
@@ -164,19 +203,27 @@ impl Worker<'_> {
             }
             Err(error) => return Err(error),
         };
-        let mut assembly = Assembly::default();
+        let (mut assembly, mut reveal) = (Assembly::default(), Reveal::default());
         while let Some(event) = events.next().await.transpose()? {
             assembly.add(&event);
-            if let ChatEvent::Text(content) = event {
-                let token = || EventKind::Token {
-                    node: self.name.clone(),
-                    llm_call_id: self.call_id(iteration),
-                    content,
-                };
-                self.run.sink.tell(token).await;
+            if let ChatEvent::Text(piece) = event {
+                self.tell_piece(iteration, self.guard.piece(&mut reveal, piece)).await;
             }
         }
+        self.tell_piece(iteration, reveal.finish()).await;
         Ok(assembly.finish(self.client.model().model()))
+    }
+
+    async fn tell_piece(&self, iteration: u32, content: String) {
+        if content.is_empty() {
+            return;
+        }
+        let token = || EventKind::Token {
+            node: self.name.clone(),
+            llm_call_id: self.call_id(iteration),
+            content,
+        };
+        self.run.around.sink.tell(token).await;
     }
 
     async fn tell_answer(&self, span: &Span, iteration: u32, answer: &ChatResponse) {
@@ -188,13 +235,13 @@ impl Worker<'_> {
             output: shown(answer),
             duration_ms: span.milliseconds(),
         };
-        self.run.sink.tell(completed).await;
+        self.run.around.sink.tell(completed).await;
     }
 
     /// One reply for each call, in their order.
     async fn call_tools(
         &self,
-        calls: &[ToolCall],
+        calls: &[Requested],
         record: &mut NodeRecord,
     ) -> Result<Vec<ToolReply>> {
         let mut waiting: Vec<BoxFuture<'_, Result<_>>> = Vec::with_capacity(calls.len());
@@ -207,15 +254,21 @@ impl Worker<'_> {
         ended.sort_by_key(|(place, _)| *place);
         let mut replies = Vec::with_capacity(calls.len());
         for (call, (_, (entry, reply))) in calls.iter().zip(ended) {
-            record.called(&call.name, entry);
+            record.called(&call.shown.name, entry);
             replies.push(reply);
         }
         Ok(replies)
     }
 
-    async fn call_tool(&self, call: &ToolCall) -> Result<(Value, ToolReply)> {
+    /// A call as it is made: the values are put back here, so that they count for the answer they came in.
+    fn requested(&self, asked: &ToolCall, shown: ToolCall) -> Requested {
+        let tool = self.find(asked).cloned();
+        Requested { arguments: self.guard.arguments(&asked.arguments), tool, shown }
+    }
+
+    async fn call_tool(&self, request: &Requested) -> Result<(Value, ToolReply)> {
         let span = Span::begin();
-        let (node, sink) = (self.name, &self.run.sink);
+        let (node, sink, call) = (self.name, &self.run.around.sink, &request.shown);
         let started = || EventKind::ToolCallStarted {
             node: node.clone(),
             tool_name: call.name.clone(),
@@ -223,10 +276,12 @@ impl Worker<'_> {
             parameters: call.arguments.to_string(),
         };
         sink.tell(started).await;
-        let reply = match self.find(call) {
-            Ok(tool) => tool.call(call.arguments.clone(), &self.run.ambient).await?,
-            Err(refusal) => ToolReply::Failure(refusal),
+        let reply = match &request.tool {
+            Ok(tool) => tool.call(request.arguments.clone(), &self.run.around.ambient).await?,
+            Err(refusal) => ToolReply::Failure(refusal.clone()),
         };
+        let error_type = tool_error_type(reply.text());
+        let reply = self.guard.reply(reply);
         let ended = || match &reply {
             ToolReply::Output(text) => EventKind::ToolCallCompleted {
                 node: node.clone(),
@@ -240,7 +295,7 @@ impl Worker<'_> {
                 tool_name: call.name.clone(),
                 tool_call_id: call.id.clone(),
                 error: text.clone(),
-                error_type: tool_error_type(text),
+                error_type,
             },
         };
         sink.tell(ended).await;
@@ -298,10 +353,10 @@ fn shown(answer: &ChatResponse) -> String {
 }
 
 /// What the metadata of a further request show as its input: the new part of the conversation.
-fn told(calls: &[ToolCall], replies: &[ToolReply]) -> String {
-    let line = |(call, reply): (&ToolCall, &ToolReply)| match reply {
-        ToolReply::Output(text) => format!("{}: {text}", call.name),
-        ToolReply::Failure(text) => format!("{}: ERROR - {text}", call.name),
+fn told(calls: &[Requested], replies: &[ToolReply]) -> String {
+    let line = |(call, reply): (&Requested, &ToolReply)| match reply {
+        ToolReply::Output(text) => format!("{}: {text}", call.shown.name),
+        ToolReply::Failure(text) => format!("{}: ERROR - {text}", call.shown.name),
     };
     calls.iter().zip(replies).map(line).collect::<Vec<_>>().join("\n")
 }

@@ -5,6 +5,10 @@
 //! passed over and cut off. A node is known by a key made of everything that shapes its answer, its
 //! parents' keys included: after a change to a prompt, that node and all below it run again. One run at a
 //! time may hold the file.
+//!
+//! Under a policy of guard rails metadata come here masked, as they are shown everywhere. An output comes as
+//! the run goes on with it: with the real values where the policy maps. The mapping itself never does; and
+//! what the policy does is part of the key, so that no other policy's output is taken for this one's.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -19,6 +23,7 @@ use uuid::Uuid;
 use super::node::{Agent, Node, NodeKind};
 use super::plan::Plan;
 use crate::error::{Error, Kind, Result};
+use crate::guard::Policy;
 
 /// Changes when the lines or the keys do; older files are then set aside unread.
 const FORMAT: &str = "graphbit-checkpoint-1";
@@ -169,7 +174,8 @@ fn read_line(line: &[u8]) -> Option<(String, Saved)> {
 
 /// The key of each node: equal exactly when everything that shapes the answer is. `model` names the
 /// model of a node that has none of its own. `plan` is free of cycles.
-pub(super) fn keys(plan: &Plan, model: &str) -> Vec<String> {
+pub(super) fn keys(plan: &Plan, model: &str, policy: Option<&Policy>) -> Vec<String> {
+    let effect = policy.and_then(Policy::effect);
     let mut keys: Vec<Option<String>> = vec![None; plan.nodes.len()];
     let mut twins: HashMap<Uuid, usize> = HashMap::new();
     let mut pending: Vec<usize> = (0..plan.nodes.len()).rev().collect();
@@ -190,7 +196,7 @@ pub(super) fn keys(plan: &Plan, model: &str) -> Vec<String> {
             continue;
         }
         let above: Vec<_> = above.iter().filter_map(|other| keys.get(*other).cloned()).collect();
-        let shape = json!([shape(&planned.node, model), above]).to_string();
+        let shape = json!([shape(&planned.node, model, effect.as_ref()), above]).to_string();
         let shape = Uuid::new_v5(&Uuid::NAMESPACE_OID, shape.as_bytes());
         // Nodes that are alike in everything are told apart by their order.
         let twin =
@@ -203,9 +209,13 @@ pub(super) fn keys(plan: &Plan, model: &str) -> Vec<String> {
     keys.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-fn shape(node: &Node, model: &str) -> Value {
+fn shape(node: &Node, model: &str, effect: Option<&Value>) -> Value {
     match node.kind() {
-        NodeKind::Agent(agent) => json!(["agent", node.name(), agent_shape(agent, model)]),
+        NodeKind::Agent(agent) => {
+            let shape = json!(["agent", node.name(), agent_shape(agent, model)]);
+            // Without a policy the key is what it was before there were any.
+            effect.map_or(shape.clone(), |effect| json!([shape, effect]))
+        }
         NodeKind::Condition(_) => json!(["condition", node.name()]),
         NodeKind::Transform(transform) => json!(["transform", node.name(), transform.text()]),
     }

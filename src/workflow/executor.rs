@@ -18,8 +18,9 @@ use super::event::{Event, EventKind, Sink, StreamMode, error_type};
 use super::graph::Workflow;
 use super::plan::Plan;
 use super::result::WorkflowResult;
-use super::run::Run;
+use super::run::{Around, Run};
 use crate::error::{Error, Kind, Result};
+use crate::guard::Policy;
 use crate::llm::{ChatModel, LlmClient};
 use crate::providers::LlmConfig;
 use crate::resilience::RetryPolicy;
@@ -84,6 +85,8 @@ pub struct RunOptions {
     pub ambient: Ambient,
     /// A file of finished nodes: read before the run, written during it.
     pub checkpoint: Option<PathBuf>,
+    /// What no model may read.
+    pub policy: Option<Arc<Policy>>,
     /// GraphBit names the door in the message of a timeout: `"async_"` or nothing.
     pub asynchronous: bool,
 }
@@ -350,15 +353,15 @@ impl Prepared {
             let checkpoint = match options.checkpoint {
                 Some(path) => {
                     let model = checkpoint::model_name(&counted.executor.inner.config);
-                    let keys = checkpoint::keys(&plan, &model);
+                    let keys = checkpoint::keys(&plan, &model, options.policy.as_deref());
                     let opened = runtime::spawn_blocking(move || Checkpoint::open(&path)).await?;
                     Some((Arc::new(opened), keys))
                 }
                 None => None,
             };
             let concurrency = limits.max_concurrency;
-            let run = Run::new(plan, clients, concurrency, sink, options.ambient, checkpoint);
-            let run = Arc::new(run);
+            let surroundings = Around { sink, ambient: options.ambient, policy: options.policy };
+            let run = Arc::new(Run::new(plan, clients, concurrency, surroundings, checkpoint));
             counted.progress.begin(&run);
             match tokio::time::timeout(limits.timeout, run.drive()).await {
                 Ok(driven) => driven?,

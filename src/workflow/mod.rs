@@ -6,7 +6,7 @@
 //! | `template`, `transform` | the author's texts: placeholders filled once, and text operations |
 //! | `plan` | a workflow made ready to run: who waits for whom, what is reachable from where |
 //! | `run` | one run: starts each node as soon as nothing is left to wait for |
-//! | `agent` | what an agent node does: ask, run the tools, ask again |
+//! | `agent`, `guarded` | what an agent node does: ask, run the tools, ask again; what of it a policy hides |
 //! | `event`, `record`, `result` | what is told during a run and after it |
 //! | `checkpoint` | finished nodes on disk, so that a second run pays only for what is missing |
 //! | `executor` | limits, timeouts, statistics, and the three ways to run a workflow |
@@ -32,6 +32,7 @@ mod checkpoint;
 mod event;
 mod executor;
 mod graph;
+mod guarded;
 mod node;
 mod plan;
 mod record;

@@ -117,6 +117,11 @@ impl NodeRecord {
         }
     }
 
+    /// Keeps what a policy did.
+    pub(super) fn guarded(&mut self, entry: Option<Value>) {
+        self.executions.extend(entry);
+    }
+
     /// The metadata of a node that ended with `outcome`: its text, or what went wrong.
     pub(super) fn finish(self, id: &str, name: &str, outcome: Result<&str, &str>) -> Value {
         let mut fields = self.span.fields("duration_ms");

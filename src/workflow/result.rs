@@ -1,12 +1,14 @@
 //! [`WorkflowResult`]: what became of each node.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::record::{rfc3339, total_usage};
 use super::template::text_of;
+use crate::guard::{Mask, Policy};
 
 /// What became of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +84,8 @@ pub struct WorkflowResult {
     pub ended: Timestamp,
     /// The nodes, in the order in which they were added.
     pub nodes: Vec<NodeOutcome>,
+    /// What no model was to read; metadata do not show it either.
+    pub policy: Option<Arc<Policy>>,
 }
 
 impl WorkflowResult {
@@ -183,6 +187,17 @@ impl WorkflowResult {
         self.completed().last().map(|node| node.text())
     }
 
+    /// The last output as metadata may show it.
+    fn shown_output(&self) -> String {
+        let Some(last) = self.completed().last().copied() else { return String::new() };
+        let Some(policy) = self.policy.as_ref().filter(|policy| policy.masks()) else {
+            return last.text();
+        };
+        let told = last.metadata.as_ref().and_then(|told| told.get("final_output")?.as_str());
+        // No agent: what a transform or a condition made of outputs with the values in them.
+        told.map_or_else(|| Mask::new(Arc::clone(policy)).encode(&last.text()), str::to_owned)
+    }
+
     /// What is told of an agent's work; `None` for other kinds and for agents that did not run.
     #[must_use]
     pub fn node_metadata(&self, reference: &str) -> Option<&Value> {
@@ -212,7 +227,7 @@ impl WorkflowResult {
             "duration_ms": elapsed,
             "user_input": user_input.cloned().unwrap_or_else(|| "".into()),
             "user_input_masked": "",
-            "final_output": self.output().unwrap_or_default(),
+            "final_output": self.shown_output(),
             "final_output_masked": "",
             "workflow_state": state,
             "total_usage": total_usage(nodes.iter().copied()),

@@ -22,14 +22,14 @@ use super::result::{NodeOutcome, NodeState, RunState, WorkflowResult};
 use super::template::{fill, text_of};
 use super::transform::Transform;
 use crate::error::{Error, Kind, Result};
+use crate::guard::Policy;
 use crate::llm::LlmClient;
 use crate::runtime;
 
 /// A run and everything it needs.
 pub(super) struct Run {
     pub(super) plan: Plan,
-    pub(super) sink: Sink,
-    pub(super) ambient: Ambient,
+    pub(super) around: Around,
     /// By node; `None` for those that ask nobody.
     clients: Vec<Option<LlmClient>>,
     permits: Semaphore,
@@ -39,6 +39,13 @@ pub(super) struct Run {
     board: Mutex<Board>,
     /// What handlers are told of the plan; made for the first of them.
     graph: OnceLock<Arc<Value>>,
+}
+
+/// What every node of a run has around it.
+pub(super) struct Around {
+    pub(super) sink: Sink,
+    pub(super) ambient: Ambient,
+    pub(super) policy: Option<Arc<Policy>>,
 }
 
 /// What has become of the nodes so far.
@@ -78,12 +85,13 @@ impl Ended {
     }
 }
 
-/// An agent's texts, filled.
+/// An agent's texts, filled, in the order in which the model reads them.
 pub(super) struct AgentTexts {
-    /// The prompt alone.
+    /// With the blank line behind it; may be empty.
+    pub(super) context: String,
+    /// The outputs of the parents, each with its blank line.
+    pub(super) parents: String,
     pub(super) prompt: String,
-    /// Context, parents' outputs and prompt.
-    pub(super) message: String,
 }
 
 impl Run {
@@ -91,8 +99,7 @@ impl Run {
         plan: Plan,
         clients: Vec<Option<LlmClient>>,
         concurrency: usize,
-        sink: Sink,
-        ambient: Ambient,
+        around: Around,
         checkpoint: Option<(Arc<Checkpoint>, Vec<String>)>,
     ) -> Self {
         let outcome = |node: &Node| NodeOutcome {
@@ -104,8 +111,7 @@ impl Run {
         let nodes = plan.nodes.iter().map(|planned| outcome(&planned.node)).collect();
         Self {
             plan,
-            sink,
-            ambient,
+            around,
             clients,
             permits: Semaphore::new(concurrency),
             checkpoint,
@@ -125,7 +131,7 @@ impl Run {
             workflow_name: self.plan.workflow_name.clone(),
             total_nodes: self.plan.nodes.len(),
         };
-        self.sink.tell(started).await;
+        self.around.sink.tell(started).await;
         let mut schedule = Schedule::new(&self.plan);
         let mut running = FuturesUnordered::new();
         loop {
@@ -171,6 +177,7 @@ impl Run {
             started: self.started,
             ended: board.ended.unwrap_or_else(Timestamp::now),
             nodes: board.nodes.clone(),
+            policy: self.around.policy.clone(),
         }
     }
 
@@ -193,7 +200,7 @@ impl Run {
 
     async fn execute(&self, index: usize) -> Result<Fate> {
         let node = self.name(index);
-        self.sink.tell(|| EventKind::NodeStarted { node }).await;
+        self.around.sink.tell(|| EventKind::NodeStarted { node }).await;
         let key = self.key(index);
         if let Some((file, key)) = &key
             && let Some(ended) = file.saved(key).and_then(|saved| self.resumed(index, saved))
@@ -275,7 +282,7 @@ impl Run {
                     outcome.output = output;
                     outcome.metadata = metadata;
                 });
-                self.sink.tell(|| EventKind::NodeCompleted { node, output: text }).await;
+                self.around.sink.tell(|| EventKind::NodeCompleted { node, output: text }).await;
                 Fate::Completed { chosen }
             }
             Ended::Failed { text, error_type, metadata } => {
@@ -285,7 +292,10 @@ impl Run {
                     outcome.metadata = metadata;
                     error.get_or_insert_with(|| text.clone());
                 });
-                self.sink.tell(|| EventKind::NodeFailed { node, error: text, error_type }).await;
+                self.around
+                    .sink
+                    .tell(|| EventKind::NodeFailed { node, error: text, error_type })
+                    .await;
                 Fate::Failed
             }
         }
@@ -314,17 +324,17 @@ impl Run {
     pub(super) fn agent_texts(&self, index: usize, agent: &Agent) -> AgentTexts {
         let board = self.board();
         let prompt = fill(&agent.prompt, |name| board.output(name));
-        let mut message = String::new();
-        if let Some(context) = agent.context.as_deref().filter(|context| !context.is_empty()) {
-            message.push_str(&fill(context, |name| board.output(name)));
-            message.push_str("\n\n");
+        let mut context = String::new();
+        if let Some(text) = agent.context.as_deref().filter(|text| !text.is_empty()) {
+            context.push_str(&fill(text, |name| board.output(name)));
+            context.push_str("\n\n");
         }
+        let mut parents = String::new();
         for output in self.parent_outputs(&board, index) {
-            message.push_str(&text_of(&output));
-            message.push_str("\n\n");
+            parents.push_str(&text_of(&output));
+            parents.push_str("\n\n");
         }
-        message.push_str(&prompt);
-        AgentTexts { prompt, message }
+        AgentTexts { context, parents, prompt }
     }
 
     fn transform(&self, index: usize, node: &Node, transform: &Transform) -> Ended {
@@ -361,7 +371,7 @@ impl Run {
             )));
         }
         let situation = self.situation(**parent);
-        let chosen = match condition.route.choose(situation, &self.ambient).await? {
+        let chosen = match condition.route.choose(situation, &self.around.ambient).await? {
             Ok(chosen) => chosen.trim().to_owned(),
             Err(reason) => return Ok(Ended::failed(format!("{}: {reason}", condition.handler_id))),
         };

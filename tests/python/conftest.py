@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from postgres import Postgres
+from qdrant import Qdrant
 from simulator import Server, Simulator
 
 pytest_plugins = ["bridge_setup"]
@@ -51,6 +52,22 @@ def table(postgres: Postgres) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex[:12]}"
     yield name
     postgres.run(f'drop table if exists "{name}"')
+
+
+@pytest.fixture(scope="session")
+def qdrant() -> Iterator[Qdrant]:
+    """One server of Qdrant's interface for the whole run: ``.url``, ``.fail(...)``, ``.log(...)``."""
+    running = Qdrant()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def collection(qdrant: Qdrant) -> Iterator[str]:
+    """A name of a collection of the test's own, which is dropped behind it."""
+    name = f"c{uuid.uuid4().hex[:12]}"
+    yield name
+    qdrant.drop(name)
 
 
 class Child(NamedTuple):

@@ -45,7 +45,9 @@ CAUGHT_AS = {
     "document_network": (exceptions.DocumentError, ValueError, ConnectionError),
     "document_timeout": (exceptions.DocumentError, ValueError, TimeoutError),
     "store": (RuntimeError, ValueError),
+    "memory_not_found": (FileNotFoundError, RuntimeError),
     "workflow": (RuntimeError,),
+    "guard_rail": (ValueError,),
     "callback": (RuntimeError,),
     "internal": (RuntimeError,),
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import graphbit
 import pytest
+from graphbit import stores
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,7 +109,13 @@ def test_importing_starts_nothing(run_child: Any) -> None:
 
 def test_async_twins_take_what_their_verbs_take() -> None:
     checked = 0
-    for class_name in ("LlmClient", "EmbeddingClient", "ParallelRAG", "DocumentLoader"):
+    for class_name in (
+        "LlmClient",
+        "EmbeddingClient",
+        "ParallelRAG",
+        "DocumentLoader",
+        "MemoryClient",
+    ):
         cls = getattr(graphbit, class_name)
         for name in dir(cls):
             if name.endswith("_async") and not name.startswith("_"):
@@ -124,6 +131,16 @@ def test_waiting_verbs_have_both_colours() -> None:
         graphbit.EmbeddingClient: ("embed", "embed_many", "embed_array"),
         graphbit.ParallelRAG: ("ingest", "ask", "search"),
         graphbit.DocumentLoader: ("load_document", "load_many"),
+        graphbit.MemoryClient: (
+            "add",
+            "search",
+            "get",
+            "get_all",
+            "update",
+            "delete",
+            "delete_all",
+            "history",
+        ),
     }.items():
         for verb in verbs:
             assert callable(getattr(cls, verb)), verb
@@ -145,7 +162,7 @@ def test_the_stub_names_what_the_package_exports() -> None:
         "prepare_settings",
         "without_key",
     }
-    assert public - internal == exported - own
+    assert public - internal - set(stores.__all__) == exported - own
 
 
 def test_async_verbs_need_a_running_loop() -> None:

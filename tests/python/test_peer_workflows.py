@@ -33,6 +33,9 @@ SAME = [
     "same_schema",
     "same_texts_of_timeouts",
     "same_context",
+    "same_guarded_runs",
+    "same_guarded_tools",
+    "same_policies",
 ]
 
 # Case: our verdict, and that of 0.6.8.
@@ -77,6 +80,10 @@ VERDICTS: dict[str, tuple[Any, Any]] = {
     "pairable": (True, False),
     "durations_of_tools": ([True], [False]),
     "metadata": ([10, True], [5, False]),
+    "guarded_system_prompt": (False, True),
+    "guarded_tool_loop": ([False, False], [True, True]),
+    "guarded_name_with_a_blank": (True, False),
+    "guarded_tokens": (False, True),
 }
 # Case: our verdict, and how the process of 0.6.8 ends.
 FATAL: dict[str, tuple[Any, int | None]] = {
@@ -149,7 +156,7 @@ def theirs(simulator: Simulator) -> dict[str, Run]:
 
 @pytest.mark.parametrize("case", [*VERDICTS, *FATAL])
 def test_we_are_right(case: str, ours: dict[str, Run]) -> None:
-    """D1 to D57, as the docstrings of the cases say."""
+    """D1 to D60, as the docstrings of the cases say."""
     assert ours[case].returncode == 0, ours[case].output
     assert ours[case].verdict == (VERDICTS | FATAL)[case][0]
 

@@ -1,4 +1,4 @@
-"""What every store promises, asked of each: in memory, in a folder, in a table of PostgreSQL.
+"""What every store promises, asked of each: in memory, in a folder, in PostgreSQL, Qdrant, LanceDB, in Python.
 
 What a store says is compared with what the rules of the protocol say, worked out here over plain lists.
 """
@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphbit import PgVectorStore, VectorStore
+from graphbit import PgVectorStore, QdrantVectorStore, VectorStore
 from graphbit.exceptions import StoreError, ValidationError
+from graphbit.lancedb import LanceVectorStore
+from graphbit.stores import BackedStore
+from own_store import SmallStore
 from postgres import Postgres
 
 Make = Callable[..., Any]
 
 
-@pytest.fixture(params=["memory", "folder", "postgres"])
+@pytest.fixture(params=["memory", "folder", "postgres", "qdrant", "lancedb", "python"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """``make(dimensions=None, metric="cosine")``: an empty store of one kind, once a test."""
     opened: list[Any] = []
@@ -31,6 +34,14 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
             store: Any = VectorStore(dimensions, metric=metric)
         elif request.param == "folder":
             store = VectorStore.open(tmp_path / "store", dimensions=dimensions, metric=metric)
+        elif request.param == "qdrant":
+            url: str = request.getfixturevalue("qdrant").url
+            name: str = request.getfixturevalue("collection")
+            store = QdrantVectorStore.connect(url, name, dimensions=dimensions, metric=metric)
+        elif request.param == "lancedb":
+            store = LanceVectorStore.open(tmp_path, dimensions=dimensions, metric=metric)
+        elif request.param == "python":
+            store = BackedStore(SmallStore(dimensions, metric))
         else:
             server: Postgres = request.getfixturevalue("postgres")
             table: str = request.getfixturevalue("table")
@@ -55,7 +66,7 @@ def test_an_empty_store_answers_everything(make: Make) -> None:
     assert store.get(["a"]) == [None]
     assert store.delete(["a"]) == store.delete(where={}) == 0
     assert store.add([]) == store.replace([], []) == store.replace(["gone"], []) == []
-    assert bool(store) is (len(store) > 0 or isinstance(store, PgVectorStore))
+    assert bool(store) is (len(store) > 0 or isinstance(store, PgVectorStore | QdrantVectorStore))
 
 
 def test_entries_come_in_the_order_they_were_added_whatever_happens_to_them(make: Make) -> None:

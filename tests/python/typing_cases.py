@@ -22,6 +22,7 @@ from graphbit import (
     LlmUsage,
     ParallelRAG,
     PgVectorStore,
+    QdrantVectorStore,
     RecursiveSplitter,
     SearchHit,
     StoredEntry,
@@ -39,6 +40,8 @@ from graphbit import (
     tool,
 )
 from graphbit.graphbit import LlmClient as SameLlmClient
+from graphbit.lancedb import LanceVectorStore
+from graphbit.stores import BackedStore, Filter, Hit, Row
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
@@ -128,6 +131,49 @@ def store() -> None:
     assert_type(remote.search_many([[1.0]]), list[list[SearchHit]])
     remote.ef_search = 100
     ParallelRAG(store=remote)
+    elsewhere = QdrantVectorStore.connect("http://localhost:6333", api_key="", ef_search=100)
+    assert_type(elsewhere.search([1.0], ef_search=50), list[SearchHit])
+    ParallelRAG(store=elsewhere)
+    lance = LanceVectorStore.open("notes.lance", metric="dot")
+    assert_type(lance, LanceVectorStore)
+    assert_type(lance.search([1.0, 2.0]), list[SearchHit])
+    ParallelRAG(store=lance)
+
+
+class OwnStore:
+    def get(self, ids: list[str], /) -> list[Row | None]:
+        return [Row(name) for name in ids]
+
+    def entries(
+        self, where: dict[str, Any] | None, /, *, after: int | None, limit: int
+    ) -> list[Row]:
+        return [Row("a")] if Filter(where).matches({}) and not after else []
+
+    def search(
+        self, vector: NDArray[np.float32], top_k: int, /, *, where: dict[str, Any] | None
+    ) -> list[Hit]:
+        return [Hit("a", score=float(vector[0]))]
+
+    def replace(
+        self,
+        stale: list[str],
+        vectors: NDArray[np.float32],
+        texts: list[str],
+        ids: list[str],
+        metadatas: list[dict[str, str]],
+        /,
+    ) -> None: ...
+
+    def delete(self, ids: list[str], /) -> int:
+        return len(ids)
+
+
+def own_store() -> None:
+    ParallelRAG(store=OwnStore())
+    whole = BackedStore(OwnStore())
+    ParallelRAG(store=whole)
+    assert_type(whole.entries(), list[StoredEntry])
+    assert_type(whole.dimensions, int | None)
 
 
 async def retrieval() -> None:

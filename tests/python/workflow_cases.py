@@ -1,7 +1,7 @@
 """The cells of the nesting matrix and the scenarios beside it, as the programs in ``children/`` know them.
 
 A cell is a call of the library (or a way to make it) in a callback of a workflow that was started by one
-of four doors. Document loaders and memories are no part of this package yet, so neither of them is here.
+of four doors.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ CALLS = (
     "complete",
     "complete_full",
     "client_stats",
+    "memory_search",
     "other_executor",
     "other_executor_streaming",
     "same_executor",

@@ -68,8 +68,7 @@ impl PyParallelRag {
                 .ok_or_else(|| wrong_type("splitter", "one of the splitters", splitter))?;
         }
         if let Some(given) = store {
-            config.store = store::shared(given)
-                .ok_or_else(|| wrong_type("store", "a VectorStore or PgVectorStore", given))?;
+            config.store = store::shared(given)?;
         }
         config.loader = config.loader.with_isolation(load::isolation(py));
         config.top_k = top_k;

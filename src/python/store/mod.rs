@@ -4,9 +4,12 @@
 //! stores have in common is written once, over the protocol of the core: here what each call asks for, in
 //! `methods` the methods themselves.
 
+mod backed;
 mod embedded;
+mod foreign;
 mod methods;
 mod postgres;
+mod qdrant;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,8 +24,10 @@ use crate::error::{Error, Result};
 use crate::store::{self, Entry, Filter, GoOn, Hit, Reply, Store};
 use crate::types::Matrix;
 
+pub(super) use backed::{BackedStore, PyFilter};
 pub(super) use embedded::VectorStore;
 pub(super) use postgres::PgVectorStore;
+pub(super) use qdrant::QdrantVectorStore;
 
 type Shared = Arc<dyn Store>;
 type Metadatas = Option<Vec<BTreeMap<String, String>>>;
@@ -109,12 +114,21 @@ impl StoredEntry {
     }
 }
 
-/// The store of the core behind one of the classes.
-pub(super) fn shared(given: &Bound<'_, PyAny>) -> Option<Shared> {
-    if let Ok(store) = given.cast::<PgVectorStore>() {
-        return Some(store.get().shared());
+/// The store of the core behind one of the classes, or one over an object that has a store's methods.
+pub(super) fn shared(given: &Bound<'_, PyAny>) -> PyResult<Shared> {
+    if let Ok(store) = given.cast::<VectorStore>() {
+        return Ok(store.get().shared());
     }
-    given.cast::<VectorStore>().ok().map(|store| store.get().shared())
+    if let Ok(store) = given.cast::<PgVectorStore>() {
+        return Ok(store.get().shared());
+    }
+    if let Ok(store) = given.cast::<QdrantVectorStore>() {
+        return Ok(store.get().shared());
+    }
+    if let Ok(store) = given.cast::<BackedStore>() {
+        return Ok(store.get().shared());
+    }
+    Ok(Arc::new(foreign::ForeignStore::new(given)?))
 }
 
 /// Waits for what a store says. What it does itself is done on this thread, without the interpreter.

@@ -1,6 +1,7 @@
 //! `Executor`: the three doors of a run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
@@ -8,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::super::errors::to_py_err;
+use super::super::guard_rails::PyGuardRailPolicy;
 use super::super::json::class_of;
 use super::super::llm_config::PyLlmConfig;
 use super::super::{bridge, exit};
@@ -16,6 +18,7 @@ use super::graph::PyWorkflow;
 use super::result::PyWorkflowResult;
 use super::surroundings::Surroundings;
 use crate::error::Error;
+use crate::guard::Policy;
 use crate::workflow::{Executor, Limits, Prepared, Progress, RunOptions, StreamMode};
 
 /// Runs workflows. Share it freely between threads, event loops and callbacks.
@@ -33,18 +36,23 @@ impl PyExecutor {
         policy: Option<&Bound<'_, PyAny>>,
         options: RunOptions,
     ) -> PyResult<Prepared> {
-        if let Some(policy) = policy {
-            let class = class_of(policy);
-            let text = format!("policy must be a GuardRailPolicyConfig or None, not {class}");
-            return Err(PyTypeError::new_err(text));
-        }
+        let policy = policy.map(policy_of).transpose()?;
         let workflow = workflow.snapshot();
         // An asynchronous run finds that out when it runs, as ever.
         if workflow.node_count() == 0 && !options.asynchronous {
             return Err(Error::validation("workflow", None, "Workflow cannot be empty").into());
         }
-        Ok(self.executor.prepare(&workflow, options)?)
+        Ok(self.executor.prepare(&workflow, RunOptions { policy, ..options })?)
     }
+}
+
+fn policy_of(given: &Bound<'_, PyAny>) -> PyResult<Arc<Policy>> {
+    if let Ok(policy) = given.cast::<PyGuardRailPolicy>() {
+        return Ok(Arc::clone(&policy.get().policy));
+    }
+    let class = class_of(given);
+    let text = format!("policy must be a GuardRailPolicyConfig or None, not {class}");
+    Err(PyTypeError::new_err(text))
 }
 
 #[pymethods]
@@ -113,7 +121,7 @@ impl PyExecutor {
     ) -> PyResult<PyWorkflowResult> {
         // This thread will wait here, and its event loop with it.
         let ambient = Surroundings::capture(py, false)?.ambient();
-        let options = RunOptions { ambient, checkpoint, asynchronous: false };
+        let options = RunOptions { ambient, checkpoint, ..RunOptions::default() };
         let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         bridge::block_on(py, prepared.finish())
@@ -131,7 +139,8 @@ impl PyExecutor {
         checkpoint: Option<PathBuf>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ambient = Surroundings::capture(py, true)?.ambient();
-        let options = RunOptions { ambient, checkpoint, asynchronous: true };
+        let options =
+            RunOptions { ambient, checkpoint, asynchronous: true, ..RunOptions::default() };
         let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         let finished = prepared.finish();
@@ -156,7 +165,7 @@ impl PyExecutor {
         // Known only once somebody iterates.
         let surroundings = Surroundings::capture(py, false)?;
         let ambient = surroundings.ambient();
-        let options = RunOptions { ambient, checkpoint, asynchronous: false };
+        let options = RunOptions { ambient, checkpoint, ..RunOptions::default() };
         let prepared = self.prepare(workflow, policy, options)?;
         Ok(PyWorkflowStream::new(prepared.stream(mode), surroundings))
     }

@@ -1,5 +1,7 @@
 //! Candidates for an answer: found by vector, by words or by both, and chosen to differ.
 
+mod elsewhere;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -15,11 +17,13 @@ use super::{Hit, Metric, VectorStore, check_query};
 use crate::error::{Error, Result};
 use crate::lexical::{self, Query, Segment};
 
+pub(super) use elsewhere::{Found, joined};
+
 /// What a rank is worth: 1 / (60 + rank), the constant of Cormack, Clarke & Buettcher, "Reciprocal Rank Fusion
 /// Outperforms Condorcet and Individual Rank Learning Methods" (2009).
 const RANK_CONSTANT: f32 = 60.0;
 /// Ranks of either list that are fused at least; what is far behind in both adds next to nothing.
-pub(super) const FUSED_RANKS: usize = 100;
+pub const FUSED_RANKS: usize = 100;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +43,7 @@ pub struct Candidate {
     pub hit: Hit,
     /// What candidates are ordered by, more is better: the score, or the fused ranks.
     pub relevance: f32,
-    /// Its vector.
+    /// Its vector; empty where the store gives it only when it is asked for ([`super::Store::vectors`]).
     pub vector: Vec<f32>,
 }
 
@@ -137,8 +141,10 @@ fn similarity(snapshot: &Snapshot, metric: Metric, vector: &[f32], sequence: u64
     Some(search::similarity(vector, row, metric, snapshot.precision))
 }
 
-/// Joins two ranked lists by the sum of 1 / (60 + rank), ranks counted from 1.
-pub(super) fn fused(
+/// Joins two ranked lists, best first, by the sum of 1 / (60 + rank), ranks counted from 1, and keeps the best `limit` of
+/// them with that sum. `score` says a hit's score by its index; without one it keeps its own.
+#[must_use]
+pub fn fused(
     lists: [Vec<Hit>; 2],
     score: impl Fn(u64) -> Option<f32>,
     limit: usize,

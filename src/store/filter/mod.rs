@@ -19,6 +19,9 @@ mod parse;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 pub(super) use number::{LONGEST_NUMBER, Number};
 
@@ -26,20 +29,32 @@ pub(super) use number::{LONGEST_NUMBER, Number};
 #[derive(Clone, Debug)]
 pub struct Filter {
     root: Node,
+    /// As it was written, for stores that are written elsewhere.
+    conditions: Arc<Value>,
 }
 
 impl Filter {
-    /// The entries whose `key` is exactly `value`.
+    /// The entries whose `key`, which is none of the words `any`, `all` and `not`, is exactly `value`.
     #[must_use]
     pub fn equal(key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { root: Node::Key(key.into(), Test::text(value.into())) }
+        let (key, value) = (key.into(), value.into());
+        let conditions = Arc::new(json!({ key.as_str(): value.as_str() }));
+        Self { root: Node::Key(key, Test::text(value)), conditions }
     }
 
-    /// The entries whose `key` is exactly one of these values.
+    /// The entries whose `key`, which is none of the words `any`, `all` and `not`, is exactly one of these values.
     #[must_use]
     pub fn one_of(key: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        let (key, values) = (key.into(), values.into_iter().collect::<Vec<_>>());
+        let conditions = Arc::new(json!({ key.as_str(): { "in": &values } }));
         let operands = values.into_iter().map(Operand::Text).collect();
-        Self { root: Node::Key(key.into(), Test::among(operands)) }
+        Self { root: Node::Key(key, Test::among(operands)), conditions }
+    }
+
+    /// The conditions as [`Filter::parse`] reads them.
+    #[must_use]
+    pub fn conditions(&self) -> &Value {
+        &self.conditions
     }
 
     /// What it is made of, for a store that puts it into other words.

@@ -18,7 +18,7 @@ pub(in crate::store) enum Number {
 
 impl Number {
     /// The number a text is, as JSON and Python write them; `None` for anything else.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::store) fn parse(text: &str) -> Option<Self> {
         let exponent = text.find(['e', 'E']).and_then(|at| text.get(at + 1..)).unwrap_or_default();
         let digits = exponent.trim_start_matches(['+', '-']).len();
         if text.len() > LONGEST_NUMBER || digits > LONGEST_EXPONENT {
@@ -43,7 +43,7 @@ impl Number {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "no real number with a fraction is that large")]
-    const fn rounded(self) -> f64 {
+    pub(in crate::store) const fn rounded(self) -> f64 {
         match self {
             Self::Whole(whole) => whole as f64,
             Self::Real(real) => real,

@@ -1,5 +1,7 @@
 //! Reading a filter from JSON; every refusal names the place and what stands there.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::number::Number;
@@ -30,7 +32,8 @@ impl Filter {
     /// # Errors
     /// [`crate::Kind::Validation`] naming the condition that is not understood.
     pub fn parse(conditions: &Value) -> Result<Self> {
-        Ok(Self { root: object(conditions, "where", 0)? })
+        let root = object(conditions, "where", 0)?;
+        Ok(Self { root, conditions: Arc::new(conditions.clone()) })
     }
 }
 

@@ -29,6 +29,21 @@ fn numbers_compare_as_numbers_and_texts_as_texts() {
 }
 
 #[test]
+fn conditions_are_kept_as_they_were_written_or_would_be() {
+    let written =
+        json!({"lang": "en", "any": [{"page": {"ge": 1.5}}, {"page": 9_007_199_254_740_993_u64}]});
+    assert_eq!(Filter::parse(&written).unwrap().conditions(), &written);
+    let names = ["a", "it's", "7"].map(str::to_owned);
+    for made in [Filter::one_of("k", names), Filter::equal("k", "7"), Filter::one_of("k", [])] {
+        let read = Filter::parse(made.conditions()).unwrap();
+        for value in ["a", "it's", "7", "7.0", "b"] {
+            let metadata = metadata(&[("k", value)]);
+            assert_eq!(read.matches(&metadata), made.matches(&metadata), "{value}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_key_fulfils_only_what_denies() {
     for filter in [json!(""), json!({"in": ["", "x"]}), json!({"lt": "x"}), json!({"prefix": ""})] {
         assert!(!matches(&json!({ "key": filter }), &[]));

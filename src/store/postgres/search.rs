@@ -16,21 +16,13 @@ use super::schema::WORDS;
 use super::statement::{Statement, Value};
 use super::{PgVectorStore, count_of};
 use crate::error::{Error, Result};
-use crate::store::candidates::{FUSED_RANKS, fused};
+use crate::store::candidates::{FUSED_RANKS, Found, joined};
 use crate::store::{Candidate, Filter, Hit, Metric, Sought, finite, same_dimensions};
 use crate::types::Matrix;
 
 /// What an HNSW index looks at, unless it is told otherwise.
 pub(super) const EF_SEARCH: usize = 40;
 const MOST_EF_SEARCH: usize = 1000;
-
-/// A hit with what only some callers want.
-struct Found {
-    hit: Hit,
-    /// The score by vector, of a hit that was found by words.
-    similarity: Option<f32>,
-    vector: Vec<f32>,
-}
 
 impl PgVectorStore {
     pub(super) async fn search_one(
@@ -81,20 +73,15 @@ impl PgVectorStore {
             return Err(Error::validation("limit", Some("0"), "must be at least 1"));
         }
         let filter = filter.as_ref();
-        let own = |found: Found| Candidate {
-            relevance: found.hit.score,
-            hit: found.hit,
-            vector: found.vector,
-        };
         match sought {
             Sought::Vector(vector) => {
                 finite("query", None, &vector)?;
                 let found = self.by_vector(&vector, limit, filter, None, true).await?;
-                Ok(found.into_iter().map(own).collect())
+                Ok(found.into_iter().map(Found::alone).collect())
             }
             Sought::Words(words) => {
                 let found = self.by_words(&words, None, limit, filter).await?;
-                Ok(found.into_iter().map(own).collect())
+                Ok(found.into_iter().map(Found::alone).collect())
             }
             Sought::Both(vector, words) => {
                 finite("query", None, &vector)?;
@@ -258,25 +245,6 @@ fn score(metric: Metric, distance: f64) -> f32 {
     };
     // Adding zero makes -0 and 0 the same score.
     score as f32 + 0.0
-}
-
-/// Two lists fused by their ranks, with the scores by vector.
-fn joined(lists: [Vec<Found>; 2], limit: usize) -> Vec<Candidate> {
-    let mut rest = std::collections::HashMap::new();
-    let lists = lists.map(|list| {
-        let one = |found: Found| {
-            let score = found.similarity.unwrap_or(found.hit.score);
-            rest.insert(found.hit.index, (score, found.vector));
-            found.hit
-        };
-        list.into_iter().map(one).collect()
-    });
-    let ranked = fused(lists, |index| rest.get(&index).map(|(score, _)| *score), limit);
-    let candidate = |(hit, relevance): (Hit, f32)| {
-        let vector = rest.get(&hit.index).map(|(_, vector)| vector.clone()).unwrap_or_default();
-        Candidate { hit, relevance, vector }
-    };
-    ranked.into_iter().map(candidate).collect()
 }
 
 /// The number of candidates an HNSW index is to look at.

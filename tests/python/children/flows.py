@@ -6,10 +6,11 @@ Answers come from the simulator's chat completions in Azure's place, which 0.6.8
 import asyncio
 import itertools
 import json
+import re
 import sys
 import urllib.request
 
-from graphbit import Executor, LlmConfig, Node, Workflow
+from graphbit import Executor, GuardRailPolicyConfig, LlmConfig, Node, Workflow
 
 URL = sys.argv[1]
 KEY = "sk-0123456789abcdef0123"
@@ -77,6 +78,20 @@ def asked(name):
         if users[-1].endswith(f"ask {name}"):
             found.append(body)
     return found
+
+
+RULES = [
+    {"type": "regex", "name": "EMAIL", "pattern": r"[a-z]+@[a-z]+\.com"},
+    {"type": "regex", "name": "PHONE", "pattern": r"\b\d{3}-\d{4}\b"},
+]
+TOKEN = re.compile(r"<([^<>:]+):[0-9a-f]{8}-\d{3}>")
+
+
+def policy(rules=RULES, **settings):
+    inner = {"pii_rules": rules, **settings}
+    return GuardRailPolicyConfig.from_json(
+        json.dumps({"policy_name": "P", "guardrail_policy": inner})
+    )
 
 
 def tool_texts(name):

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import graphbit
-from graphbit import Executor, Node, Workflow
+from graphbit import Executor, GuardRailPolicyConfig, Node, Workflow
 
 # An isolated interpreter does not look beside the program.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from flows import (
+    TOKEN,
     add,
     agent,
     bodies,
@@ -24,6 +25,7 @@ from flows import (
     explode,
     main,
     named,
+    policy,
     raised,
     says,
     script,
@@ -212,6 +214,119 @@ def same_context():
         [context.get_state(), context.is_completed(), context.is_failed()],
         [context.get_all_node_outputs(), context.get_node_output("x")],
         [context.get_nested_output("node.x.y"), len(context.get_workflow_id())],
+    ]
+
+
+MODES = [
+    {},
+    {"masking": True},
+    {"mapping": True},
+    {"masking": True, "mapping": True},
+    {"masking": False, "mapping": True},
+    {"mapping": False},
+    {"masking": False},
+    {"masking": False, "mapping": False},
+    {"masking": "no", "mapping": 1},
+]
+
+
+def without_hint(text, hidden):
+    """The rest of a message; where something is hidden it begins with a paragraph about that."""
+    return TOKEN.sub(r"<\1>", text.split("\n\n", 1)[1] if hidden else text)
+
+
+def same_guarded_runs():
+    found = []
+    for mode in MODES:
+        control("reset")
+        prompt = "Write to joe@x.com and ann@y.com, joe@x.com, or call 555-1234"
+        nodes = [Node.agent("a", prompt, context="From joe@x.com"), Node.agent("b", "nothing")]
+        rules = policy(**mode)
+        result = executor().execute(workflow(nodes, ("a", "b")), rules)
+        message = bodies()[0]["messages"][-1]["content"]
+        hidden = TOKEN.search(message) is not None
+        node, run = result.get_node_response_metadata("a"), result.get_all_node_response_metadata()
+        entries = node["executions"]
+        found.append(
+            [
+                without_hint(message, hidden),
+                without_hint(result.get_node_output("a"), hidden),
+                without_hint(node["final_output"], hidden),
+                TOKEN.sub(r"<\1>", node["user_input"]),
+                TOKEN.sub(r"<\1>", run["user_input"]),
+                TOKEN.search(run["final_output"]) is not None,
+                [[sorted(each), each["type"]] for each in entries],
+                [each for each in entries if each["type"] == "guardrail_policy"],
+            ]
+        )
+    return found
+
+
+def same_guarded_tools():
+    """The kinds of entries; 0.6.8 has no entry for what it does not hide or put back."""
+    found = []
+    for mode in MODES:
+        script(calls("a", ["c", "add", {"one": 1}]), says("a", "A"))
+        result = executor().execute(workflow([agent("a", tools=[add])]), policy(**mode))
+        entries = result.get_node_response_metadata("a")["executions"]
+        kinds = [each.get("operation", each["type"]) for each in entries]
+        found.append([kinds[:4], {*kinds} - {"decode"}])
+    return [[kinds, sorted(rest)] for kinds, rest in found]
+
+
+def same_policies():
+    def made(document):
+        text = document if isinstance(document, str) else json.dumps(document)
+        try:
+            policy = GuardRailPolicyConfig.from_json(text)
+        except ValueError as error:
+            return ["ValueError", str(error)[:24]]
+        return [policy.policy_name(), policy.policy_version(), policy.is_active()]
+
+    def rule(**settings):
+        return {"guardrail_policy": {"pii_rules": [settings]}}
+
+    documents = [
+        *("", "{", "{} x", "null", "3", '"x"', "[]", "{}"),
+        *({"guardrail_policy": inner} for inner in ({}, None, [], 3)),
+        *({"active": active, "guardrail_policy": {}} for active in (True, False, "yes", 0, None)),
+        {"active": True},
+        {"policy_name": "n", "policy_version": "v", "more": 1},
+        *({"policy_name": 3}, {"policy_name": ""}, {"policy_version": ""}),
+        {"guardrail_policy": {"pii_rules": {"a": 1}}},
+        {"guardrail_policy": {"pii_rules": ["a", 3, None]}},
+        *(
+            rule(type="regex", name="R", pattern=pattern)
+            for pattern in (
+                "a",
+                "(",
+                "[",
+                "",
+                "a++",
+                "(?>a)",
+                "a(?=b)",
+                "(?<=a)b",
+                r"(a)\1",
+                "(?i)é",
+            )
+        ),
+        *(
+            rule(type="regex", name="R", pattern=p)
+            for p in (r"\w{1000}{1000}", r"a\Z", r"\p{Greek}")
+        ),
+        *(rule(type=kind, name="R", pattern="(") for kind in ("REGEX", "list", None)),
+        *(rule(type="regex", name=name, pattern="(") for name in (3, None, "")),
+        *({"name": "R", "pattern": "("}, rule(type="regex", pattern="(")),
+        rule(type="regex", name="R", pattern=3),
+        rule(type="regex", name="R"),
+    ]
+    missing = raised(GuardRailPolicyConfig.from_file, "/no/such/file")
+    folder = raised(GuardRailPolicyConfig.from_file, "/")
+    default = GuardRailPolicyConfig.default_config()
+    return [
+        [[document, made(document)] for document in documents],
+        [missing[1], folder[1], raised(GuardRailPolicyConfig)[0]],
+        [default.policy_name(), default.policy_version(), default.is_active()],
     ]
 
 

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from flows import (
     KEY,
+    TOKEN,
     URL,
     add,
     agent,
@@ -32,6 +33,7 @@ from flows import (
     control,
     executor,
     main,
+    policy,
     raised,
     says,
     script,
@@ -492,6 +494,42 @@ def metadata():
     result = executor().execute(workflow([agent("a", tools=[nap])]))
     limit = result.get_node_response_metadata("a")["max_iterations"]
     return [limit, result.execution_time_ms() >= 300]
+
+
+def guarded_system_prompt():
+    """D60: whether the model gets to read what is private in a system prompt."""
+    executor().execute(workflow([agent("a", system_prompt="Ask joe@x.com.")]), policy(mapping=True))
+    return "joe@x.com" in json.dumps(bodies())
+
+
+def guarded_tool_loop():
+    """D60: what the model gets to read of the prompt and of a tool's result, in the second request."""
+
+    def look() -> str:
+        """Looks."""
+        return "ann@y.com"
+
+    script({"prompt": "the prompt", "turn": 0, "tool_calls": [["c", "look", {}]]})
+    node = Node.agent("a", "joe@x.com has asked for the prompt", tools=[look])
+    executor().execute(workflow([node]), policy(mapping=True))
+    return [address in json.dumps(bodies()[1]) for address in ("joe@x.com", "ann@y.com")]
+
+
+def guarded_name_with_a_blank():
+    """D60: whether the value of a rule whose name has a blank comes back."""
+    rules = [{"type": "regex", "name": "phone no", "pattern": r"\d{3}-\d{4}"}]
+    made = workflow([Node.agent("a", "Call 555-1234")])
+    result = executor().execute(made, policy(rules, mapping=True))
+    return "555-1234" in result.get_node_output("a")
+
+
+def guarded_tokens():
+    """D60: whether equal values of two runs have equal tokens, by which a value can be looked up."""
+    for _ in range(2):
+        made = workflow([Node.agent("a", "Write to joe@x.com")])
+        executor().execute(made, policy(mapping=True))
+    tokens = [TOKEN.search(json.dumps(body))[0] for body in bodies()]
+    return tokens[0][:15] == tokens[1][:15]
 
 
 if __name__ == "__main__":

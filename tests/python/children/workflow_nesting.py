@@ -15,9 +15,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import sqlite3
 import sys
+import tempfile
 import threading
+import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import graphbit
@@ -173,6 +177,27 @@ def splitters() -> None:
     assert len(graphbit.SentenceSplitter(25, 0).split_text(TEXT)) > 1
 
 
+@functools.cache
+def remembered() -> graphbit.MemoryClient:
+    """A memory that holds "ping"."""
+    path = Path(tempfile.mkdtemp(), "memory.db")
+    config = graphbit.EmbeddingConfig.azure(KEY, "prod-embed", URL)
+    settings = graphbit.MemoryConfig(LLM, config, str(path))
+    made = graphbit.MemoryClient(settings)
+    with sqlite3.connect(path) as other:
+        columns = "id, content, hash, created_at, updated_at"
+        values = (str(uuid.uuid4()), "ping", "", "", "")
+        other.execute(f"INSERT INTO memories ({columns}) VALUES (?, ?, ?, ?, ?)", values)
+    other.close()
+    # 0.6.8 sees what others wrote when it is opened.
+    return made if OURS else graphbit.MemoryClient(settings)
+
+
+def memory_search() -> None:
+    (hit,) = remembered().search("ping")
+    assert hit.memory.content == "ping"
+
+
 def building_clients() -> None:
     graphbit.LlmClient(LLM)
     graphbit.EmbeddingClient(graphbit.EmbeddingConfig.azure(KEY, "prod-embed", URL))
@@ -224,6 +249,7 @@ CALLS: dict[str, Callable[[], None]] = {
         complete,
         complete_full,
         client_stats,
+        memory_search,
         other_executor,
         other_executor_streaming,
         same_executor,
