@@ -54,7 +54,9 @@ def test_what_is_no_store_is_refused_with_what_it_lacks() -> None:
 
     with pytest.raises(TypeError, match="'Half' has no entries, search, replace, delete"):
         ParallelRAG(EmbeddingConfig.from_callable(embed), LlmConfig.extractive(), store=Half())
-    with pytest.raises(TypeError, match="store must be a VectorStore.*'str' has no get"):
+    with pytest.raises(
+        TypeError, match="store must be one of the vector stores or.*'str' has no get"
+    ):
         BackedStore("memory")
     for wrong in ({"metric": "hamming"}, {"writers": -1}):
         store = SmallStore()
