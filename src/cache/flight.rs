@@ -10,17 +10,17 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
+use super::kept::Anything;
 use super::key::Unhashed;
 use super::{Key, Origin};
 use crate::error::{Error, Result};
 use crate::runtime;
 
-type Landing = Result<(Bytes, Origin)>;
+type Landing = Result<(Anything, Origin)>;
 type Work = BoxFuture<'static, Landing>;
 /// Weak, so that only those who wait keep a flight alive.
 type Airborne = HashMap<Key, Weak<Flight>, Unhashed>;
@@ -136,8 +136,7 @@ impl Drop for Flight {
 }
 
 impl Flights {
-    /// Joins the flight of `key`, or begins one with what `work` makes. A panic, of `work` or of what it
-    /// makes, becomes an error of kind [`crate::Kind::Internal`].
+    /// Joins the flight of `key`, or begins one with what `work` makes, which does nothing before it is polled.
     pub(super) fn board<F>(self: &Arc<Self>, key: Key, work: impl FnOnce() -> F) -> Seat
     where
         F: Future<Output = Landing> + Send + 'static,
@@ -145,11 +144,7 @@ impl Flights {
         if let Some(flight) = lock(&self.0).get(&key).and_then(Weak::upgrade) {
             return Seat { flight, work: None };
         }
-        // User code may run here, so it is not done under the lock.
-        let work = match std::panic::catch_unwind(AssertUnwindSafe(work)) {
-            Ok(work) => work.boxed(),
-            Err(panic) => std::future::ready(Err(Error::panicked(panic.as_ref()))).boxed(),
-        };
+        let work = work().boxed();
         let flight = Arc::new(Flight {
             flights: Arc::clone(self),
             generation: runtime::generation(),

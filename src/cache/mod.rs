@@ -1,8 +1,11 @@
 //! Answers kept: in memory, in one file, and while they are still on their way.
 //!
 //! The outermost layer of a call. It knows neither chat nor vectors: clients hash what makes an answer
-//! what it is into a [`Key`] and encode the answer into bytes. It refuses to cache errors, to trust a file,
-//! and to fail a call: without a usable file it is a cache in memory.
+//! what it is into a [`Key`], and an answer says how it is written ([`Kept`]). It refuses to cache errors, to
+//! trust a file, and to fail a call: without a usable file it is a cache in memory.
+//!
+//! Answers are kept as they are written, in memory too: that is a quarter of what one takes with all its texts
+//! and maps, and one piece. Those who wait for the same answer share it as it is.
 //!
 //! | kept | bounded by | lives as long as |
 //! |---|---|---|
@@ -18,24 +21,26 @@
 //! live that it lacks is one comparison.
 //!
 //! ```
+//! use bytes::Bytes;
 //! use graphbit::cache::{Cache, CacheSettings, KeyBuilder, Origin};
 //!
 //! let cache = Cache::new(CacheSettings::default())?;
 //! let key = KeyBuilder::new("greeting 1").part(b"world").finish();
 //! let other = cache.clone();
 //! let (first, second) = graphbit::runtime::block_on(async move {
-//!     let first = other.share(key, || async { Ok("hello".into()) }).await?;
-//!     let second = other.share(key, || async { Ok("never asked".into()) }).await?;
+//!     let first = other.share(key, || async { Ok(Bytes::from("hello")) }).await?;
+//!     let second = other.share(key, || async { Ok(Bytes::from("never asked")) }).await?;
 //!     Ok((first, second))
 //! })?;
-//! assert_eq!(first, ("hello".into(), Origin::Fresh));
-//! assert_eq!(second, ("hello".into(), Origin::Memory));
+//! assert_eq!((&first.0[..], first.1), (&b"hello"[..], Origin::Fresh));
+//! assert_eq!((&second.0[..], second.1), (&b"hello"[..], Origin::Memory));
 //! # Ok::<(), graphbit::Error>(())
 //! ```
 
 mod database;
 mod disk;
 mod flight;
+mod kept;
 mod key;
 mod memory;
 mod settings;
@@ -48,14 +53,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::runtime::PerProcess;
+use database::Stored;
 use disk::{Change, Disk};
 use flight::Flights;
+use kept::{Anything, of_type};
 use memory::Memory;
 
+pub use kept::Kept;
 pub use key::{Key, KeyBuilder};
 pub use settings::{CacheSettings, Completions};
 pub use shelf::Shelf;
@@ -137,55 +143,62 @@ impl Cache {
     }
 
     /// Looks into memory only, at once. A hit is counted; a miss is not, because whoever misses here goes
-    /// on to ask with [`Self::get`] or [`Self::share`], which count it.
+    /// on to ask with [`Self::get`] or [`Self::bring`], which count it.
     #[must_use]
-    pub fn peek(&self, key: &Key) -> Option<Bytes> {
-        let value = self.0.memory.get().get(key)?;
+    pub fn peek<T: Kept>(&self, key: &Key) -> Option<T> {
+        let answer = T::read(&self.0.memory.get().get(key)?)?;
         self.0.counters.memory_hits.fetch_add(1, Ordering::Relaxed);
-        Some(value)
+        Some(answer)
     }
 
     /// Looks into memory, then into the file.
-    pub async fn get(&self, key: &Key) -> Option<Bytes> {
-        if let Some(value) = self.peek(key) {
-            return Some(value);
+    pub async fn get<T: Kept>(&self, key: &Key) -> Option<T> {
+        if let Some(answer) = self.peek(key) {
+            return Some(answer);
         }
         self.get_many(std::slice::from_ref(key)).await.pop().flatten()
     }
 
     /// One answer for each key in order. The file is asked once for all that memory does not hold.
-    pub async fn get_many(&self, keys: &[Key]) -> Vec<Option<Bytes>> {
-        let memory = self.0.memory.get();
+    pub async fn get_many<T: Kept>(&self, keys: &[Key]) -> Vec<Option<T>> {
         let counters = &self.0.counters;
-        let mut found: Vec<_> = keys.iter().map(|key| memory.get(key)).collect();
-        let in_memory = found.iter().flatten().count();
-        counters.memory_hits.fetch_add(in_memory as u64, Ordering::Relaxed);
-        let mut missing = keys.len().saturating_sub(in_memory);
+        let mut found: Vec<_> = keys.iter().map(|key| self.peek(key)).collect();
+        let mut missing = found.iter().filter(|slot| slot.is_none()).count();
         if let Some(disk) = self.0.disk.as_ref().filter(|_| missing > 0) {
             let absent = found.iter().zip(keys).filter(|(slot, _)| slot.is_none());
             let read = disk.read(absent.map(|(_, key)| *key).collect()).await;
             let absent = found.iter_mut().zip(keys).filter(|(slot, _)| slot.is_none());
             for ((slot, key), stored) in absent.zip(read) {
-                let Some(stored) = stored else { continue };
-                memory.put(*key, stored.value.clone(), stored.left);
-                *slot = Some(stored.value);
-                missing = missing.saturating_sub(1);
-                counters.disk_hits.fetch_add(1, Ordering::Relaxed);
+                *slot = stored.and_then(|stored| self.remember(*key, stored));
+                missing = missing.saturating_sub(usize::from(slot.is_some()));
             }
         }
         counters.misses.fetch_add(missing as u64, Ordering::Relaxed);
         found
     }
 
+    /// An entry of the file as an answer, in memory from now on.
+    fn remember<T: Kept>(&self, key: Key, stored: Stored) -> Option<T> {
+        let answer = T::read(&stored.value)?;
+        self.0.memory.get().put(key, stored.value, stored.left);
+        self.0.counters.disk_hits.fetch_add(1, Ordering::Relaxed);
+        Some(answer)
+    }
+
     /// Keeps the entries in memory and returns when they are in the file too, if there is one and it works.
-    /// Each value should be all of its buffer: one cut from a larger buffer keeps the whole of it.
-    pub async fn put_many(&self, entries: Vec<(Key, Bytes)>) {
+    pub async fn put_many<T: Kept>(&self, entries: impl IntoIterator<Item = (Key, T)>) {
+        let written = entries.into_iter().filter_map(|(key, answer)| Some((key, answer.write()?)));
         let memory = self.0.memory.get();
-        for (key, value) in &entries {
-            memory.put(*key, value.clone(), self.0.settings.ttl);
+        let Some(disk) = &self.0.disk else {
+            written.for_each(|(key, entry)| memory.put(key, entry, self.0.settings.ttl));
+            return;
+        };
+        let written: Vec<_> = written.collect();
+        for (key, entry) in &written {
+            memory.put(*key, entry.clone(), self.0.settings.ttl);
         }
-        if let Some(disk) = self.0.disk.as_ref().filter(|_| !entries.is_empty()) {
-            disk.write(Change::Put(entries)).await;
+        if !written.is_empty() {
+            disk.write(Change::Put(written)).await;
         }
     }
 
@@ -193,18 +206,22 @@ impl Cache {
     /// is kept before anybody gets it.
     ///
     /// The work belongs to all who wait for it: a caller that is dropped does not stop it, the last one
-    /// does. What `work` returns must do nothing before it is polled; it is dropped unpolled when the file
-    /// holds the answer.
+    /// does. `work` is not called when the file holds the answer.
     ///
     /// # Errors
     /// That of the work, for all who wait; it is not kept, so the next call works again. One of them gets
     /// the error with its source, the others without. [`crate::Kind::Internal`] when the work panics.
-    pub async fn share<F>(&self, key: Key, work: impl FnOnce() -> F) -> Result<(Bytes, Origin)>
+    pub async fn share<T, F>(
+        &self,
+        key: Key,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(Arc<T>, Origin)>
     where
-        F: Future<Output = Result<Bytes>> + Send + 'static,
+        T: Kept,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
-        if let Some(value) = self.peek(&key) {
-            return Ok((value, Origin::Memory));
+        if let Some(answer) = self.peek(&key) {
+            return Ok((Arc::new(answer), Origin::Memory));
         }
         self.bring(key, work).await
     }
@@ -213,48 +230,60 @@ impl Cache {
     ///
     /// # Errors
     /// As [`Self::share`].
-    pub async fn bring<F>(&self, key: Key, work: impl FnOnce() -> F) -> Result<(Bytes, Origin)>
+    pub async fn bring<T, F>(
+        &self,
+        key: Key,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(Arc<T>, Origin)>
     where
-        F: Future<Output = Result<Bytes>> + Send + 'static,
+        T: Kept,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
-        let flights = self.0.flights.get();
-        let seat = flights.board(key, || self.clone().fetch(key, work()));
+        let seat = self.0.flights.get().board(key, || self.clone().fetch(key, work));
         let joined = seat.joined();
         if joined {
             self.0.counters.shared.fetch_add(1, Ordering::Relaxed);
         }
-        let (value, origin) = seat.land().await?;
-        Ok((value, if joined { Origin::Shared } else { origin }))
+        let (answer, origin) = seat.land().await?;
+        let answer = of_type(answer).ok_or_else(|| {
+            Error::new(Kind::Internal, "Internal error: another type of answer has this key")
+        })?;
+        Ok((answer, if joined { Origin::Shared } else { origin }))
     }
 
-    async fn fetch(
+    /// Takes what makes the work rather than the work, which so is made in its place and never moved.
+    async fn fetch<T, F>(
         self,
         key: Key,
-        work: impl Future<Output = Result<Bytes>> + Send,
-    ) -> Result<(Bytes, Origin)> {
+        work: impl FnOnce() -> F + Send,
+    ) -> Result<(Anything, Origin)>
+    where
+        T: Kept,
+        F: Future<Output = Result<T>> + Send,
+    {
         let Inner { settings, counters, memory, disk, .. } = &*self.0;
         // An earlier flight may have landed between the caller's look and its boarding.
-        let memory = memory.get();
-        if let Some(value) = memory.get(&key) {
-            counters.memory_hits.fetch_add(1, Ordering::Relaxed);
-            return Ok((value, Origin::Memory));
+        if let Some(answer) = self.peek::<T>(&key) {
+            return Ok((Arc::new(answer), Origin::Memory));
         }
         // In boxes: without a file nothing need hold the room for asking one.
         if let Some(disk) = disk {
             let asked = Box::pin(disk.read(vec![key])).await;
-            if let Some(stored) = asked.into_iter().next().flatten() {
-                memory.put(key, stored.value.clone(), stored.left);
-                counters.disk_hits.fetch_add(1, Ordering::Relaxed);
-                return Ok((stored.value, Origin::Disk));
+            let stored = asked.into_iter().next().flatten();
+            if let Some(answer) = stored.and_then(|stored| self.remember::<T>(key, stored)) {
+                return Ok((Arc::new(answer), Origin::Disk));
             }
         }
         counters.misses.fetch_add(1, Ordering::Relaxed);
-        let value = work.await?;
-        memory.put(key, value.clone(), settings.ttl);
+        let answer = work().await?;
+        let Some(entry) = answer.write() else { return Ok((Arc::new(answer), Origin::Fresh)) };
         if let Some(disk) = disk {
-            Box::pin(disk.write(Change::Put(vec![(key, value.clone())]))).await;
+            memory.get().put(key, entry.clone(), settings.ttl);
+            Box::pin(disk.write(Change::Put(vec![(key, entry)]))).await;
+        } else {
+            memory.get().put(key, entry, settings.ttl);
         }
-        Ok((value, Origin::Fresh))
+        Ok((Arc::new(answer), Origin::Fresh))
     }
 
     /// Forgets every entry, in memory and in the file, for all processes that share it. The counters go

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -18,6 +19,11 @@ fn key(number: usize) -> Key {
 
 fn value(number: usize) -> Bytes {
     Bytes::from(format!("value {number} ").repeat(number % 50 + 1))
+}
+
+/// [`value`] as those share it who wait for it.
+fn kept(number: usize) -> Arc<Bytes> {
+    Arc::new(value(number))
 }
 
 fn in_memory() -> Cache {
@@ -70,9 +76,9 @@ fn counts(cache: &Cache) -> (u64, u64, u64, u64) {
 async fn lookups_are_counted_once_each() {
     let cache = in_memory();
     assert_eq!(cache.stats(), CacheStats::default());
-    assert_eq!(cache.peek(&key(1)), None);
+    assert_eq!(cache.peek::<Bytes>(&key(1)), None);
     assert_eq!(counts(&cache), (0, 0, 0, 0), "who misses here asks again");
-    assert_eq!(cache.get(&key(1)).await, None);
+    assert_eq!(cache.get::<Bytes>(&key(1)).await, None);
     assert_eq!(counts(&cache), (0, 0, 0, 1));
     cache.put_many(vec![(key(1), value(1))]).await;
     assert_eq!(cache.peek(&key(1)), Some(value(1)));
@@ -81,15 +87,15 @@ async fn lookups_are_counted_once_each() {
     assert_eq!(found, [Some(value(1)), None, Some(value(1))]);
     assert_eq!(counts(&cache), (4, 0, 0, 2));
     let fresh = cache.share(key(2), || async { Ok(value(2)) }).await.unwrap();
-    assert_eq!(fresh, (value(2), Origin::Fresh));
-    let kept = cache.share(key(2), || async { Ok(value(3)) }).await.unwrap();
-    assert_eq!(kept, (value(2), Origin::Memory));
+    assert_eq!(fresh, (kept(2), Origin::Fresh));
+    let found = cache.share(key(2), || async { Ok(value(3)) }).await.unwrap();
+    assert_eq!(found, (kept(2), Origin::Memory));
     assert_eq!(counts(&cache), (5, 0, 0, 3));
     let stats = cache.stats();
     assert!((stats.hit_ratio - 5.0 / 8.0).abs() < 1e-9);
     assert_eq!(stats.memory_entries, 2);
     cache.clear().await;
-    assert_eq!((cache.peek(&key(1)), cache.stats().memory_bytes), (None, 0));
+    assert_eq!((cache.peek::<Bytes>(&key(1)), cache.stats().memory_bytes), (None, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,20 +103,18 @@ async fn a_thousand_calls_at_once_work_once() {
     let cache = in_memory();
     let runs = Arc::new(AtomicUsize::new(0));
     let calls = (0..1000).map(|_| {
-        cache.share(key(1), || {
-            let runs = Arc::clone(&runs);
-            async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                runs.fetch_add(1, Ordering::SeqCst);
-                Ok(value(1))
-            }
+        let runs = Arc::clone(&runs);
+        cache.share(key(1), || async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            runs.fetch_add(1, Ordering::SeqCst);
+            Ok(value(1))
         })
     });
     let outcomes = join_all(calls).await;
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     let fresh = outcomes.iter().filter(|outcome| outcome.as_ref().unwrap().1 == Origin::Fresh);
     assert_eq!(fresh.count(), 1);
-    assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().0 == value(1)));
+    assert!(outcomes.iter().all(|outcome| *outcome.as_ref().unwrap().0 == value(1)));
     assert_eq!(counts(&cache), (0, 0, 999, 1));
     assert_eq!(cache.0.flights.get().count(), 0);
 }
@@ -119,15 +123,16 @@ async fn a_thousand_calls_at_once_work_once() {
 fn threads_that_call_at_once_work_once() {
     for round in 0..50 {
         let cache = in_memory();
-        let runs = AtomicUsize::new(0);
+        let runs = Arc::new(AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let call = cache.share(key(round), || {
+                    let runs = Arc::clone(&runs);
+                    let call = cache.share(key(round), move || {
                         runs.fetch_add(1, Ordering::SeqCst);
                         std::future::ready(Ok(value(round)))
                     });
-                    assert_eq!(on_this_thread(call).unwrap().0, value(round));
+                    assert_eq!(on_this_thread(call).unwrap().0, kept(round));
                 });
             }
         });
@@ -154,7 +159,7 @@ impl Probe {
         Self { gate: Arc::new(Semaphore::new(0)), begun: Arc::default(), dropped: Arc::default() }
     }
 
-    fn work(&self) -> impl Future<Output = Result<Bytes>> + Send + 'static {
+    fn work(&self) -> impl FnOnce() -> BoxFuture<'static, Result<Bytes>> + Send + use<> {
         struct Told(Arc<AtomicUsize>);
         impl Drop for Told {
             fn drop(&mut self) {
@@ -162,12 +167,15 @@ impl Probe {
             }
         }
         let probe = self.clone();
-        let told = Told(Arc::clone(&self.dropped));
-        async move {
-            let _told = told;
-            probe.begun.fetch_add(1, Ordering::SeqCst);
-            let _permit = probe.gate.acquire().await;
-            Ok(value(7))
+        move || {
+            let told = Told(Arc::clone(&probe.dropped));
+            let work = async move {
+                let _told = told;
+                probe.begun.fetch_add(1, Ordering::SeqCst);
+                let _permit = probe.gate.acquire().await;
+                Ok(value(7))
+            };
+            work.boxed()
         }
     }
 
@@ -180,37 +188,36 @@ impl Probe {
 async fn one_who_leaves_does_not_stop_the_work_and_the_last_one_does() {
     let cache = in_memory();
     let probe = Probe::new();
-    let mut first = Box::pin(cache.share(key(1), || probe.work()));
-    let mut second = Box::pin(cache.share(key(1), || probe.work()));
+    let mut first = Box::pin(cache.share(key(1), probe.work()));
+    let mut second = Box::pin(cache.share(key(1), probe.work()));
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());
     drop(first);
     assert_eq!(probe.counts(), (1, 0), "the second still waits");
     probe.gate.add_permits(1);
-    assert_eq!(second.await.unwrap(), (value(7), Origin::Shared));
+    assert_eq!(second.await.unwrap(), (kept(7), Origin::Shared));
     assert_eq!(probe.counts(), (1, 1), "it ran once");
 
     let probe = Probe::new();
-    let mut calls: Vec<_> =
-        (0..3).map(|_| Box::pin(cache.share(key(2), || probe.work()))).collect();
+    let mut calls: Vec<_> = (0..3).map(|_| Box::pin(cache.share(key(2), probe.work()))).collect();
     assert!(calls.iter_mut().all(|call| call.now_or_never().is_none()));
     drop(calls);
     assert_eq!(probe.counts(), (1, 1), "nobody waits");
     assert_eq!(cache.0.flights.get().count(), 0);
     probe.gate.add_permits(1);
-    assert_eq!(cache.share(key(2), || probe.work()).await.unwrap().1, Origin::Fresh);
+    assert_eq!(cache.share(key(2), probe.work()).await.unwrap().1, Origin::Fresh);
 }
 
 #[tokio::test]
 async fn whoever_goes_on_with_the_work_is_woken() {
     let cache = in_memory();
     let probe = Probe::new();
-    let mut first = Box::pin(cache.share(key(1), || probe.work()));
+    let mut first = Box::pin(cache.share(key(1), probe.work()));
     assert!((&mut first).now_or_never().is_none());
     let mut waiting: Vec<_> = (0..3)
         .map(|_| {
             let (cache, probe) = (cache.clone(), probe.clone());
-            tokio::spawn(async move { cache.share(key(1), || probe.work()).await })
+            tokio::spawn(async move { cache.share(key(1), probe.work()).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -221,7 +228,7 @@ async fn whoever_goes_on_with_the_work_is_woken() {
     waiting.remove(0).abort();
     probe.gate.add_permits(1);
     let last = tokio::time::timeout(Duration::from_secs(10), waiting.remove(0)).await;
-    assert_eq!(last.unwrap().unwrap().unwrap(), (value(7), Origin::Shared));
+    assert_eq!(last.unwrap().unwrap().unwrap(), (kept(7), Origin::Shared));
     assert_eq!(probe.counts(), (1, 1), "it ran once");
 }
 
@@ -231,12 +238,14 @@ async fn an_error_reaches_all_who_wait_and_is_not_kept() {
     let gate = Arc::new(Semaphore::new(0));
     let failing = || {
         let gate = Arc::clone(&gate);
-        async move {
+        || async move {
             let _permit = gate.acquire().await;
-            Err(Error::new(Kind::Server, "broken").with_status(503).with_source("the cause"))
+            Err::<Bytes, _>(
+                Error::new(Kind::Server, "broken").with_status(503).with_source("the cause"),
+            )
         }
     };
-    let mut calls: Vec<_> = (0..5).map(|_| Box::pin(cache.share(key(1), failing))).collect();
+    let mut calls: Vec<_> = (0..5).map(|_| Box::pin(cache.share(key(1), failing()))).collect();
     assert!(calls.iter_mut().all(|call| call.now_or_never().is_none()));
     gate.add_permits(1);
     let errors: Vec<_> =
@@ -244,14 +253,14 @@ async fn an_error_reaches_all_who_wait_and_is_not_kept() {
     assert!(errors.iter().all(|error| error.status() == Some(503)));
     assert_eq!(errors.iter().filter(|error| error.source().is_some()).count(), 1);
     let next = cache.share(key(1), || async { Ok(value(1)) }).await.unwrap();
-    assert_eq!(next, (value(1), Origin::Fresh));
+    assert_eq!(next, (kept(1), Origin::Fresh));
 }
 
 #[tokio::test]
 async fn a_panic_is_an_error_and_the_next_call_works() {
     let cache = in_memory();
     let panicking = || async { panic!("boom in the work") };
-    let error = cache.share(key(1), panicking).await.unwrap_err();
+    let error = cache.share::<Bytes, _>(key(1), panicking).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Internal);
     assert!(error.message().contains("boom in the work"));
     let error = cache
@@ -267,10 +276,10 @@ async fn the_file_outlives_the_cache() {
     let folder = Folder::new();
     let cache = folder.cache();
     let large = Bytes::from(vec![3; 10 << 20]);
-    cache.put_many((0..500).map(|number| (key(number), value(number))).collect()).await;
+    cache.put_many((0..500).map(|number| (key(number), value(number)))).await;
     assert_eq!(cache.share(key(500), || async { Ok(value(500)) }).await.unwrap().1, Origin::Fresh);
     cache.put_many(vec![(key(3), value(30)), (key(501), large.clone())]).await;
-    assert_eq!(cache.peek(&key(501)), None, "too large for memory");
+    assert_eq!(cache.peek::<Bytes>(&key(501)), None, "too large for memory");
     drop(cache);
 
     let cache = folder.cache();
@@ -288,10 +297,10 @@ async fn the_file_outlives_the_cache() {
     assert_eq!(cache.peek(&key(9)), Some(value(9)), "what was read is in memory now");
 
     let cache = folder.cache();
-    let never = || async { Err(Error::new(Kind::Internal, "not to be asked")) };
-    assert_eq!(cache.share(key(4), never).await.unwrap(), (value(4), Origin::Disk));
+    let never = || async { Err::<Bytes, _>(Error::new(Kind::Internal, "not to be asked")) };
+    assert_eq!(cache.share(key(4), never).await.unwrap(), (kept(4), Origin::Disk));
     cache.clear().await;
-    assert_eq!(folder.cache().get(&key(4)).await, None);
+    assert_eq!(folder.cache().get::<Bytes>(&key(4)).await, None);
 }
 
 #[tokio::test]
@@ -305,8 +314,8 @@ async fn the_stricter_time_to_live_rules_the_file() {
     assert_eq!(with_ttl(None).get(&key(1)).await, Some(value(1)));
     // The file knows the wall clock only.
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(with_ttl(None).get(&key(2)).await, None, "its writer said so");
-    assert_eq!(with_ttl(Some(200)).get(&key(1)).await, None, "its reader says so");
+    assert_eq!(with_ttl(None).get::<Bytes>(&key(2)).await, None, "its writer said so");
+    assert_eq!(with_ttl(Some(200)).get::<Bytes>(&key(1)).await, None, "its reader says so");
     assert_eq!(with_ttl(None).get(&key(1)).await, Some(value(1)));
     // A new writer sweeps what has expired.
     with_ttl(None).put_many(vec![(key(3), value(3))]).await;
@@ -334,7 +343,7 @@ fn rows_soon(path: &Path, expected: i64) -> i64 {
 async fn whatever_expires_leaves_room_in_the_file() {
     let folder = Folder::new();
     let brief = folder.lasting(Some(Duration::from_millis(1)));
-    brief.put_many((0..12_000).map(|number| (key(number), Bytes::new())).collect()).await;
+    brief.put_many((0..12_000).map(|number| (key(number), Bytes::new()))).await;
     std::thread::sleep(Duration::from_millis(20));
     // More than one sweep removes; each of a few more commits finishes another part.
     let cache = folder.cache();
@@ -347,7 +356,7 @@ async fn whatever_expires_leaves_room_in_the_file() {
 #[tokio::test]
 async fn a_rotten_row_is_a_miss_and_its_neighbours_are_not() {
     let folder = Folder::new();
-    folder.cache().put_many((0..4).map(|number| (key(number), value(number))).collect()).await;
+    folder.cache().put_many((0..4).map(|number| (key(number), value(number)))).await;
     let connection = rusqlite::Connection::open(folder.file()).unwrap();
     let spoil = |what: &str, number: usize| {
         let query = format!("UPDATE entries SET {what} WHERE key = ?1");
@@ -381,7 +390,7 @@ async fn what_is_no_cache_file_is_set_aside() {
         spoil(&folder.file());
         let before = std::fs::read(folder.file()).unwrap();
         let cache = folder.cache();
-        assert_eq!(cache.get(&key(1)).await, None);
+        assert_eq!(cache.get::<Bytes>(&key(1)).await, None);
         cache.put_many(vec![(key(1), value(1))]).await;
         assert_eq!(folder.cache().get(&key(1)).await, Some(value(1)));
         let aside: Vec<_> =
@@ -397,7 +406,7 @@ async fn what_is_no_cache_file_is_set_aside() {
 async fn damage_inside_a_file_in_use_is_found_and_the_cache_goes_on() {
     let folder = Folder::new();
     let writer = folder.cache();
-    writer.put_many((0..2000).map(|number| (key(number), value(number))).collect()).await;
+    writer.put_many((0..2000).map(|number| (key(number), value(number)))).await;
     drop(writer);
     // The last connection's close moves the log into the file, in its own time.
     let connection = rusqlite::Connection::open(folder.file()).unwrap();
@@ -411,7 +420,7 @@ async fn damage_inside_a_file_in_use_is_found_and_the_cache_goes_on() {
     broken[4096..].fill(0xA5);
     std::fs::write(folder.file(), broken).unwrap();
     let reader = folder.cache();
-    assert_eq!(reader.get_many(&(0..2000).map(key).collect::<Vec<_>>()).await.len(), 2000);
+    assert_eq!(reader.get_many::<Bytes>(&(0..2000).map(key).collect::<Vec<_>>()).await.len(), 2000);
     reader.put_many(vec![(key(5000), value(5000))]).await;
     assert_eq!(folder.cache().get(&key(5000)).await, Some(value(5000)));
     assert!(folder.names().iter().any(|name| name.contains(".corrupt-")));
@@ -438,10 +447,10 @@ async fn without_a_usable_file_it_is_a_cache_in_memory() {
     // A file where a folder should be: nobody may create what lies below, the superuser included.
     std::fs::write(folder.0.join("below"), b"").unwrap();
     let cache = folder.cache();
-    assert_eq!(cache.get(&key(1)).await, None);
+    assert_eq!(cache.get::<Bytes>(&key(1)).await, None);
     cache.put_many(vec![(key(1), value(1))]).await;
     assert_eq!(cache.get(&key(1)).await, Some(value(1)));
     assert_eq!(cache.share(key(2), || async { Ok(value(2)) }).await.unwrap().1, Origin::Fresh);
     cache.clear().await;
-    assert_eq!(cache.get(&key(1)).await, None);
+    assert_eq!(cache.get::<Bytes>(&key(1)).await, None);
 }

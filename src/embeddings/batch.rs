@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
-use super::cached;
+use super::cached::{self, Row};
 use super::client::EmbeddingClient;
 use super::plan::{Part, Plan, Sought, parts};
 use crate::error::{Advice, Error, Kind, Result};
@@ -265,9 +265,10 @@ impl Rows {
     }
 
     /// Takes rows that need not be asked for.
-    fn take_known(&mut self, known: Vec<(usize, Vec<f32>)>) -> Result<()> {
+    fn take_known(&mut self, known: Vec<(usize, Row)>) -> Result<()> {
         for (position, row) in known {
-            self.put(position..position.saturating_add(1), &row, row.len())?;
+            let values = row.values();
+            self.put(position..position.saturating_add(1), values, values.len())?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::plan::Sought;
-use crate::cache::{Key, Shelf};
+use crate::cache::{Kept, Key, Shelf};
 use crate::types::Matrix;
 
 /// What is hashed, and the version of how.
@@ -16,25 +16,42 @@ pub(super) fn key(shelf: &Shelf, text: &str) -> Key {
     shelf.key(text.len().saturating_add(8)).part(text.as_bytes()).finish()
 }
 
+/// The vector of one text.
+pub(super) struct Row(Box<[f32]>);
+
+impl Row {
+    pub(super) fn values(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl From<&[f32]> for Row {
+    fn from(values: &[f32]) -> Self {
+        Self(values.into())
+    }
+}
+
+impl Kept for Row {
+    /// Little-endian 32-bit floats.
+    fn write(&self) -> Option<Bytes> {
+        Some(self.0.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into())
+    }
+
+    fn read(entry: &Bytes) -> Option<Self> {
+        let (values, rest) = entry.as_chunks::<4>();
+        rest.is_empty()
+            .then(|| Self(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
+    }
+}
+
 /// Puts each text's row there; done when they are in the file, if there is one.
 pub(super) async fn put(shelf: &Shelf, texts: &[String], vectors: &Matrix) {
-    let entry = |(text, row): (&String, &[f32])| (key(shelf, text), encode(row));
-    shelf.cache().put_many(texts.iter().zip(vectors.iter()).map(entry).collect()).await;
-}
-
-/// A row as little-endian 32-bit floats.
-pub(super) fn encode(row: &[f32]) -> Bytes {
-    row.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
-}
-
-/// The row of an entry.
-pub(super) fn decode(entry: &[u8]) -> Vec<f32> {
-    let (values, _) = entry.as_chunks::<4>();
-    values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    let entry = |(text, row): (&String, &[f32])| (key(shelf, text), Row::from(row));
+    shelf.cache().put_many(texts.iter().zip(vectors.iter()).map(entry)).await;
 }
 
 /// The texts that must be sent, each once, and the rows that the cache knows, by their positions.
-pub(super) async fn seek(shelf: &Shelf, texts: Vec<String>) -> (Sought, Vec<(usize, Vec<f32>)>) {
+pub(super) async fn seek(shelf: &Shelf, texts: Vec<String>) -> (Sought, Vec<(usize, Row)>) {
     let keys: Vec<Key> = texts.iter().map(|text| key(shelf, text)).collect();
     let entries = shelf.cache().get_many(&keys).await;
     let (mut wanted, mut firsts, mut repeats, mut known) = (vec![], vec![], vec![], vec![]);
@@ -42,7 +59,7 @@ pub(super) async fn seek(shelf: &Shelf, texts: Vec<String>) -> (Sought, Vec<(usi
     let found = texts.into_iter().zip(keys.into_iter().zip(entries));
     for (position, (text, (key, entry))) in found.enumerate() {
         if let Some(entry) = entry {
-            known.push((position, decode(&entry)));
+            known.push((position, entry));
         } else if let Some(number) = numbers.get(&key) {
             repeats.push((*number, position));
         } else {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::batch::{EachGroup, EmbedOptions, EmbedRows, GroupsOutcome};
-use super::cached;
+use super::cached::{self, Row};
 use super::ledger::Ledger;
 use super::model::EmbeddingModel;
 use crate::cache::{Cache, Shelf};
@@ -205,13 +205,13 @@ impl EmbeddingClient {
         let (key, bill) = (cached::key(shelf, &text), Arc::clone(&paid));
         let work = move || async move {
             let answer = client.request(&[text], true).await?;
-            let entry = cached::encode(answer.vectors.row(0).unwrap_or_default());
+            let row = Row::from(answer.vectors.row(0).unwrap_or_default());
             // Whose call it was pays; those who waited with it do not.
             let _ = bill.set(answer.usage);
-            Ok(entry)
+            Ok(row)
         };
-        let (entry, _) = shelf.cache().share(key, work).await?;
-        let row = cached::decode(&entry);
+        let (row, _) = shelf.cache().share(key, work).await?;
+        let row = row.values().to_vec();
         let dimensions = row.len();
         let usage = paid.get().copied().unwrap_or_default();
         Ok(Embeddings { vectors: Matrix::new(row, 1, dimensions)?, usage, ..Embeddings::default() })

@@ -1,10 +1,11 @@
-//! Answers as entries of a cache: what tells one question from another, and the form on the shelf.
+//! Answers as entries of a cache: what tells one question from another, and the form in which an
+//! answer is kept.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cache::{Completions, Key, Shelf};
+use crate::cache::{Completions, Kept, Key, Shelf};
 use crate::error::{Error, Kind, Result};
 use crate::types::{ChatRequest, ChatResponse, Message};
 
@@ -79,26 +80,33 @@ pub(super) fn key(shelf: &Shelf, request: &ChatRequest) -> Result<Key> {
 /// As JSON; nothing for nothing.
 fn json(value: Option<impl Serialize>) -> Result<Vec<u8>> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    serde_json::to_vec(&value).map_err(|cause| unwritable(&cause))
+    serde_json::to_vec(&value).map_err(|cause| {
+        let text = format!("Internal error: a request cannot be hashed: {cause}");
+        Error::new(Kind::Internal, text)
+    })
 }
 
-/// An answer's form on the shelf: MessagePack, with the fields' names.
-pub(super) fn encode(answer: &ChatResponse) -> Result<Bytes> {
-    let mut entry = Vec::with_capacity(answer.content.len().saturating_add(FRAME));
-    rmp_serde::encode::write_named(&mut entry, answer).map_err(|cause| unwritable(&cause))?;
-    // Exactly as large as it is: it may be kept for long.
-    Ok(Bytes::copy_from_slice(&entry))
-}
-
-/// The answer of an entry, which says so; `None` when this version cannot read it.
-pub(super) fn decode(entry: &[u8]) -> Option<ChatResponse> {
-    let mut answer: ChatResponse = rmp_serde::from_slice(entry).ok()?;
+/// An answer that was made for another call, which says so.
+pub(super) fn told(mut answer: ChatResponse) -> ChatResponse {
     answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
-    Some(answer)
+    answer
 }
 
-fn unwritable(cause: &dyn std::fmt::Display) -> Error {
-    Error::new(Kind::Internal, format!("Internal error: an answer cannot be cached: {cause}"))
+impl Kept for ChatResponse {
+    /// MessagePack, with the fields' names.
+    fn write(&self) -> Option<Bytes> {
+        let mut entry = Vec::with_capacity(self.content.len().saturating_add(FRAME));
+        if let Err(cause) = rmp_serde::encode::write_named(&mut entry, self) {
+            tracing::warn!(%cause, "an answer cannot be cached");
+            return None;
+        }
+        // Exactly as large as it is: it may be kept for long.
+        Some(Bytes::copy_from_slice(&entry))
+    }
+
+    fn read(entry: &Bytes) -> Option<Self> {
+        rmp_serde::from_slice(entry).ok()
+    }
 }
 
 #[cfg(test)]
@@ -162,9 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_as_it_was_written_and_says_that_it_was_kept() {
+    fn an_answer_is_read_as_it_was_written() {
         let metadata = [("number", json!(0.1)), ("list", json!([1, null, {"a": u64::MAX}]))];
-        let mut answer = ChatResponse {
+        let answer = ChatResponse {
             content: "because".into(),
             id: Some("1".into()),
             tool_calls: vec![ToolCall::new("2", "add", json!({"b": [-1, true]}))],
@@ -174,10 +182,8 @@ mod tests {
             provider: Some("somebody".into()),
             ..ChatResponse::default()
         };
-        let kept = decode(&encode(&answer).unwrap()).unwrap();
-        answer.metadata.insert(CACHED.to_owned(), Value::Bool(true));
-        assert_eq!(kept, answer);
-        assert!(decode(b"").is_none());
-        assert!(decode(br#"{"content":"of an earlier version"}"#).is_none());
+        assert_eq!(ChatResponse::read(&answer.write().unwrap()).unwrap(), answer);
+        let unreadable = [&b""[..], br#"{"content":"of an earlier version"}"#];
+        assert!(unreadable.iter().all(|entry| ChatResponse::read(&(*entry).into()).is_none()));
     }
 }

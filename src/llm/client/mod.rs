@@ -4,8 +4,8 @@ mod stream;
 
 pub use stream::{ANSWERED_BY, MODEL};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
@@ -226,10 +226,10 @@ impl LlmClient {
         };
         let started = Instant::now();
         let key = cached::key(shelf, &request)?;
-        if let Some(answer) = shelf.cache().peek(&key).and_then(|entry| cached::decode(&entry)) {
+        if let Some(answer) = shelf.cache().peek::<ChatResponse>(&key) {
             self.inner.stats.begin();
             self.inner.stats.end(started.elapsed(), true);
-            return Ok(Lookup::Kept(Box::new(answer)));
+            return Ok(Lookup::Kept(Box::new(cached::told(answer))));
         }
         Ok(Lookup::Missing(Ask { request: Arc::new(request), key: Some(key) }))
     }
@@ -241,55 +241,18 @@ impl LlmClient {
     pub async fn ask(&self, ask: Ask) -> Result<ChatResponse> {
         let Ask { request, key } = ask;
         let asked = async {
-            match (key, &self.inner.cache) {
-                (Some(key), Some(shelf)) => {
-                    Box::pin(self.kept_or_asked(shelf.cache(), key, request)).await
-                }
-                _ => self.inner.complete(&request, |_| std::future::ready(())).await,
-            }
+            let Some((key, shelf)) = key.zip(self.inner.cache.as_ref()) else {
+                return self.inner.complete(&request, |_| std::future::ready(())).await;
+            };
+            let inner = Arc::clone(&self.inner);
+            let work =
+                move || async move { inner.complete(&request, |_| std::future::ready(())).await };
+            // It was looked up in memory a moment ago.
+            let (answer, origin) = shelf.cache().bring(key, work).await?;
+            let answer = Arc::unwrap_or_clone(answer);
+            Ok(if origin == Origin::Fresh { answer } else { cached::told(answer) })
         };
         self.counted(asked).await
-    }
-
-    async fn kept_or_asked(
-        &self,
-        cache: &Cache,
-        key: Key,
-        request: Arc<ChatRequest>,
-    ) -> Result<ChatResponse> {
-        let (inner, asked) = (Arc::clone(&self.inner), Arc::clone(&request));
-        let fresh = Arc::new(OnceLock::new());
-        let brought = Arc::clone(&fresh);
-        let work = async move {
-            let answer = inner.complete(&asked, |_| std::future::ready(())).await?;
-            let entry = cached::encode(&answer)?;
-            // Past the shelf to whoever waits: an answer that was just written need not be read.
-            let _ = brought.set(answer);
-            Ok(entry)
-        };
-        // It was looked up in memory a moment ago.
-        let (entry, origin) = cache.bring(key, || work).await?;
-        if origin == Origin::Fresh
-            && let Some(answer) = Arc::into_inner(fresh).and_then(OnceLock::into_inner)
-        {
-            return Ok(answer);
-        }
-        match cached::decode(&entry) {
-            Some(answer) => Ok(answer),
-            // Written by another version: asked anew, and written in this one's way.
-            None => Box::pin(self.renewed(cache, key, request)).await,
-        }
-    }
-
-    async fn renewed(
-        &self,
-        cache: &Cache,
-        key: Key,
-        request: Arc<ChatRequest>,
-    ) -> Result<ChatResponse> {
-        let answer = self.inner.complete(&request, |_| std::future::ready(())).await?;
-        cache.put_many(vec![(key, cached::encode(&answer)?)]).await;
-        Ok(answer)
     }
 
     /// Counts a call and its outcome.
