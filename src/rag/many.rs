@@ -18,6 +18,7 @@ use super::{Answer, Inner, ParallelRag};
 use crate::error::{Error, Kind, Result};
 use crate::llm::many::{DEFAULT_CONCURRENCY, Ended, OnError};
 use crate::runtime;
+use crate::store::at_least_one;
 
 /// Questions about to be asked, from [`ParallelRag::ask_many`].
 #[must_use = "nothing is asked until it works"]
@@ -85,9 +86,7 @@ impl ParallelRag {
         on_error: OnError,
     ) -> Result<AskMany> {
         asking.check()?;
-        if max_concurrency == Some(0) {
-            return Err(Error::validation("max_concurrency", Some("0"), "must be at least 1"));
-        }
+        at_least_one("max_concurrency", max_concurrency)?;
         if !questions.is_empty() {
             self.inner.check_filled()?;
         }

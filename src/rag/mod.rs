@@ -42,11 +42,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::embeddings::EmbeddingClient;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::llm::LlmClient;
 use crate::load::{Loader, LoaderSettings};
 use crate::split::{ExactSplitter, Split, Strategy, Unit};
-use crate::store::{Metric, Store, VectorStore};
+use crate::store::{Metric, Store, VectorStore, at_least_one, within};
 
 pub use ask::{Answer, Citation, NOTHING_FOUND, Prepared};
 use index::Index;
@@ -121,14 +121,8 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         check_top_k(self.top_k)?;
-        for (field, value) in
-            [("batch_size", Some(self.batch_size)), ("max_concurrency", self.max_concurrency)]
-        {
-            if value == Some(0) {
-                return Err(Error::validation(field, Some("0"), "must be at least 1"));
-            }
-        }
-        Ok(())
+        at_least_one("batch_size", self.batch_size)?;
+        at_least_one("max_concurrency", self.max_concurrency)
     }
 
     fn concurrency(&self) -> usize {
@@ -153,11 +147,7 @@ fn cores() -> usize {
 }
 
 fn check_top_k(top_k: usize) -> Result<()> {
-    if (1..=MOST_PASSAGES).contains(&top_k) {
-        return Ok(());
-    }
-    let text = format!("must be between 1 and {MOST_PASSAGES}");
-    Err(Error::validation("top_k", Some(&top_k.to_string()), &text))
+    within("top_k", top_k, MOST_PASSAGES)
 }
 
 /// What a [`ParallelRag`] has done and holds.

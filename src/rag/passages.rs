@@ -11,7 +11,7 @@ use super::index::passage;
 use super::{Inner, check_top_k};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::store::{Candidate, Filter, Sought, Store, diverse};
+use crate::store::{Candidate, Filter, Sought, Store, at_least_one, diverse};
 use crate::types::Passage;
 
 /// Candidates for each passage that is wanted, where something is chosen among them.
@@ -114,11 +114,7 @@ impl Asking {
         if self.min_score.is_some_and(f32::is_nan) {
             return Err(Error::validation("min_score", Some("nan"), "must be a number"));
         }
-        if self.max_context_tokens == Some(0) {
-            let text = "must be at least 1";
-            return Err(Error::validation("max_context_tokens", Some("0"), text));
-        }
-        Ok(())
+        at_least_one("max_context_tokens", self.max_context_tokens)
     }
 
     /// Whether something is chosen among more candidates than are wanted.

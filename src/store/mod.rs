@@ -22,6 +22,7 @@
 
 mod block;
 mod candidates;
+mod checks;
 mod distance;
 mod embedded;
 mod entries;
@@ -48,6 +49,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use block::Snapshot;
 pub use candidates::{Candidate, FUSED_RANKS, Wanted, diverse, fused};
+pub(crate) use checks::{
+    all_finite, at_least_one, check_rows, finite, named, same_dimensions, within,
+};
 pub use entry::{Entry, Hit, Index, Metric, StoredEntry};
 pub use filter::Filter;
 pub use folder::StoreOptions;
@@ -59,9 +63,8 @@ pub use reading::Asked;
 pub use vectors::Precision;
 use writing::Ledger;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::runtime::PerProcess;
-use crate::types::Matrix;
 
 /// The store. Share it between threads; all methods take `&self`.
 pub struct VectorStore {
@@ -79,7 +82,7 @@ impl VectorStore {
     /// An empty store. Without `dimensions` the first vectors decide.
     ///
     /// # Errors
-    /// [`Kind::Validation`] when `dimensions` is 0.
+    /// [`crate::Kind::Validation`] when `dimensions` is 0.
     pub fn new(metric: Metric, dimensions: Option<usize>) -> Result<Self> {
         Self::with_precision(metric, dimensions, Precision::F32)
     }
@@ -94,9 +97,7 @@ impl VectorStore {
         dimensions: Option<usize>,
         precision: Precision,
     ) -> Result<Self> {
-        if dimensions == Some(0) {
-            return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
-        }
+        at_least_one("dimensions", dimensions)?;
         Ok(Self::with_snapshot(metric, Snapshot { dimensions, precision, ..Snapshot::default() }))
     }
 
@@ -104,8 +105,8 @@ impl VectorStore {
     /// open it read-only. Memory holds all of it, as ever.
     ///
     /// # Errors
-    /// [`Kind::Store`] when another process writes, the folder cannot be used, or its files are damaged;
-    /// [`Kind::Validation`] when `options` name another metric or precision than the store's.
+    /// [`crate::Kind::Store`] when another process writes, the folder cannot be used, or its files are damaged;
+    /// [`crate::Kind::Validation`] when `options` name another metric or precision than the store's.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
         let store = Self::open_rows(path, options)?;
         store.catch_up(&mut || ControlFlow::Continue(()))?;
@@ -114,9 +115,7 @@ impl VectorStore {
 
     /// [`VectorStore::open`] without [`VectorStore::catch_up`].
     pub(crate) fn open_rows(path: &Path, options: StoreOptions) -> Result<Self> {
-        if options.dimensions == Some(0) {
-            return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
-        }
+        at_least_one("dimensions", options.dimensions)?;
         let opened = folder::open(path, options)?;
         let ledger = Ledger { places: opened.places, folder: Some(opened.folder), closed: false };
         Ok(Self::with_ledger(opened.metric, opened.snapshot, ledger))
@@ -141,7 +140,7 @@ impl VectorStore {
     /// it does.
     ///
     /// # Errors
-    /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
+    /// [`crate::Kind::Store`] in a forked child whose parent was writing at that moment.
     pub fn with_index(self, index: Index) -> Result<Self> {
         let store = self.rows_with_index(index)?;
         store.catch_up(&mut || ControlFlow::Continue(()))?;
@@ -199,7 +198,7 @@ impl VectorStore {
     /// any moment, and after a crash too, it is the whole old one or the whole new one.
     ///
     /// # Errors
-    /// [`Kind::Store`] with the system's reason; the old file is then untouched.
+    /// [`crate::Kind::Store`] with the system's reason; the old file is then untouched.
     pub fn save(&self, path: &Path) -> Result<()> {
         file::save(&self.current(), self.metric, path)
     }
@@ -207,7 +206,7 @@ impl VectorStore {
     /// Reads what [`VectorStore::save`] wrote.
     ///
     /// # Errors
-    /// [`Kind::Store`] naming what is wrong with the file; nothing of it is kept.
+    /// [`crate::Kind::Store`] naming what is wrong with the file; nothing of it is kept.
     pub fn load(path: &Path) -> Result<Self> {
         let (metric, snapshot) = file::load(path)?;
         Ok(Self::with_snapshot(metric, snapshot))
@@ -217,7 +216,7 @@ impl VectorStore {
     /// a store that was opened read-only can be behind.
     ///
     /// # Errors
-    /// [`Kind::Store`] when the folder cannot be read any more; the store stays as it was.
+    /// [`crate::Kind::Store`] when the folder cannot be read any more; the store stays as it was.
     pub fn refresh(&self) -> Result<bool> {
         let news = self.refresh_rows()?;
         self.catch_up(&mut || ControlFlow::Continue(()))?;
@@ -240,7 +239,7 @@ impl VectorStore {
     /// Lets go of the folder, so that another may write to it. Searches go on; changes are refused.
     ///
     /// # Errors
-    /// [`Kind::Store`] in a forked child whose parent was writing at that moment.
+    /// [`crate::Kind::Store`] in a forked child whose parent was writing at that moment.
     pub fn close(&self) -> Result<()> {
         let mut ledger = self.write()?;
         if let Some(mut folder) = ledger.folder.take() {
@@ -266,44 +265,10 @@ impl fmt::Debug for VectorStore {
     }
 }
 
-/// Refuses a vector of another length than those of a store.
-pub(crate) fn same_dimensions(store: usize, given: usize) -> Result<()> {
-    if store == given {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Store,
-        format!("the store holds vectors of {store} dimensions, this one has {given}"),
-    ))
-}
-
 /// Refuses a query that no row can be compared with.
 fn check_query(snapshot: &Snapshot, query: &[f32]) -> Result<()> {
     finite("query", None, query)?;
     snapshot.dimensions.map_or(Ok(()), |known| same_dimensions(known, query.len()))
-}
-
-/// Refuses vectors that are not one for each entry, and values that nothing can be compared with.
-pub(crate) fn check_rows(vectors: &Matrix, entries: &[Entry]) -> Result<()> {
-    if vectors.rows() != entries.len() {
-        let text = format!("there are {} vectors; each needs one entry", vectors.rows());
-        return Err(Error::validation("entries", Some(&entries.len().to_string()), &text));
-    }
-    let mut rows = vectors.iter().enumerate();
-    rows.try_for_each(|(row, vector)| finite("vectors", Some(row), vector))
-}
-
-/// Refuses a vector with a value that nothing can be compared with.
-pub(crate) fn finite(field: &str, row: Option<usize>, vector: &[f32]) -> Result<()> {
-    match vector.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(at) => {
-            let value = vector.get(at).copied().unwrap_or(f32::NAN).to_string();
-            let place = row.map_or_else(String::new, |row| format!("row {row}, "));
-            let text = format!("{place}position {at} is not a finite number");
-            Err(Error::validation(field, Some(&value), &text))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use super::search::{self, Wanted};
-use super::{Entry, Hit, StoredEntry, VectorStore, finite, same_dimensions};
-use crate::error::{Error, Result};
+use super::{
+    Entry, Hit, StoredEntry, VectorStore, all_finite, at_least_one, finite, same_dimensions,
+};
+use crate::error::Result;
 use crate::types::Matrix;
 
 /// What is asked of a search beside the vector.
@@ -82,19 +84,14 @@ impl VectorStore {
     /// # Errors
     /// As for [`VectorStore::search_as`].
     pub fn search_many_as(&self, queries: &Matrix, asked: Asked<'_>) -> Result<Vec<Vec<Hit>>> {
-        for (row, query) in queries.iter().enumerate() {
-            finite("queries", Some(row), query)?;
-        }
+        all_finite("queries", queries)?;
         self.find(&queries.iter().collect::<Vec<_>>(), asked)
     }
 
     fn find(&self, queries: &[&[f32]], asked: Asked<'_>) -> Result<Vec<Vec<Hit>>> {
         let Asked { top_k, filter, ef_search } = asked;
-        for (field, value) in [("top_k", Some(top_k)), ("ef_search", ef_search)] {
-            if value == Some(0) {
-                return Err(Error::validation(field, Some("0"), "must be at least 1"));
-            }
-        }
+        at_least_one("top_k", top_k)?;
+        at_least_one("ef_search", ef_search)?;
         let snapshot = self.current();
         if let (Some(known), Some(query)) = (snapshot.dimensions, queries.first()) {
             same_dimensions(known, query.len())?;
@@ -153,9 +150,7 @@ impl VectorStore {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEntry>> {
-        if limit == 0 {
-            return Err(Error::validation("limit", Some("0"), "must be at least 1"));
-        }
+        at_least_one("limit", limit)?;
         let snapshot = self.current();
         let rows = snapshot.rows_after(after);
         let meant =

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::error::Kind;
 use crate::types::Matrix;
 
 fn row(seed: usize, dimensions: usize) -> Vec<f32> {

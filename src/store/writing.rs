@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::block::Snapshot;
+use super::checks::{closed, distinct_ids, some_values};
 use super::filter::Filter;
 use super::folder::Folder;
 use super::protocol::GoOn;
@@ -79,10 +80,10 @@ impl VectorStore {
         if !entries.is_empty() {
             match next.dimensions {
                 Some(known) => same_dimensions(known, vectors.dimensions())?,
-                None if vectors.dimensions() == 0 => {
-                    return Err(Error::validation("vectors", None, "a vector has no values"));
+                None => {
+                    some_values(vectors)?;
+                    next.dimensions = Some(vectors.dimensions());
                 }
-                None => next.dimensions = Some(vectors.dimensions()),
             }
         }
         let entries = named(entries, &writer.places, next.next_sequence)?;
@@ -219,11 +220,10 @@ impl VectorStore {
 }
 
 /// The entries with an id each: those without one get the free numbers from `free` on.
-fn named(entries: Vec<Entry>, places: &Places, mut free: u64) -> Result<Vec<Entry>> {
+fn named(mut entries: Vec<Entry>, places: &Places, mut free: u64) -> Result<Vec<Entry>> {
+    distinct_ids(&entries)?;
     let given: HashSet<String> = entries.iter().map(|entry| entry.id.clone()).collect();
-    let mut rows = HashMap::with_capacity(entries.len());
-    let mut named = Vec::with_capacity(entries.len());
-    for (row, mut entry) in entries.into_iter().enumerate() {
+    for entry in &mut entries {
         while entry.id.is_empty() {
             entry.id = free.to_string();
             free += 1;
@@ -231,13 +231,8 @@ fn named(entries: Vec<Entry>, places: &Places, mut free: u64) -> Result<Vec<Entr
                 entry.id.clear();
             }
         }
-        if let Some(first) = rows.insert(entry.id.clone(), row) {
-            let text = format!("rows {first} and {row} carry the same id");
-            return Err(Error::validation("ids", Some(&entry.id), &text));
-        }
-        named.push(entry);
     }
-    Ok(named)
+    Ok(entries)
 }
 
 /// What only writers need.
@@ -253,7 +248,7 @@ pub(super) struct Ledger {
 impl Ledger {
     fn folder_to_write(&mut self) -> Result<Option<&mut Folder>> {
         if self.closed {
-            return Err(Error::new(Kind::Store, "the vector store is closed"));
+            return Err(closed());
         }
         Ok(self.folder.as_mut())
     }

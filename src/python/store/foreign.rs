@@ -18,12 +18,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use self::answers::Backend;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::python::errors::to_py_err;
 use crate::python::vectors::to_array;
 use crate::python::{bridge, exit, json};
 use crate::store::{
-    Candidate, Entry, Filter, Hit, Metric, Reply, Sought, Store, StoredEntry, check_rows, finite,
+    Candidate, Entry, Filter, Hit, Metric, Reply, Sought, Store, StoredEntry, all_finite,
+    at_least_one, check_rows, named,
 };
 use crate::types::Matrix;
 
@@ -192,33 +193,6 @@ fn conditions<'py>(py: Python<'py>, filter: Option<&Filter>) -> PyResult<Bound<'
     json::into_python(py, filter.conditions())
 }
 
-/// The entries with an id each. Those without one get a random one, which is free without anybody being asked.
-fn named(py: Python<'_>, entries: &mut [Entry]) -> Result<()> {
-    let mut rows = std::collections::HashMap::with_capacity(entries.len());
-    for (row, entry) in entries.iter_mut().enumerate() {
-        if entry.id.is_empty() {
-            let fresh = || -> PyResult<String> {
-                py.import("uuid")?.call_method0("uuid4")?.getattr("hex")?.extract()
-            };
-            entry.id = fresh().map_err(|error: PyErr| {
-                Error::new(Kind::Internal, format!("Internal error: no new id: {error}"))
-            })?;
-        }
-        if let Some(first) = rows.insert(entry.id.as_str(), row) {
-            let text = format!("rows {first} and {row} carry the same id");
-            return Err(Error::validation("ids", Some(&entry.id), &text));
-        }
-    }
-    Ok(())
-}
-
-fn at_least_one(field: &str, value: usize) -> Result<()> {
-    if value == 0 {
-        return Err(Error::validation(field, Some("0"), "must be at least 1"));
-    }
-    Ok(())
-}
-
 impl fmt::Debug for ForeignStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ForeignStore").field("class", &self.class).finish_non_exhaustive()
@@ -313,13 +287,12 @@ impl Store for ForeignStore {
         self: Arc<Self>,
         mut stale: Vec<String>,
         vectors: Matrix,
-        mut entries: Vec<Entry>,
+        entries: Vec<Entry>,
     ) -> Reply<Vec<String>> {
         self.ask(move |backend, store| {
             check_rows(&vectors, &entries)?;
-            named(backend.py(), &mut entries)?;
             let (mut ids, mut texts, mut metadatas) = (Vec::new(), Vec::new(), Vec::new());
-            for Entry { id, text, metadata } in entries {
+            for Entry { id, text, metadata } in named(entries)? {
                 ids.push(id);
                 texts.push(text);
                 metadatas.push(metadata);
@@ -373,7 +346,7 @@ impl Store for ForeignStore {
     ) -> Reply<Vec<Hit>> {
         self.ask(move |backend, store| {
             at_least_one("top_k", top_k)?;
-            ef_search.map_or(Ok(()), |given| at_least_one("ef_search", given))?;
+            at_least_one("ef_search", ef_search)?;
             store.by_vector(backend, query, top_k, filter.as_ref(), ef_search)
         })
     }
@@ -387,10 +360,8 @@ impl Store for ForeignStore {
     ) -> Reply<Vec<Vec<Hit>>> {
         self.ask(move |backend, store| {
             at_least_one("top_k", top_k)?;
-            ef_search.map_or(Ok(()), |given| at_least_one("ef_search", given))?;
-            for (row, query) in queries.iter().enumerate() {
-                finite("queries", Some(row), query)?;
-            }
+            at_least_one("ef_search", ef_search)?;
+            all_finite("queries", &queries)?;
             let filter = filter.as_ref();
             if queries.rows() == 0 || !store.offers.search_many {
                 let one = |query: &[f32]| {

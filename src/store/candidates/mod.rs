@@ -13,8 +13,8 @@ use super::distance::{dot_wide, inverse_norm};
 use super::filter::Filter;
 use super::search::{self, Best, in_parallel};
 use super::vectors::Packed;
-use super::{Hit, Metric, VectorStore, check_query};
-use crate::error::{Error, Result};
+use super::{Hit, Metric, VectorStore, at_least_one, check_query};
+use crate::error::Result;
 use crate::lexical::{self, Query, Segment};
 
 pub(super) use elsewhere::{Found, joined};
@@ -59,9 +59,7 @@ impl VectorStore {
         limit: usize,
         filter: Option<&Filter>,
     ) -> Result<Vec<Candidate>> {
-        if limit == 0 {
-            return Err(Error::validation("limit", Some("0"), "must be at least 1"));
-        }
+        at_least_one("limit", limit)?;
         let snapshot = self.current();
         let hits = |vector: &[f32], limit| {
             check_query(&snapshot, vector)?;

@@ -47,8 +47,11 @@ pub use self::schema::IndexKind;
 use self::schema::{Shape, Table};
 use self::search::{EF_SEARCH, check_ef_search};
 use self::statement::Statement;
+use super::checks::{closed, nothing_to_index};
 use super::protocol::{Reply, Sought, Store};
-use super::{Candidate, Entry, Filter, Hit, Metric, StoredEntry, same_dimensions};
+use super::{
+    Candidate, Entry, Filter, Hit, Metric, StoredEntry, at_least_one, same_dimensions, within,
+};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::PerProcess;
 use crate::types::Matrix;
@@ -113,13 +116,8 @@ impl PgVectorStore {
     /// other dimensions.
     pub async fn connect(dsn: &str, table: &str, options: PgOptions) -> Result<Self> {
         let PgOptions { dimensions, metric, connections, timeout, ef_search } = options;
-        if dimensions == Some(0) {
-            return Err(Error::validation("dimensions", Some("0"), "must be at least 1"));
-        }
-        if !(1..=MOST_CONNECTIONS).contains(&connections) {
-            let text = format!("must be between 1 and {MOST_CONNECTIONS}");
-            return Err(Error::validation("connections", Some(&connections.to_string()), &text));
-        }
+        at_least_one("dimensions", dimensions)?;
+        within("connections", connections, MOST_CONNECTIONS)?;
         if timeout.is_zero() || timeout.as_millis() > i32::MAX as u128 {
             let text = "must be above 0, and at most 24 days";
             return Err(Error::validation("timeout", Some(&format!("{timeout:?}")), text));
@@ -173,8 +171,7 @@ impl PgVectorStore {
     pub async fn create_index(&self, kind: IndexKind) -> Result<()> {
         kind.check()?;
         if self.shape().await?.is_none() {
-            let text = "nothing has been stored yet, and the dimensions are not known: there is nothing to index";
-            return Err(Error::new(Kind::Store, text));
+            return Err(nothing_to_index());
         }
         let (table, metric) = (self.table.clone(), self.metric);
         // It may take hours, and no other work waits for its connection.
@@ -222,7 +219,7 @@ impl PgVectorStore {
 
     fn pool(&self) -> Result<Arc<Pool>> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(Kind::Store, "the vector store is closed"));
+            return Err(closed());
         }
         Ok(Arc::clone(self.pool.get()))
     }

@@ -16,6 +16,7 @@ use super::dsn::Target;
 use super::failure::{Again, Failure};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{self, Task};
+use crate::store::checks::closed;
 
 /// Attempts at most, and the pauses between them, which double: five seconds together.
 const ATTEMPTS: u32 = 8;
@@ -124,8 +125,7 @@ impl Pool {
     }
 
     async fn take(&self) -> Result<(Link, OwnedSemaphorePermit), Failure> {
-        let gone = |_| Error::new(Kind::Store, "the vector store is closed");
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(gone)?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed())?;
         let known = || self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         while let Some(link) = known() {
             if !link.client.is_closed() {

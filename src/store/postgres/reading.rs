@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::rows::{READ, entry};
 use super::statement::{Statement, Value};
 use super::{PgVectorStore, count_of};
-use crate::error::{Error, Result};
-use crate::store::{Filter, StoredEntry};
+use crate::error::Result;
+use crate::store::{Filter, StoredEntry, at_least_one};
 
 impl PgVectorStore {
     pub(super) async fn count_meant(&self, filter: Option<&Filter>) -> Result<usize> {
@@ -90,9 +90,7 @@ impl PgVectorStore {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEntry>> {
-        if limit == 0 {
-            return Err(Error::validation("limit", Some("0"), "must be at least 1"));
-        }
+        at_least_one("limit", limit)?;
         let mut statement = Statement::default();
         let condition = statement.condition(filter);
         let after = after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));

@@ -15,9 +15,12 @@ use super::rows::{READ, entry};
 use super::schema::WORDS;
 use super::statement::{Statement, Value};
 use super::{PgVectorStore, count_of};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::candidates::{FUSED_RANKS, Found, joined};
-use crate::store::{Candidate, Filter, Hit, Metric, Sought, finite, same_dimensions};
+use crate::store::{
+    Candidate, Filter, Hit, Metric, Sought, all_finite, at_least_one, finite, same_dimensions,
+    within,
+};
 use crate::types::Matrix;
 
 /// What an HNSW index looks at, unless it is told otherwise.
@@ -33,7 +36,7 @@ impl PgVectorStore {
         ef_search: Option<usize>,
     ) -> Result<Vec<Hit>> {
         finite("query", None, &query)?;
-        check_top_k(top_k)?;
+        at_least_one("top_k", top_k)?;
         ef_search.map(check_ef_search).transpose()?;
         let found = self.by_vector(&query, top_k, filter, ef_search, false).await?;
         Ok(found.into_iter().map(|found| found.hit).collect())
@@ -46,10 +49,8 @@ impl PgVectorStore {
         filter: Option<Filter>,
         ef_search: Option<usize>,
     ) -> Result<Vec<Vec<Hit>>> {
-        for (row, query) in queries.iter().enumerate() {
-            finite("queries", Some(row), query)?;
-        }
-        check_top_k(top_k)?;
+        all_finite("queries", &queries)?;
+        at_least_one("top_k", top_k)?;
         ef_search.map(check_ef_search).transpose()?;
         let one = |query: &[f32]| {
             let (query, filter) = (query.to_vec(), filter.clone());
@@ -69,9 +70,7 @@ impl PgVectorStore {
         limit: usize,
         filter: Option<Filter>,
     ) -> Result<Vec<Candidate>> {
-        if limit == 0 {
-            return Err(Error::validation("limit", Some("0"), "must be at least 1"));
-        }
+        at_least_one("limit", limit)?;
         let filter = filter.as_ref();
         match sought {
             Sought::Vector(vector) => {
@@ -214,13 +213,6 @@ impl PgVectorStore {
     }
 }
 
-fn check_top_k(top_k: usize) -> Result<()> {
-    if top_k == 0 {
-        return Err(Error::validation("top_k", Some("0"), "must be at least 1"));
-    }
-    Ok(())
-}
-
 /// What of a row is read; the vector only where it is wanted.
 fn columns(with_vectors: bool) -> String {
     let vector = if with_vectors { "embedding::real[]" } else { "'{}'::real[]" };
@@ -252,9 +244,6 @@ fn score(metric: Metric, distance: f64) -> f32 {
 /// # Errors
 /// [`crate::Kind::Validation`] when the server would refuse it.
 pub(super) fn check_ef_search(ef_search: usize) -> Result<usize> {
-    if (1..=MOST_EF_SEARCH).contains(&ef_search) {
-        return Ok(ef_search);
-    }
-    let text = format!("must be between 1 and {MOST_EF_SEARCH}");
-    Err(Error::validation("ef_search", Some(&ef_search.to_string()), &text))
+    within("ef_search", ef_search, MOST_EF_SEARCH)?;
+    Ok(ef_search)
 }

@@ -17,7 +17,8 @@ use super::rows::{self, Copy, SENT};
 use super::schema::Shape;
 use super::statement::{Statement, Value};
 use super::{PgVectorStore, count_of};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::store::checks::{distinct_ids, some_values};
 use crate::store::{Entry, Filter, check_rows, same_dimensions};
 use crate::types::Matrix;
 
@@ -50,9 +51,7 @@ impl PgVectorStore {
             let Some(shape) = self.shape().await? else { return Ok(Vec::new()) };
             shape
         } else {
-            if vectors.dimensions() == 0 {
-                return Err(Error::validation("vectors", None, "a vector has no values"));
-            }
+            some_values(&vectors)?;
             let shape = self.shape_for(vectors.dimensions()).await?;
             if let Some(known) = shape.dimensions {
                 same_dimensions(known, vectors.dimensions())?;
@@ -80,13 +79,8 @@ impl PgVectorStore {
 
     /// The entries with an id each: those without one get free numbers.
     async fn named(&self, mut entries: Vec<Entry>, shape: &Shape) -> Result<Vec<Entry>> {
-        let mut rows = std::collections::HashMap::with_capacity(entries.len());
-        for (row, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.id.is_empty()) {
-            if let Some(first) = rows.insert(entry.id.clone(), row) {
-                let text = format!("rows {first} and {row} carry the same id");
-                return Err(Error::validation("ids", Some(&entry.id), &text));
-            }
-        }
+        distinct_ids(&entries)?;
+        let mut taken: HashSet<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let mut nameless: Vec<usize> = entries
             .iter()
             .enumerate()
@@ -106,12 +100,11 @@ impl PgVectorStore {
             ));
             for row in self.rows(statement).await? {
                 let id: String = row.try_get(0).map_err(|error| self.refused(error.into()))?;
-                if rows.contains_key(&id) {
+                if !taken.insert(id.clone()) {
                     continue;
                 }
                 let Some(place) = nameless.pop() else { break };
                 if let Some(entry) = entries.get_mut(place) {
-                    rows.insert(id.clone(), place);
                     entry.id = id;
                 }
             }

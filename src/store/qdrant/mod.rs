@@ -38,8 +38,11 @@ use arc_swap::ArcSwapOption;
 
 use self::collection::{Layout, Shape};
 use self::wire::Server;
+use super::checks::{closed, nothing_to_index};
 use super::protocol::{Reply, Sought, Store};
-use super::{Candidate, Entry, Filter, Hit, Metric, StoredEntry, same_dimensions};
+use super::{
+    Candidate, Entry, Filter, Hit, Metric, StoredEntry, at_least_one, same_dimensions, within,
+};
 use crate::error::{Error, Kind, Result};
 use crate::secret::ApiKey;
 use crate::types::Matrix;
@@ -94,22 +97,12 @@ impl Default for QdrantOptions {
 
 impl QdrantOptions {
     fn check(&self) -> Result<()> {
-        let counts = [
-            ("dimensions", self.dimensions),
-            ("ef_search", self.ef_search),
-            ("shard_number", self.shard_number.and_then(|number| usize::try_from(number).ok())),
-            (
-                "replication_factor",
-                self.replication_factor.and_then(|number| usize::try_from(number).ok()),
-            ),
-        ];
-        if let Some((field, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
-            return Err(Error::validation(field, Some("0"), "must be at least 1"));
-        }
-        if !(1..=MOST_WRITERS).contains(&self.writers) {
-            let text = format!("must be between 1 and {MOST_WRITERS}");
-            return Err(Error::validation("writers", Some(&self.writers.to_string()), &text));
-        }
+        let count = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
+        at_least_one("dimensions", self.dimensions)?;
+        at_least_one("ef_search", self.ef_search)?;
+        at_least_one("shard_number", count(self.shard_number))?;
+        at_least_one("replication_factor", count(self.replication_factor))?;
+        within("writers", self.writers, MOST_WRITERS)?;
         if self.timeout.is_zero() {
             return Err(Error::validation("timeout", Some("0"), "must be above 0"));
         }
@@ -201,8 +194,7 @@ impl QdrantVectorStore {
     /// [`Kind::Store`] when there is no collection yet, and the server's.
     pub async fn create_index(&self, key: &str) -> Result<()> {
         if self.shape().await?.is_none() {
-            let text = "nothing has been stored yet, and the dimensions are not known: there is nothing to index";
-            return Err(Error::new(Kind::Store, text));
+            return Err(nothing_to_index());
         }
         collection::index_key(self.server()?, key).await
     }
@@ -232,7 +224,7 @@ impl QdrantVectorStore {
 
     fn server(&self) -> Result<&Server> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(Kind::Store, "the vector store is closed"));
+            return Err(closed());
         }
         Ok(&self.server)
     }

@@ -9,8 +9,8 @@ use super::QdrantVectorStore;
 use super::condition::Condition;
 use super::points::{METADATA, Point, PointId, SEQUENCE, sequence_of, step};
 use super::wire::Call;
-use crate::error::{Error, Result};
-use crate::store::{Filter, StoredEntry};
+use crate::error::Result;
+use crate::store::{Filter, StoredEntry, at_least_one};
 
 /// Entries of one answer, with their texts.
 const PAGE: usize = 1000;
@@ -137,9 +137,7 @@ impl QdrantVectorStore {
         mut after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<StoredEntry>> {
-        if limit == 0 {
-            return Err(Error::validation("limit", Some("0"), "must be at least 1"));
-        }
+        at_least_one("limit", limit)?;
         let mut found = Vec::new();
         if self.shape().await?.is_none() {
             return Ok(found);

@@ -22,7 +22,9 @@ use crate::store::candidates::{FUSED_RANKS, Found, joined};
 use crate::store::distance::inverse_norm;
 use crate::store::search::similarity;
 use crate::store::vectors::{Packed, Precision};
-use crate::store::{Candidate, Filter, Hit, Metric, Sought, finite, same_dimensions};
+use crate::store::{
+    Candidate, Filter, Hit, Metric, Sought, all_finite, at_least_one, finite, same_dimensions,
+};
 use crate::types::Matrix;
 
 /// Points looked through beyond those wanted, for equals and for conditions.
@@ -77,7 +79,7 @@ impl QdrantVectorStore {
         ef_search: Option<usize>,
     ) -> Result<Vec<Hit>> {
         finite("query", None, &query)?;
-        at_least_one("top_k", Some(top_k))?;
+        at_least_one("top_k", top_k)?;
         at_least_one("ef_search", ef_search)?;
         let condition = Condition::new(filter);
         self.hits(&query, top_k, &condition, ef_search).await
@@ -90,10 +92,8 @@ impl QdrantVectorStore {
         filter: Option<Filter>,
         ef_search: Option<usize>,
     ) -> Result<Vec<Vec<Hit>>> {
-        for (row, query) in queries.iter().enumerate() {
-            finite("queries", Some(row), query)?;
-        }
-        at_least_one("top_k", Some(top_k))?;
+        all_finite("queries", &queries)?;
+        at_least_one("top_k", top_k)?;
         at_least_one("ef_search", ef_search)?;
         let condition = Arc::new(Condition::new(filter.as_ref()));
         let one = |query: &[f32]| {
@@ -122,7 +122,7 @@ impl QdrantVectorStore {
         limit: usize,
         filter: Option<Filter>,
     ) -> Result<Vec<Candidate>> {
-        at_least_one("limit", Some(limit))?;
+        at_least_one("limit", limit)?;
         let condition = &Condition::new(filter.as_ref());
         let asked = |limit| Asked { limit, condition, ef_search: None, with_vectors: true };
         let alone = |found: Vec<Found>| found.into_iter().map(Found::alone).collect();
@@ -308,11 +308,4 @@ fn shown(metric: Metric, score: f32) -> f32 {
     };
     // Adding zero makes -0 and 0 the same score.
     score + 0.0
-}
-
-fn at_least_one(field: &str, value: Option<usize>) -> Result<()> {
-    if value == Some(0) {
-        return Err(Error::validation(field, Some("0"), "must be at least 1"));
-    }
-    Ok(())
 }

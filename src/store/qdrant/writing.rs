@@ -4,20 +4,20 @@
 //! leaves the old beside the new, and the same change made again puts that right: an id that is there keeps its
 //! place, and what was removed is passed over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::QdrantVectorStore;
 use super::condition::Condition;
 use super::points::{NewPoint, PointId};
 use super::wire::Call;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Entry, Filter, check_rows, same_dimensions};
+use crate::store::checks::some_values;
+use crate::store::{Entry, Filter, check_rows, named, same_dimensions};
 use crate::types::Matrix;
 
 /// Bytes of a request, unless one point has more. The server takes 32 MB.
@@ -42,9 +42,7 @@ impl QdrantVectorStore {
         }
         let entries = named(entries)?;
         if !entries.is_empty() {
-            if vectors.dimensions() == 0 {
-                return Err(Error::validation("vectors", None, "a vector has no values"));
-            }
+            some_values(&vectors)?;
             let shape = self.shape_for(vectors.dimensions()).await?;
             same_dimensions(shape.dimensions, vectors.dimensions())?;
         }
@@ -134,19 +132,4 @@ impl QdrantVectorStore {
         }
         Ok(())
     }
-}
-
-/// The entries with an id each: those without one get a random UUID, which nobody else gives.
-fn named(mut entries: Vec<Entry>) -> Result<Vec<Entry>> {
-    let mut rows: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
-    for (row, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.id.is_empty()) {
-        if let Some(first) = rows.insert(&entry.id, row) {
-            let text = format!("rows {first} and {row} carry the same id");
-            return Err(Error::validation("ids", Some(&entry.id), &text));
-        }
-    }
-    for entry in entries.iter_mut().filter(|entry| entry.id.is_empty()) {
-        entry.id = Uuid::new_v4().to_string();
-    }
-    Ok(entries)
 }

@@ -34,7 +34,7 @@ impl<'py> Backend<'py> {
         Self { object, class }
     }
 
-    pub(super) fn py(&self) -> Python<'py> {
+    fn py(&self) -> Python<'py> {
         self.object.py()
     }
 
