@@ -37,6 +37,7 @@ mod postgres;
 mod protocol;
 mod qdrant;
 mod reading;
+mod remote;
 mod search;
 mod vectors;
 mod writing;

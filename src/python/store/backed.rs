@@ -9,7 +9,7 @@ use super::foreign::{self, ForeignStore};
 use super::methods::store_methods;
 use super::{Shared, answer};
 use crate::python::exit;
-use crate::store::{Filter, Store};
+use crate::store::Filter;
 
 /// A store over an object of the user's.
 #[pyclass(frozen, subclass, module = "graphbit._graphbit")]
@@ -46,12 +46,6 @@ store_methods! { BackedStore,
     fn dimensions(&self, py: Python<'_>) -> PyResult<Option<usize>> {
         let known = foreign::attribute(self.store.object().bind(py), "dimensions")?;
         known.map(|known| known.extract()).transpose()
-    }
-
-    /// "cosine", "dot" or "l2".
-    #[getter]
-    fn metric(&self) -> &'static str {
-        self.store.metric().as_str()
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {

@@ -107,12 +107,6 @@ store_methods! { VectorStore,
         self.store.dimensions()
     }
 
-    /// "cosine", "dot" or "l2".
-    #[getter]
-    fn metric(&self) -> &'static str {
-        self.store.metric().as_str()
-    }
-
     /// "f32", "f16" or "i8".
     #[getter]
     fn precision(&self) -> &'static str {

@@ -214,6 +214,12 @@ macro_rules! store_methods {
                 super::promise(py, reply, std::convert::identity)
             }
 
+            /// "cosine", "dot" or "l2".
+            #[getter]
+            fn metric(&self) -> &'static str {
+                self.shared().metric().as_str()
+            }
+
             fn __enter__(slf: pyo3::PyRef<'_, Self>) -> pyo3::PyRef<'_, Self> {
                 slf
             }
@@ -231,4 +237,36 @@ macro_rules! store_methods {
     };
 }
 
-pub(super) use store_methods;
+/// [`store_methods`], and what the stores on servers have in common beyond them.
+macro_rules! remote_store_methods {
+    ($class:ident, $($own:tt)*) => {
+        super::methods::store_methods! { $class,
+            $($own)*
+
+            /// Lets go of the server; every later call is refused.
+            fn close(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
+                crate::python::bridge::detach(py, || {
+                    self.store.close();
+                    Ok(())
+                })
+            }
+
+            /// Values a vector, or `None` before the first one.
+            #[getter]
+            fn dimensions(&self) -> Option<usize> {
+                self.shared().dimensions()
+            }
+
+            fn __len__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<usize> {
+                super::answer(py, self.shared().count(None))
+            }
+
+            /// An empty one is as true as a full one; only `len()` asks the server.
+            fn __bool__(&self) -> bool {
+                true
+            }
+        }
+    };
+}
+
+pub(super) use {remote_store_methods, store_methods};

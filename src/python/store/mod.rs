@@ -14,6 +14,7 @@ mod qdrant;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::BoundObject;
 use pyo3::prelude::*;
@@ -129,6 +130,14 @@ pub(super) fn shared(given: &Bound<'_, PyAny>) -> PyResult<Shared> {
         return Ok(store.get().shared());
     }
     Ok(Arc::new(foreign::ForeignStore::new(given)?))
+}
+
+/// A `timeout` as Python gives it; whether 0 is one the store says.
+fn timeout(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        let text = "must be a number of seconds above 0";
+        Error::validation("timeout", Some(&seconds.to_string()), text).into()
+    })
 }
 
 /// Waits for what a store says. What it does itself is done on this thread, without the interpreter.

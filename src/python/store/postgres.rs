@@ -4,15 +4,13 @@
 //! to show or to pickle its connection string.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::methods::store_methods;
+use super::methods::remote_store_methods;
 use super::{Shared, answer, promise};
 use crate::error::Error;
-use crate::python::bridge;
-use crate::store::{IndexKind, PgOptions, Reply, Store};
+use crate::store::{IndexKind, PgOptions, Reply};
 
 /// A vector store in a table of PostgreSQL, with the extension pgvector.
 #[pyclass(frozen, module = "graphbit")]
@@ -56,10 +54,7 @@ fn options(
     timeout: f64,
     ef_search: usize,
 ) -> PyResult<PgOptions> {
-    let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| {
-        let text = "must be a number of seconds above 0";
-        Error::validation("timeout", Some(&timeout.to_string()), text)
-    })?;
+    let timeout = super::timeout(timeout)?;
     Ok(PgOptions { dimensions, metric: metric.parse()?, connections, timeout, ef_search })
 }
 
@@ -73,7 +68,7 @@ fn opened(
     })
 }
 
-store_methods! { PgVectorStore,
+remote_store_methods! { PgVectorStore,
     /// Connects, and makes extension and table where they are missing.
     #[staticmethod]
     #[pyo3(signature = (dsn, table="graphbit", *, dimensions=None, metric="cosine", connections=4, timeout=60.0, ef_search=40))]
@@ -136,26 +131,6 @@ store_methods! { PgVectorStore,
         promise(py, reply, std::convert::identity)
     }
 
-    /// Lets go of the connections; every later call is refused.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        bridge::detach(py, || {
-            self.store.close();
-            Ok(())
-        })
-    }
-
-    /// Values a vector, or `None` before the first one.
-    #[getter]
-    fn dimensions(&self) -> Option<usize> {
-        Store::dimensions(&*self.store)
-    }
-
-    /// "cosine", "dot" or "l2".
-    #[getter]
-    fn metric(&self) -> &'static str {
-        Store::metric(&*self.store).as_str()
-    }
-
     /// The table, as it was named.
     #[getter]
     fn table(&self) -> &str {
@@ -177,15 +152,6 @@ store_methods! { PgVectorStore,
     #[setter]
     fn set_ef_search(&self, ef_search: usize) -> PyResult<()> {
         Ok(self.store.set_ef_search(ef_search)?)
-    }
-
-    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        answer(py, self.shared().count(None))
-    }
-
-    /// An empty one is as true as a full one; only `len()` asks the server.
-    fn __bool__(&self) -> bool {
-        true
     }
 
     fn __repr__(&self) -> String {

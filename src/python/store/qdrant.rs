@@ -4,14 +4,11 @@
 //! to show or to pickle its key.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::methods::store_methods;
+use super::methods::remote_store_methods;
 use super::{Shared, answer, promise};
-use crate::error::Error;
-use crate::python::bridge;
 use crate::secret::ApiKey;
 use crate::store::{QdrantOptions, Reply, Store};
 
@@ -48,10 +45,7 @@ fn opened(
     replication_factor: Option<u32>,
     on_disk: bool,
 ) -> PyResult<Reply<Arc<crate::store::QdrantVectorStore>>> {
-    let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| {
-        let text = "must be a number of seconds above 0";
-        Error::validation("timeout", Some(&timeout.to_string()), text)
-    })?;
+    let timeout = super::timeout(timeout)?;
     let options = QdrantOptions {
         api_key: api_key.map(ApiKey::new),
         insecure,
@@ -71,7 +65,7 @@ fn opened(
     }))
 }
 
-store_methods! { QdrantVectorStore,
+remote_store_methods! { QdrantVectorStore,
     /// Looks at the collection, and makes it if it is missing and the dimensions are known.
     #[staticmethod]
     #[pyo3(signature = (url, collection="graphbit", *, api_key=None, insecure=false, dimensions=None, metric="cosine", writers=4, timeout=60.0, ef_search=None, shard_number=None, replication_factor=None, on_disk=false))]
@@ -128,26 +122,6 @@ store_methods! { QdrantVectorStore,
         promise(py, self.index(key), std::convert::identity)
     }
 
-    /// Refuses every later call.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        bridge::detach(py, || {
-            self.store.close();
-            Ok(())
-        })
-    }
-
-    /// Values a vector, or `None` before the first one.
-    #[getter]
-    fn dimensions(&self) -> Option<usize> {
-        Store::dimensions(&*self.store)
-    }
-
-    /// "cosine", "dot" or "l2".
-    #[getter]
-    fn metric(&self) -> &'static str {
-        Store::metric(&*self.store).as_str()
-    }
-
     /// The server, without credentials.
     #[getter]
     fn url(&self) -> &str {
@@ -170,15 +144,6 @@ store_methods! { QdrantVectorStore,
     #[getter]
     fn ef_search(&self) -> Option<usize> {
         self.store.ef_search()
-    }
-
-    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        answer(py, self.shared().count(None))
-    }
-
-    /// An empty one is as true as a full one; only `len()` asks the server.
-    fn __bool__(&self) -> bool {
-        true
     }
 
     fn __repr__(&self) -> String {

@@ -39,10 +39,9 @@ use arc_swap::ArcSwapOption;
 use self::collection::{Layout, Shape};
 use self::wire::Server;
 use super::checks::{closed, nothing_to_index};
-use super::protocol::{Reply, Sought, Store};
-use super::{
-    Candidate, Entry, Filter, Hit, Metric, StoredEntry, at_least_one, same_dimensions, within,
-};
+use super::protocol::Store;
+use super::remote::awaited_answers;
+use super::{Entry, Filter, Hit, Metric, at_least_one, same_dimensions, within};
 use crate::error::{Error, Kind, Result};
 use crate::secret::ApiKey;
 use crate::types::Matrix;
@@ -263,94 +262,11 @@ impl Store for QdrantVectorStore {
         self.shape.load().as_ref().map(|shape| shape.dimensions).or(self.wanted_dimensions)
     }
 
-    fn known_len(&self) -> Option<usize> {
-        None
-    }
-
     fn writers(&self) -> usize {
         self.writers
     }
 
-    fn count(self: Arc<Self>, filter: Option<Filter>) -> Reply<usize> {
-        Reply::awaited(async move { self.count_meant(filter.as_ref()).await })
-    }
-
-    fn count_values(self: Arc<Self>, key: String) -> Reply<usize> {
-        Reply::awaited(async move { Ok(self.values_of(&key).await?.len()) })
-    }
-
-    fn values(self: Arc<Self>, key: String) -> Reply<Vec<String>> {
-        Reply::awaited(async move { Ok(self.values_of(&key).await?.into_iter().collect()) })
-    }
-
-    fn values_at(
-        self: Arc<Self>,
-        ids: Vec<String>,
-        key: String,
-    ) -> Reply<Vec<Option<Option<String>>>> {
-        Reply::awaited(async move { self.values_at_ids(&ids, &key).await })
-    }
-
-    fn get(self: Arc<Self>, ids: Vec<String>) -> Reply<Vec<Option<StoredEntry>>> {
-        Reply::awaited(async move { self.entries_at(&ids).await })
-    }
-
-    fn entries(
-        self: Arc<Self>,
-        filter: Option<Filter>,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Reply<Vec<StoredEntry>> {
-        Reply::awaited(async move { self.page(filter.as_ref(), after, limit).await })
-    }
-
-    fn replace(
-        self: Arc<Self>,
-        stale: Vec<String>,
-        vectors: Matrix,
-        entries: Vec<Entry>,
-    ) -> Reply<Vec<String>> {
-        Reply::awaited(async move { self.replace_all(stale, vectors, entries).await })
-    }
-
-    fn delete(self: Arc<Self>, ids: Vec<String>) -> Reply<usize> {
-        Reply::awaited(async move { self.delete_ids(ids).await })
-    }
-
-    fn delete_where(self: Arc<Self>, filter: Filter) -> Reply<usize> {
-        Reply::awaited(async move { self.delete_meant(&filter).await })
-    }
-
-    fn search(
-        self: Arc<Self>,
-        query: Vec<f32>,
-        top_k: usize,
-        filter: Option<Filter>,
-        ef_search: Option<usize>,
-    ) -> Reply<Vec<Hit>> {
-        Reply::awaited(
-            async move { self.search_one(query, top_k, filter.as_ref(), ef_search).await },
-        )
-    }
-
-    fn search_many(
-        self: Arc<Self>,
-        queries: Matrix,
-        top_k: usize,
-        filter: Option<Filter>,
-        ef_search: Option<usize>,
-    ) -> Reply<Vec<Vec<Hit>>> {
-        Reply::awaited(async move { self.search_all(queries, top_k, filter, ef_search).await })
-    }
-
-    fn candidates(
-        self: Arc<Self>,
-        sought: Sought,
-        limit: usize,
-        filter: Option<Filter>,
-    ) -> Reply<Vec<Candidate>> {
-        Reply::awaited(async move { self.best_candidates(sought, limit, filter).await })
-    }
+    awaited_answers!();
 }
 
 impl fmt::Debug for QdrantVectorStore {

@@ -53,7 +53,15 @@ impl QdrantVectorStore {
         Ok(meant)
     }
 
-    pub(super) async fn values_of(&self, key: &str) -> Result<HashSet<String>> {
+    pub(super) async fn count_values_of(&self, key: &str) -> Result<usize> {
+        Ok(self.different_values(key).await?.len())
+    }
+
+    pub(super) async fn values_of(&self, key: &str) -> Result<Vec<String>> {
+        Ok(self.different_values(key).await?.into_iter().collect())
+    }
+
+    async fn different_values(&self, key: &str) -> Result<HashSet<String>> {
         let mut values = HashSet::new();
         if self.shape().await?.is_some() {
             let see = |mut point: Point| values.extend(point.value(key));
