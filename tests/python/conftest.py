@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 from postgres import Postgres
 from qdrant import Qdrant
+from remote_stores import RemoteStore, in_postgres, in_qdrant
 from simulator import Server, Simulator
 
 pytest_plugins = ["bridge_setup"]
@@ -68,6 +69,16 @@ def collection(qdrant: Qdrant) -> Iterator[str]:
     name = f"c{uuid.uuid4().hex[:12]}"
     yield name
     qdrant.drop(name)
+
+
+@pytest.fixture(params=["postgres", "qdrant"])
+def remote(request: pytest.FixtureRequest) -> RemoteStore:
+    """A table, and a collection, of the test's own: ``.connect(**options)``."""
+    if request.param == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        return in_postgres(server.dsn, request.getfixturevalue("table"))
+    url: str = request.getfixturevalue("qdrant").url
+    return in_qdrant(url, request.getfixturevalue("collection"))
 
 
 class Child(NamedTuple):

@@ -138,22 +138,6 @@ def test_values_of_other_types_are_read_as_they_are_written(
     assert store.count({"none": {"ne": ""}}) == 2
 
 
-def test_what_begins_at_once_makes_one_table(postgres: Postgres, table: str) -> None:
-    outcomes: list[Any] = []
-
-    def work(number: int) -> None:
-        store = PgVectorStore.connect(postgres.dsn, table, connections=1)
-        outcomes.append(store.add(np.ones((5, 3)), ids=[f"{number}.{row}" for row in range(5)]))
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(outcomes) == 12
-    assert postgres.run(f'select count(*), count(distinct sequence) from "{table}"') == "60|60"
-
-
 def test_no_more_connections_than_it_was_given(postgres: Postgres, table: str) -> None:
     count = "select count(*) from pg_stat_activity where application_name = 'graphbit'"
     before = int(postgres.run(count))
@@ -171,13 +155,6 @@ def test_no_more_connections_than_it_was_given(postgres: Postgres, table: str) -
     while int(postgres.run(count)) > before:
         assert time.monotonic() < end, "connections stay open"
         time.sleep(0.02)
-    for call in (
-        lambda: store.search([1.0] * 8),
-        lambda: len(store),
-        lambda: store.add([[1.0] * 8]),
-    ):
-        with pytest.raises(StoreError, match="closed"):
-            call()
 
 
 async def test_a_slow_server_keeps_neither_loop_nor_threads(
@@ -225,37 +202,6 @@ def test_a_server_that_does_not_answer_is_given_up(table: str) -> None:
         with pytest.raises(RequestTimeoutError, match="no connection within"):
             PgVectorStore.connect(dsn, table)
         assert time.monotonic() - started < 4
-
-
-def test_forked_children_speak_on_connections_of_their_own(
-    postgres: Postgres, table: str, run_child: Any
-) -> None:
-    child = run_child(
-        """
-        import os, sys, threading
-        from graphbit import PgVectorStore
-        store = PgVectorStore.connect(sys.argv[1], sys.argv[2], connections=2)
-        store.add([[1.0, 0.0]] * 50, ids=[f"parent {n}" for n in range(50)])
-        going = True
-        def work():
-            while going:
-                assert len(store.search([1.0, 0.0], 50)) == 50
-        threads = [threading.Thread(target=work) for _ in range(3)]
-        for thread in threads: thread.start()
-        for number in range(5):
-            pid = os.fork()
-            if not pid:
-                store.add([[0.0, 1.0]], ids=[f"child {number}"])
-                assert store.search([0.0, 1.0], 1)[0].id.startswith("child")
-                os._exit(0)
-            assert os.waitpid(pid, 0)[1] == 0
-        going = False
-        for thread in threads: thread.join()
-        print(len(store))
-        """,
-        arguments=(postgres.dsn, table),
-    )
-    assert (child.returncode, child.stdout, child.stderr) == (0, "55\n", "")
 
 
 def test_two_that_write_the_same_rows_wait_for_each_other(postgres: Postgres, table: str) -> None:

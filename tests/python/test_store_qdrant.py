@@ -56,8 +56,6 @@ def test_a_collection_that_is_there_is_used_if_it_fits(qdrant: Qdrant, collectio
     with pytest.raises(StoreError, match="'embedding' is wanted") as raised:
         QdrantVectorStore.connect(qdrant.url, collection, metric="dot")
     assert '"text"' in str(raised.value), "what was found"
-    with pytest.raises(StoreError, match="closed"):
-        first.count()
 
 
 def test_a_collection_that_was_half_made_is_finished(qdrant: Qdrant, collection: str) -> None:
@@ -67,24 +65,6 @@ def test_a_collection_that_was_half_made_is_finished(qdrant: Qdrant, collection:
     store = QdrantVectorStore.connect(qdrant.url, collection)
     store.add([[1, 2]], ["kept"])
     assert [one.text for one in store.entries()] == ["kept"]
-
-
-def test_what_begins_at_once_makes_one_collection(qdrant: Qdrant, collection: str) -> None:
-    def work(number: int) -> None:
-        other = QdrantVectorStore.connect(qdrant.url, collection)
-        other.add(np.ones((5, 3)), ids=[f"{number}.{row}" for row in range(5)])
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    store = QdrantVectorStore.connect(qdrant.url, collection)
-    found = ids(store.entries())
-    assert len(found) == len(set(found)) == 60
-    for number in range(12):
-        own = [name for name in found if name.startswith(f"{number}.")]
-        assert own == [f"{number}.{row}" for row in range(5)], "in the order they were added"
 
 
 def test_arguments_are_checked_before_anything_is_sent(qdrant: Qdrant, collection: str) -> None:
@@ -323,37 +303,6 @@ def test_indexes_change_no_answer(store: QdrantVectorStore) -> None:
     store.create_index("k k")
     store.create_index("k k")
     assert [ids(store.entries(where)) for where in filters] == before
-
-
-def test_forked_children_speak_on_connections_of_their_own(
-    qdrant: Qdrant, collection: str, run_child: Any
-) -> None:
-    child = run_child(
-        """
-        import os, sys, threading
-        from graphbit import QdrantVectorStore
-        store = QdrantVectorStore.connect(sys.argv[1], sys.argv[2])
-        store.add([[1.0, 0.0]] * 50, ids=[f"parent {n}" for n in range(50)])
-        going = True
-        def work():
-            while going:
-                assert len(store.search([1.0, 0.0], 50)) == 50
-        threads = [threading.Thread(target=work) for _ in range(3)]
-        for thread in threads: thread.start()
-        for number in range(5):
-            pid = os.fork()
-            if not pid:
-                store.add([[0.0, 1.0]], ids=[f"child {number}"])
-                assert store.search([0.0, 1.0], 1)[0].id.startswith("child")
-                os._exit(0)
-            assert os.waitpid(pid, 0)[1] == 0
-        going = False
-        for thread in threads: thread.join()
-        print(len(store))
-        """,
-        arguments=(qdrant.url, collection),
-    )
-    assert (child.returncode, child.stdout, child.stderr) == (0, "55\n", "")
 
 
 def test_two_that_write_the_same_entries_leave_each_once(

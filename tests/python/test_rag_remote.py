@@ -1,26 +1,24 @@
-"""ParallelRAG over a collection of Qdrant: found again, replaced, and put right after what was broken off."""
+"""ParallelRAG over stores on servers: documents known again, replaced, asked about, put right after a failure."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from graphbit import (
-    CharacterSplitter,
-    EmbeddingConfig,
-    LlmConfig,
-    ParallelRAG,
-    QdrantVectorStore,
-)
+from graphbit import CharacterSplitter, EmbeddingConfig, LlmConfig, ParallelRAG
 from graphbit.exceptions import StoreError
+from postgres import Postgres
 from qdrant import Qdrant
+from remote_stores import RemoteStore, in_postgres, in_qdrant
 
-INGEST = Path(__file__).parent / "children" / "qdrant_ingest.py"
+INGEST = Path(__file__).parent / "children" / "remote_ingest.py"
 
 
 class Embedder:
@@ -34,7 +32,7 @@ class Embedder:
         return [[text.lower().count(chr(c)) + 0.01 for c in range(97, 123)] for text in texts]
 
 
-def pipeline(store: QdrantVectorStore, embedder: Embedder, width: int = 1000) -> ParallelRAG:
+def pipeline(store: Any, embedder: Embedder, width: int = 1000) -> ParallelRAG:
     return ParallelRAG(
         EmbeddingConfig.from_callable(embedder),
         LlmConfig.extractive(),
@@ -42,6 +40,11 @@ def pipeline(store: QdrantVectorStore, embedder: Embedder, width: int = 1000) ->
         splitter=CharacterSplitter(width, 0, exact=True),
         batch_size=16,
     )
+
+
+def held(store: Any) -> Counter[tuple[str, str]]:
+    """Source and text of every chunk."""
+    return Counter((one.metadata["source"], one.text) for one in store.entries(limit=100_000))
 
 
 BIRDS = {
@@ -53,8 +56,8 @@ BIRDS = {
 
 
 @pytest.mark.parametrize("mode", ["vector", "lexical", "hybrid"])
-def test_every_mode_finds_and_heeds_conditions(qdrant: Qdrant, collection: str, mode: Any) -> None:
-    rag = pipeline(QdrantVectorStore.connect(qdrant.url, collection), Embedder())
+def test_every_mode_finds_and_heeds_conditions(remote: RemoteStore, mode: Any) -> None:
+    rag = pipeline(remote.connect(), Embedder())
     with pytest.raises(StoreError, match="empty"):
         rag.search("anything", mode=mode)
     documents = [
@@ -75,9 +78,11 @@ def test_every_mode_finds_and_heeds_conditions(qdrant: Qdrant, collection: str, 
     assert scores == sorted(scores, reverse=True) or mode == "hybrid"
 
 
-def test_words_rank_as_in_the_store_of_this_process(qdrant: Qdrant, collection: str) -> None:
+def test_words_rank_in_qdrant_as_in_the_store_of_this_process(
+    qdrant: Qdrant, collection: str
+) -> None:
     here = ParallelRAG(EmbeddingConfig.from_callable(Embedder()), LlmConfig.extractive())
-    there = pipeline(QdrantVectorStore.connect(qdrant.url, collection), Embedder())
+    there = pipeline(in_qdrant(qdrant.url, collection).connect(), Embedder())
     documents = dict(BIRDS)
     documents["rare"] = "A heron, a heron, and once more a heron beside the swift."
     documents["\u65e5\u672c"] = "\u9dfa\u304c\u6d45\u3044\u6c34\u3067\u5f85\u3064\u3002"
@@ -90,38 +95,47 @@ def test_words_rank_as_in_the_store_of_this_process(qdrant: Qdrant, collection: 
 
 
 def test_what_is_held_is_known_and_what_changed_is_replaced(
-    qdrant: Qdrant, collection: str, tmp_path: Path
+    remote: RemoteStore, tmp_path: Path
 ) -> None:
-    embedder = Embedder()
-    store = QdrantVectorStore.connect(qdrant.url, collection)
+    embedder, store = Embedder(), remote.connect()
     rag = pipeline(store, embedder, 20)
     for number in range(40):
         (tmp_path / f"{number:02}.txt").write_text(f"{number:02} {'words ' * 20}")
     first = rag.ingest(tmp_path, progress=False)
     assert (first.documents, first.unchanged, first.failed) == (40, 0, [])
-    assert (rag.stats()["documents"], rag.stats()["chunks"]) == (40, first.chunks)
+    assert rag.stats()["documents"] == 40
+    assert rag.stats()["chunks"] == first.chunks == len(rag)
     paid = len(embedder.texts)
-    again = pipeline(QdrantVectorStore.connect(qdrant.url, collection), embedder, 20)
+
+    again = pipeline(remote.connect(), embedder, 20)
     second = again.ingest(tmp_path, progress=False)
     assert (second.documents, second.unchanged, second.tokens) == (40, 40, 0)
     assert len(embedder.texts) == paid
-    store.create_index("source")
+    assert repr(again).endswith("store elsewhere)")
+
+    # By the key that a pipeline deletes by, where a server indexes keys.
+    store.create_index("source" if remote.kind == "QdrantVectorStore" else "words")
     (tmp_path / "00.txt").write_text("short")
     (tmp_path / "01.txt").write_text("")
     (tmp_path / "02.txt").unlink()
     third = again.ingest(tmp_path, progress=False, delete_missing=True)
     assert (third.unchanged, third.deleted) == (37, 1)
-    sources = Counter(Path(one.metadata["source"]).name for one in store.entries(limit=5000))
+    entries = store.entries(limit=5000)
+    sources = Counter(Path(one.metadata["source"]).name for one in entries)
     assert sources == {f"{n:02}.txt": first.chunks // 40 for n in range(3, 40)} | {"00.txt": 1}
+    assert all(one.id.startswith(one.metadata["source"] + "#") for one in entries)
+    assert again.stats()["documents"] == 38
 
 
-def held(store: QdrantVectorStore) -> Counter[tuple[str, str]]:
-    """Source and text of every chunk."""
-    return Counter((one.metadata["source"], one.text) for one in store.entries(limit=100_000))
+def test_a_document_that_cannot_be_held_is_an_outcome(postgres: Postgres, table: str) -> None:
+    rag = pipeline(in_postgres(postgres.dsn, table).connect(), Embedder())
+    report = rag.ingest({**BIRDS, "bad": "a NUL \0 inside"}, progress=False)
+    assert [(one.source, "NUL" in (one.error or "")) for one in report.failed] == [("bad", True)]
+    assert rag.stats()["documents"] == 4
 
 
 def test_an_ingest_goes_on_behind_a_server_that_failed(qdrant: Qdrant, collection: str) -> None:
-    store = QdrantVectorStore.connect(qdrant.url, collection)
+    store = in_qdrant(qdrant.url, collection).connect()
     embedder = Embedder()
     rag = pipeline(store, embedder, 20)
     documents = {
@@ -155,22 +169,81 @@ def test_an_ingest_goes_on_behind_a_server_that_failed(qdrant: Qdrant, collectio
     assert len(held(store)) == len(store) == 598
 
 
-def test_an_ingest_outlives_its_own_death(qdrant: Qdrant, collection: str) -> None:
-    command = [sys.executable, str(INGEST), qdrant.url, collection, "600"]
+def ingest(remote: RemoteStore, documents: int) -> subprocess.Popen[str]:
+    command = [sys.executable, str(INGEST), *remote[:3], str(documents)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def outcome(child: subprocess.Popen[str]) -> dict[str, Any]:
+    told, complaints = child.communicate(timeout=120)
+    assert child.returncode == 0, complaints
+    result: dict[str, Any] = json.loads(told.splitlines()[-1])
+    return result
+
+
+def assert_all_are_held_once(store: Any, documents: int) -> None:
+    once = held(store)
+    assert len(once) == len({text for _, text in once}) == 3 * documents
+    assert set(once.values()) == {1}
+    assert set(Counter(source for source, _ in once).values()) == {3}
+
+
+@pytest.mark.timeout(180)
+def test_an_ingest_outlives_its_own_death(remote: RemoteStore) -> None:
+    documents, store = 1500, remote.connect()
     for _ in range(3):
-        qdrant.log(collection)
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        seen = 0
+        before = store.count()
+        child = ingest(remote, documents)
         end = time.monotonic() + 30
-        while seen < 5 and time.monotonic() < end:
-            seen += sum(one["call"] == "PUT points" for one in qdrant.log(collection))
+        while store.count() < before + 100:
+            assert time.monotonic() < end, "nothing is stored"
         child.kill()
         child.communicate()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    documents, unchanged, failed = (int(part) for part in done.stdout.split())
-    assert (documents, failed) == (600, 0)
-    assert 0 < unchanged < 600
-    once = held(QdrantVectorStore.connect(qdrant.url, collection))
-    assert len(once) == 1800
-    assert set(once.values()) == {1}
+        if remote.kind == "PgVectorStore":
+            parts = Counter(source for source, _ in held(store).elements())
+            assert set(parts.values()) == {3}, "a document is there in part"
+    last = outcome(ingest(remote, documents))
+    assert (last["documents"], last["failed"]) == (documents, [])
+    assert 0 < last["unchanged"] < documents
+    assert last["embedded"] == 3 * (documents - last["unchanged"])
+    assert_all_are_held_once(store, documents)
+
+
+@pytest.mark.timeout(180)
+def test_an_ingest_outlives_its_server(table: str) -> None:
+    documents = 3000
+    server = Postgres()
+    try:
+        remote = in_postgres(server.dsn, table)
+        child = ingest(remote, documents)
+        while server.psql(f'select 1 from "{table}" limit 1').stdout != "1\n":
+            time.sleep(0.01)
+        server.kill()
+        server.start()
+        time.sleep(0.2)
+        server.kill()
+        back = threading.Timer(0.3, server.start)
+        back.start()
+        first = outcome(child)
+        back.join()
+        # The pauses between attempts are longer than the server was away.
+        assert first["failed"] == []
+        assert_all_are_held_once(remote.connect(), documents)
+    finally:
+        server.close()
+
+
+def test_several_processes_ingest_the_same_documents(remote: RemoteStore) -> None:
+    children = [ingest(remote, 400) for _ in range(3)]
+    results = [outcome(child) for child in children]
+    assert [(result["documents"], result["failed"]) for result in results] == [(400, [])] * 3
+    assert_all_are_held_once(remote.connect(), 400)
+
+
+async def test_a_running_loop_ingests_and_asks(remote: RemoteStore) -> None:
+    rag = pipeline(remote.connect(), Embedder())
+    outcomes = [outcome async for outcome in rag.ingest_stream(iter(BIRDS.items()))]
+    assert [one.source for one in outcomes] == list(BIRDS)
+    answers = await rag.ask_many_async([BIRDS["swift"]] * 20, top_k=1)
+    assert {answer.citations[0].source for answer in answers} == {"swift"}
+    assert len(rag) == 4

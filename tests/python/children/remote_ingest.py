@@ -1,21 +1,15 @@
-"""Ingests numbered documents into a table of PostgreSQL, and prints what came of it as JSON.
+"""Ingests numbered documents of three chunks into a store on a server, and prints what came of it as JSON.
 
-Arguments: the connection string, the table, documents, chunks a document.
+Arguments: the store's class, the server's address, the table or collection, documents.
 """
 
 import json
 import sys
 
-from graphbit import (
-    CharacterSplitter,
-    EmbeddingConfig,
-    LlmConfig,
-    ParallelRAG,
-    PgVectorStore,
-)
+import graphbit
+from graphbit import CharacterSplitter, EmbeddingConfig, LlmConfig, ParallelRAG
 
-dsn, table = sys.argv[1:3]
-documents, chunks = (int(argument) for argument in sys.argv[3:])
+kind, address, name, documents = sys.argv[1:]
 WIDTH = 20
 embedded = 0
 
@@ -27,19 +21,17 @@ def embed(texts: list[str]) -> list[list[float]]:
 
 
 texts = (
-    (f"d{n}", "".join(f"{n:06}.{chunk:02}".ljust(WIDTH, "x") for chunk in range(chunks)))
-    for n in range(documents)
+    (f"d{n}", "".join(f"{n:06}.{chunk:02}".ljust(WIDTH, "x") for chunk in range(3)))
+    for n in range(int(documents))
 )
-store = PgVectorStore.connect(dsn, table)
 rag = ParallelRAG(
     EmbeddingConfig.from_callable(embed),
     LlmConfig.extractive(),
     splitter=CharacterSplitter(WIDTH, 0, exact=True),
-    store=store,
+    store=getattr(graphbit, kind).connect(address, name),
     batch_size=16,
     max_concurrency=4,
 )
-print("ready", flush=True)
 report = rag.ingest(texts, progress=False)
 print(
     json.dumps(
