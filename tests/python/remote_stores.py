@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any, NamedTuple
 
 import graphbit
+import pytest
 
 
 class RemoteStore(NamedTuple):
@@ -28,3 +31,20 @@ def in_postgres(dsn: str, table: str) -> RemoteStore:
 
 def in_qdrant(url: str, collection: str) -> RemoteStore:
     return RemoteStore("QdrantVectorStore", url, collection, "writers")
+
+
+async def assert_the_loop_goes_on(store: Any) -> None:
+    """While a server that is slow, for more than 0.3 seconds, is searched for its only entry, which is ``a``."""
+    late = 0.0
+    answers = [asyncio.ensure_future(store.search_async([1, 0])) for _ in range(10)]
+    for _ in range(40):
+        started = time.perf_counter()
+        await asyncio.sleep(0.005)
+        late = max(late, time.perf_counter() - started - 0.005)
+    assert not any(answer.done() for answer in answers)
+    cancelled = answers.pop()
+    cancelled.cancel()
+    assert late < 0.1
+    assert {tuple(hit.id for hit in await answer) for answer in answers} == {("a",)}
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
