@@ -9,18 +9,17 @@
 //!
 //! # Why not a library
 //!
-//! 100,000 clustered vectors of 384, and uniform ones of 32, two cores of a shared machine, 128 in sight of each walk;
-//! processor time, which neighbours disturb less:
+//! 100,000 clustered vectors of 384, two cores of a shared machine, 160 in sight of each walk
+//! (`benches/run.py --only store` prints it):
 //!
-//! | | linking, ms a row | a query, ms | recall@10 |
+//! | | vectors/s linked | queries/s | recall@10 |
 //! |---|---|---|---|
-//! | this | 0.52, 0.35 | 0.77, 0.68 | 1.000, 0.943 |
-//! | usearch 2.26 | 1.24, 0.39 | 1.04, 0.61 | 1.000, 0.949 |
-//! | hnswlib 0.8 | 1.04, 0.34 | 0.55, 0.33 | 1.000, 0.953 |
-//! | FAISS 1.15 | 0.27, 0.24 | 0.27, 0.31 | 0.990, 0.930 |
+//! | this | 3,736 | 2,333 | 1.00 |
+//! | usearch 2.26 | 1,833 | 1,668 | 1.00 |
+//! | hnswlib 0.8 | 1,858 | 2,597 | 1.00 |
+//! | FAISS 1.15 | 9,709 | 4,661 | 0.99 |
 //!
-//! By default 160 are in sight, with which the second recall is 0.966. (`benches/run.py --only store` prints times and
-//! recall of all.) FAISS is twice as quick, with instructions that only some processors have. But each of these keeps
+//! FAISS is twice as quick, with instructions that only some processors have. But each of these keeps
 //! the vectors once more, in an order of its own, which would double the memory of a store. None has snapshots: a row
 //! that is replaced or deleted changes for searches that are under way, and making room for more rows must keep all
 //! searches out. Linking on several threads gives another graph each time. And a fault in C++ ends the process.
