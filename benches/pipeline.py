@@ -78,13 +78,19 @@ def figures(raw: dict[str, Any], serial: float) -> dict[str, float]:
 
 
 def memory(bench: Any) -> None:
-    """What the script's memory grows by, its documents aside; ParallelRAG's with all vectors in it."""
+    """What the script's memory grows by, its documents aside; ParallelRAG's with all vectors in it.
+
+    CPython alone is the least that lists of floats and answers can take, whoever brings them.
+    """
     scope = bench.simulator.new_scope("memory")
     bench.simulator.behaviour(scope, latency_ms=LATENCY)
     given = {"url": bench.simulator.url(scope), "documents": 1_000, "at_once": AT_ONCE}
     runs = {
         OURS: lambda: bench.script(OURS, scope, given["documents"], AT_ONCE),
         PEER: lambda: bench.script(PEER, scope, given["documents"], AT_ONCE),
+        "CPython alone": lambda: bench.script(
+            OURS, scope, given["documents"], AT_ONCE, "user_script_floor"
+        ),
         "ours, ParallelRAG": lambda: bench.child(OURS, "pipeline_graphbit", json.dumps(given)),
     }
     collected: dict[str, list[dict[str, float]]] = {}

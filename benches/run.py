@@ -374,10 +374,12 @@ class Bench:
         self.simulator.forget(scope)
         self.show(row.group, row.title, row.show, collected, failures, outputs, row.target)
 
-    def script(self, package: str, scope: str, documents: int, workers: int) -> dict[str, Any]:
+    def script(
+        self, package: str, scope: str, documents: int, workers: int, program: str = "user_script"
+    ) -> dict[str, Any]:
         """The unmodified script of a user, on so many threads."""
         return self.child(
-            package, "user_script",
+            package, program,
             AZURE_ENDPOINT=self.simulator.url(scope), AZURE_API_KEY="benchmark-key",
             DOCUMENTS=str(documents), WORKERS=str(workers),
         )  # fmt: skip
