@@ -41,8 +41,8 @@ struct Worker<'r> {
 struct Said {
     /// For the nodes below.
     text: String,
-    /// For metadata.
-    shown: String,
+    /// For metadata, where a policy hides.
+    shown: Option<String>,
 }
 
 /// Runs the agent of node `index` to its last answer.
@@ -71,7 +71,8 @@ pub(super) async fn work(
     let (id, name) = (node.id(), node.name());
     match outcome {
         Ok(Said { text, shown }) => {
-            let metadata = Some(record.finish(id, name, Ok(&shown)));
+            let shown = shown.as_deref().unwrap_or(&text);
+            let metadata = Some(record.finish(id, name, Ok(shown)));
             let output = if agent.tools.is_some() { text.into() } else { parsed(text) };
             Ok(Ended::Completed { output, metadata, chosen: None })
         }
@@ -88,8 +89,8 @@ pub(super) async fn work(
 struct Requested {
     /// The tool, or words for the model.
     tool: std::result::Result<Arc<dyn Tool>, String>,
-    /// What the tool gets.
-    arguments: Value,
+    /// What the tool gets, where a policy shows others.
+    arguments: Option<Value>,
     /// The call as everybody else may see it.
     shown: ToolCall,
 }
@@ -127,16 +128,16 @@ impl Worker<'_> {
             let provider = answer.provider.as_deref();
             let provider = provider.unwrap_or_else(|| self.client.model().provider());
             let hidden = self.guard.answer(&answer);
-            record.answered(&span, provider, &input, &hidden, attempts);
-            self.tell_answer(&span, iteration, &hidden).await;
-            let text = self.guard.show(&answer.content);
-            if answer.tool_calls.is_empty() || self.agent.offered().is_empty() || iteration > rounds
-            {
+            let seen = hidden.as_ref().unwrap_or(&answer);
+            record.answered(&span, provider, &input, seen, attempts);
+            self.tell_answer(&span, iteration, seen).await;
+            let (shown, hidden) = hidden.map(|hidden| (hidden.content, hidden.tool_calls)).unzip();
+            let (text, asked) = (self.guard.show(answer.content), answer.tool_calls);
+            if asked.is_empty() || self.agent.offered().is_empty() || iteration > rounds {
                 record.guarded(self.guard.decoded(iteration == 1));
-                return Ok(Said { text, shown: hidden.content });
+                return Ok(Said { text, shown });
             }
-            let asked = answer.tool_calls.iter().zip(hidden.tool_calls);
-            let calls: Vec<_> = asked.map(|(call, shown)| self.requested(call, shown)).collect();
+            let calls = self.requested(asked, hidden);
             record.guarded(self.guard.decoded(iteration == 1));
             let replies = self.call_tools(&calls, record).await.map_err(Stopped::Aborted)?;
             record.guarded(self.guard.encoded(false));
@@ -148,7 +149,8 @@ impl Worker<'_> {
                 });
             let answers: Vec<_> = answers.collect();
             let tool_calls = calls.into_iter().map(|call| call.shown).collect();
-            messages.push(Message { tool_calls, ..Message::new(Role::Assistant, hidden.content) });
+            let content = shown.unwrap_or(text);
+            messages.push(Message { tool_calls, ..Message::new(Role::Assistant, content) });
             messages.extend(answers);
             iteration = iteration.saturating_add(1);
         }
@@ -260,10 +262,20 @@ impl Worker<'_> {
         Ok(replies)
     }
 
-    /// A call as it is made: the values are put back here, so that they count for the answer they came in.
-    fn requested(&self, asked: &ToolCall, shown: ToolCall) -> Requested {
-        let tool = self.find(asked).cloned();
-        Requested { arguments: self.guard.arguments(&asked.arguments), tool, shown }
+    /// The calls as they are made: the values are put back here, so that they count for the answer they came in.
+    fn requested(&self, asked: Vec<ToolCall>, hidden: Option<Vec<ToolCall>>) -> Vec<Requested> {
+        let mut hidden = hidden.into_iter().flatten();
+        let request = |asked: ToolCall| {
+            let tool = self.find(&asked).cloned();
+            match hidden.next() {
+                Some(shown) => {
+                    let arguments = Some(self.guard.arguments(asked.arguments));
+                    Requested { tool, arguments, shown }
+                }
+                None => Requested { tool, arguments: None, shown: asked },
+            }
+        };
+        asked.into_iter().map(request).collect()
     }
 
     async fn call_tool(&self, request: &Requested) -> Result<(Value, ToolReply)> {
@@ -277,7 +289,10 @@ impl Worker<'_> {
         };
         sink.tell(started).await;
         let reply = match &request.tool {
-            Ok(tool) => tool.call(request.arguments.clone(), &self.run.around.ambient).await?,
+            Ok(tool) => {
+                let arguments = request.arguments.as_ref().unwrap_or(&call.arguments).clone();
+                tool.call(arguments, &self.run.around.ambient).await?
+            }
             Err(refusal) => ToolReply::Failure(refusal.clone()),
         };
         let error_type = tool_error_type(reply.text());

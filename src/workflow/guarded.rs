@@ -2,7 +2,8 @@
 //!
 //! [`Guarded`] stands between the node and everything that leaves it: the model reads what [`Guarded::hide`]
 //! returns, and so do metadata and events; tools and the nodes below get what [`Guarded::show`] returns.
-//! Without a policy that hides, both return what they are given. The values live as long as the node runs.
+//! Without a policy that hides, both return what they are given, and nothing is copied. The values live as long
+//! as the node runs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,16 +74,15 @@ impl Guarded {
         specs.collect()
     }
 
-    /// An answer as it goes back to the model, and into metadata.
-    pub(super) fn answer(&self, answer: &ChatResponse) -> ChatResponse {
+    /// An answer as it goes back to the model, and into metadata. `None` where it does so as it is.
+    pub(super) fn answer(&self, answer: &ChatResponse) -> Option<ChatResponse> {
+        let mut mask = self.mask()?;
         let mut hidden = answer.clone();
-        if let Some(mut mask) = self.mask() {
-            hidden.content = mask.encode(&hidden.content);
-            for ToolCall { arguments, .. } in &mut hidden.tool_calls {
-                *arguments = mask.encode_json(arguments);
-            }
+        hidden.content = mask.encode(&hidden.content);
+        for ToolCall { arguments, .. } in &mut hidden.tool_calls {
+            *arguments = mask.encode_json(arguments);
         }
-        hidden
+        Some(hidden)
     }
 
     /// What a tool said, as the model may read it.
@@ -94,13 +94,19 @@ impl Guarded {
     }
 
     /// The text of an answer with the values in it, where the policy maps.
-    pub(super) fn show(&self, text: &str) -> String {
-        self.map().map_or_else(|| text.to_owned(), |mut mask| mask.decode(text))
+    pub(super) fn show(&self, text: String) -> String {
+        match self.map() {
+            Some(mut mask) => mask.decode(&text),
+            None => text,
+        }
     }
 
     /// Arguments with the values in them, where the policy maps.
-    pub(super) fn arguments(&self, arguments: &Value) -> Value {
-        self.map().map_or_else(|| arguments.clone(), |mut mask| mask.decode_json(arguments))
+    pub(super) fn arguments(&self, arguments: Value) -> Value {
+        match self.map() {
+            Some(mut mask) => mask.decode_json(&arguments),
+            None => arguments,
+        }
     }
 
     /// A piece of a streamed answer with the values in it, where the policy maps. Less than `piece` while
