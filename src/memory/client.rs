@@ -135,8 +135,7 @@ impl MemoryClient {
         let (model, threshold, length) = (inner.model.clone(), inner.threshold, query.len());
         let search = Arc::new(Search { query, scope, model, threshold, top_k });
         loop {
-            let job = Arc::clone(&search);
-            match inner.database.run(move |connection| job.run(connection)).await? {
+            match search.run(&inner.database).await? {
                 Found::Hits(hits) => return Ok(hits),
                 Found::Bare(bare) => self.clothe(bare, length).await?,
             }

@@ -1,7 +1,9 @@
 //! The file, its one connection, and how a piece of work gets its turn.
 //!
-//! Work is done on blocking threads, one piece at a time, and never while the process forks. Whoever finds the
-//! file locked by another process lets go of everything and comes again a little later, for a minute at most.
+//! Work is done on blocking threads, one piece at a time, and never while the process forks. A fork waits for the
+//! pieces that are under way or waiting for their turn, so none may be long: a search takes many turns. Whoever
+//! finds the file locked by another process lets go of everything and comes again a little later, for a minute at
+//! most.
 //!
 //! A forked child opens the file anew: a connection's locks are its process's. What lives in memory only, it
 //! inherits as it was at the fork. The journal is SQLite's default one, because it leaves one file that can be copied,

@@ -11,9 +11,12 @@ use uuid::Uuid;
 
 use super::record::{Change, Memory, Scope};
 
-const COLUMNS: &str = "id, content, user_id, agent_id, run_id, created_at, updated_at, metadata";
-/// Bytes of the hash beside a vector.
-const HASH: usize = 16;
+/// What [`memory`] reads.
+pub(super) const COLUMNS: &str =
+    "id, content, user_id, agent_id, run_id, created_at, updated_at, metadata";
+
+/// What stands beside a vector.
+pub(super) type Hash = [u8; 16];
 
 /// One change that was decided on, with what it costs already paid.
 #[derive(Clone, Debug)]
@@ -33,11 +36,6 @@ pub(super) struct Text {
 pub(super) fn get(connection: &Connection, id: &str) -> rusqlite::Result<Option<Memory>> {
     let query = format!("SELECT {COLUMNS} FROM memories WHERE id = ?1");
     connection.query_row(&query, [id], memory).optional()
-}
-
-pub(super) fn get_by_row(connection: &Connection, row: i64) -> rusqlite::Result<Memory> {
-    let query = format!("SELECT {COLUMNS} FROM memories WHERE rowid = ?1");
-    connection.query_row(&query, [row], memory)
 }
 
 /// In the order in which they were added.
@@ -162,8 +160,9 @@ pub(super) fn add_vectors(
 }
 
 /// What a vector was made of.
-pub(super) fn content_hash(content: &str) -> Vec<u8> {
-    blake3::hash(content.as_bytes()).as_bytes().iter().copied().take(HASH).collect()
+pub(super) fn content_hash(content: &str) -> Hash {
+    let whole = blake3::hash(content.as_bytes());
+    whole.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn add(
@@ -234,10 +233,10 @@ fn put_vector(
         INSERT OR REPLACE INTO memory_vectors (memory_id, model, content_hash, vector)
         SELECT id, ?2, ?3, ?4 FROM memories WHERE id = ?1";
     let hash = content_hash(&text.content);
-    transaction.execute(insert, params![id, model, hash, bytes]).map(drop)
+    transaction.execute(insert, params![id, model, hash.as_slice(), bytes]).map(drop)
 }
 
-fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
+pub(super) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
     Ok(Memory {
         id: row.get(0)?,
         content: row.get(1)?,

@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 
 use super::database::Database;
-use super::record::{Memory, Scope};
+use super::record::{Memory, Scope, ScoredMemory};
 use super::rows::{self, Step, Text};
 use super::search::{Found, Search};
 use crate::error::{Kind, Result};
@@ -61,10 +63,17 @@ fn add(database: &Database, scope: &Scope, content: &str, vector: &[f32]) -> Str
     added.pop().unwrap().id
 }
 
+fn like(scope: Scope, threshold: f64, top_k: usize) -> Search {
+    Search { query: vec![1.0, 0.0], scope, model: MODEL.to_owned(), threshold, top_k }
+}
+
+fn searched(database: &Database, search: Search) -> Found {
+    let database = database.clone();
+    runtime::block_on(async move { Arc::new(search).run(&database).await }).unwrap()
+}
+
 fn find(database: &Database, scope: Scope, threshold: f64, top_k: usize) -> Found {
-    let (query, model) = (vec![1.0, 0.0], MODEL.to_owned());
-    let search = Search { query, scope, model, threshold, top_k };
-    run(database, move |connection| search.run(connection)).unwrap()
+    searched(database, like(scope, threshold, top_k))
 }
 
 fn contents(found: Found) -> Vec<String> {
@@ -107,10 +116,96 @@ fn a_vector_of_another_text_length_or_model_does_not_count() {
     let entries = [(id, text("second", &[0.6, 0.8])), ("gone".to_owned(), text("x", &[1.0, 0.0]))];
     run(&database, move |connection| rows::add_vectors(connection, &entries, MODEL)).unwrap();
     assert_eq!(contents(find(&database, user("a"), 0.0, 1)), ["second"]);
-    let (query, model) = (vec![1.0, 0.0], "another".to_owned());
-    let search = Search { query, scope: user("a"), model, threshold: 0.0, top_k: 1 };
-    let found = run(&database, move |connection| search.run(connection)).unwrap();
+    let found =
+        searched(&database, Search { model: "another".to_owned(), ..like(user("a"), 0.0, 1) });
     assert!(matches!(found, Found::Bare(_)));
+}
+
+fn add_many(database: &Database, contents: impl Iterator<Item = String>) -> Vec<Memory> {
+    let steps = contents.map(|content| Step::Add(text(&content, &direction(&content))));
+    apply(database, &Scope::default(), steps.collect())
+}
+
+/// What is far has a similarity of 0.6 to the query, all else one of 1.
+fn direction(content: &str) -> [f32; 2] {
+    if content.ends_with("far") { [0.6, 0.8] } else { [1.0, 0.0] }
+}
+
+#[test]
+fn the_order_is_one_over_all_pages() {
+    let database = private();
+    let named = |number: i32| format!("{number} {}", if number % 2 == 0 { "far" } else { "near" });
+    add_many(&database, (0..5000).map(named));
+    let found = contents(find(&database, Scope::default(), 0.5, 3000));
+    let near = (0..5000).filter(|number| number % 2 == 1);
+    let far = (0..5000).filter(|number| number % 2 == 0);
+    assert_eq!(found, near.chain(far).take(3000).map(named).collect::<Vec<_>>());
+    let change = "UPDATE memories SET content = 'changed' WHERE rowid > 4900 OR rowid < 50";
+    run(&database, |connection| connection.execute(change, [])).unwrap();
+    let Found::Bare(bare) = find(&database, Scope::default(), 0.5, 1) else { panic!("found") };
+    assert_eq!(bare.len(), 149);
+    run(&database, |connection| connection.execute("DELETE FROM memory_vectors", [])).unwrap();
+    let Found::Bare(bare) = find(&database, Scope::default(), 0.5, 1) else { panic!("found") };
+    assert_eq!(bare.len(), 1024);
+}
+
+#[test]
+fn what_changes_after_it_was_compared_is_compared_anew() {
+    let database = private();
+    let [_, farther, worse, moved, gone] = ["same", "farther", "worse", "moved", "gone"]
+        .map(|it| add(&database, &user("a"), it, &[1.0, 0.0]));
+    let (search, own) = (Arc::new(like(user("a"), 0.5, 9)), database.clone());
+    let (same, on) = (Arc::clone(&search), database.clone());
+    let (best, _) = runtime::block_on(async move { same.compare_all(&on).await }).unwrap();
+    let steps = vec![
+        Step::Update(farther, text("far", &[0.6, 0.8])),
+        Step::Update(worse, text("beside", &[0.0, 1.0])),
+        Step::Delete(gone),
+    ];
+    apply(&database, &user("a"), steps);
+    // It gets the number of the row that has gone.
+    add(&database, &user("a"), "new", &[0.0, 1.0]);
+    run(&database, move |connection| {
+        connection.execute("UPDATE memories SET user_id = 'b' WHERE id = ?1", [&moved])
+    })
+    .unwrap();
+    let settled = runtime::block_on(async move { search.settle(&own, best).await }).unwrap();
+    let hits = settled.hits.iter().map(|(_, hit)| (hit.memory.content.as_str(), hit.score));
+    assert_eq!(hits.collect::<Vec<_>>(), [("same", 1.0), ("far", 0.6)]);
+    assert!(settled.stale && settled.bare.is_empty());
+}
+
+#[test]
+fn a_hit_has_the_score_of_what_it_says_while_others_write() {
+    let database = private();
+    let memories = add_many(&database, (0..5000).map(|number| format!("{number} near")));
+    let (over, writing) = (Arc::new(AtomicBool::new(false)), database.clone());
+    let ended = Arc::clone(&over);
+    let writer = std::thread::spawn(move || {
+        let ids: Vec<_> = memories.iter().take(9).map(|memory| memory.id.clone()).collect();
+        let mut last = memories.last().unwrap().id.clone();
+        while !ended.load(Ordering::Relaxed) {
+            for word in ["far", "near"] {
+                let content = format!("changed {word}");
+                let text = text(&content, &direction(&content));
+                let update = |id: &String| Step::Update(id.clone(), text.clone());
+                apply(&writing, &Scope::default(), ids.iter().map(update).collect());
+                apply(&writing, &Scope::default(), vec![Step::Delete(last)]);
+                last = add(&writing, &Scope::default(), &content, &direction(&content));
+            }
+        }
+    });
+    for _ in 0..40 {
+        let Found::Hits(hits) = find(&database, Scope::default(), 0.5, 20) else { panic!("bare") };
+        assert!(!hits.is_empty());
+        assert!(hits.is_sorted_by(|one, other| one.score >= other.score));
+        for ScoredMemory { memory, score } in hits {
+            let [expected, _] = direction(&memory.content);
+            assert!((score - expected).abs() < 1e-6, "{} has {score}", memory.content);
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
 }
 
 #[test]

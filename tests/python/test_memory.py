@@ -442,10 +442,13 @@ def test_a_tool_of_a_running_workflow_searches(server: Server) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("case", ["fork", "fork_in_memory", "fork_while_threads_work"])
+@pytest.mark.parametrize(
+    "case", ["fork", "fork_in_memory", "fork_while_threads_work", "fork_while_threads_search_long"]
+)
 def test_a_forked_child_goes_on(
     run_child: Callable[..., Any], server: Server, tmp_path: Path, case: str
 ) -> None:
+    server.behaviour(dimensions=8)
     arguments = (server.openai_url, str(tmp_path / "memory.db"), case)
     child = run_child(script=CHILD, arguments=arguments)
     assert (child.returncode, child.stderr, child.stdout) == (0, "", "ok\n")

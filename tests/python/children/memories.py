@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 import threading
+import time
 import warnings
 
 from graphbit import EmbeddingConfig, LlmConfig, MemoryClient, MemoryConfig
@@ -121,6 +123,57 @@ def fork_while_threads_work() -> None:
         thread.join()
     assert not failures, failures
     assert len(memory.get_all()) == 1
+
+
+def fork_while_threads_search_long() -> None:
+    """All together, the searches under way take longer than a fork waits for anything."""
+    model = Model()
+    with opened(model) as memory:
+        remember(memory, model, "first")
+    multiply(300_000)
+    memory = opened(model)
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while not over.is_set():
+                assert len(memory.search("first")) == 10
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            time.sleep(0.2)
+            child_of(lambda: memory.search("first", top_k=1))
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures
+
+
+def multiply(times: int) -> None:
+    """The one memory of the file, again and again, by somebody else's SQLite."""
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {times})"
+    other = sqlite3.connect(FILE)
+    with other:
+        (first,) = other.execute("SELECT id FROM memories").fetchone()
+        other.execute(
+            "INSERT INTO memories (id, content, hash, created_at, updated_at)"
+            f" {numbers} SELECT printf('%012x', i), content, hash, created_at, updated_at"
+            " FROM n, (SELECT * FROM memories WHERE id = ?)",
+            [first],
+        )
+        other.execute(
+            "INSERT INTO memory_vectors SELECT m.id, v.model, v.content_hash, v.vector"
+            " FROM memories AS m, memory_vectors AS v WHERE m.id != ? AND v.memory_id = ?",
+            [first, first],
+        )
+    other.close()
 
 
 if __name__ == "__main__":
