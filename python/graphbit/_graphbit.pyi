@@ -3263,12 +3263,16 @@ class MemoryClient:
             messages: Pairs of role and text, oldest first. Roles other than `system` and `assistant` count as
                 `user`. Without any, nothing is sent.
 
+        What is decided is not lost when the embedding model merely cannot be reached, is busy or is down: it is
+        stored without vectors, with a warning in the log, and the next search in its scope embeds it first.
+
         Returns:
             What was added or updated, in the order of the decisions. A reply that cannot be understood changes
             nothing.
 
         Raises:
-            GraphbitError: Those of the two clients; nothing is stored then. The message says which step failed.
+            GraphbitError: Those of the language model, and those of the embedding model that another try does not
+                help, such as a wrong key; nothing is stored then. The message says which step failed.
             StoreError: The file cannot be read or written.
         """
 
@@ -3289,7 +3293,9 @@ class MemoryClient:
     ) -> list[PyScoredMemory]:
         """The memories of the scope that are most like the query, best first.
 
-        Memories that another program left without a vector, or with one of another model, are embedded first.
+        Memories without a vector, or with one of another model, are embedded first: what another program wrote, and
+        what `add` stored while the embedding model was down. What others change meanwhile has the score of what it
+        says when it is returned.
 
         Args:
             query: Not empty.

@@ -1,7 +1,8 @@
 //! [`MemoryClient`]: what is asked of the two models, and in which order.
 //!
 //! Everything is paid for before anything is written, and everything is written at once. Whatever fails on the way
-//! leaves the file as it was.
+//! leaves the file as it was, but for one thing: vectors that cannot be had for the moment. What was decided is paid
+//! for by then, so it is written without them, and the next search makes them, as for what other programs wrote.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,7 +18,7 @@ use super::reply::{self, Decision};
 use super::rows::{self, Step, Text};
 use super::search::{Found, Search};
 use crate::embeddings::EmbeddingClient;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Advice, Error, Kind, Result};
 use crate::llm::LlmClient;
 use crate::types::{ChatRequest, Message};
 
@@ -83,10 +84,12 @@ impl MemoryClient {
     /// Remembers what is worth it of a conversation: asks for the facts in it, asks what to do about each, embeds
     /// what is new in one request, and applies all of it in one transaction. A reply that cannot be understood
     /// changes nothing. Returns what was added or updated, in the order of the decisions; only memories of the
-    /// scope are ever shown to the model, changed or deleted.
+    /// scope are ever shown to the model, changed or deleted. Where only the vectors fail, and another try may
+    /// have them, all else is stored, and the next search makes them.
     ///
     /// # Errors
-    /// Those of the two clients; nothing is stored then. [`Kind::Store`] when the file cannot be read or written.
+    /// Those of the two clients that another try does not help, and those of the language model; nothing is
+    /// stored then. [`Kind::Store`] when the file cannot be read or written.
     pub async fn add(&self, conversation: Vec<Message>, scope: Scope) -> Result<Vec<Memory>> {
         if conversation.is_empty() {
             return Ok(Vec::new());
@@ -113,8 +116,8 @@ impl MemoryClient {
         self.inner.database.run(apply).await
     }
 
-    /// At most `top_k` memories of the scope, those most like the query first. Memories that another program left
-    /// without a vector, or with one of another model, are embedded first, many in a request.
+    /// At most `top_k` memories of the scope, those most like the query first. Memories without a vector, or with
+    /// one of another model, are embedded first, many in a request.
     ///
     /// # Errors
     /// [`Kind::Validation`] for an empty query; the embedding client's; [`Kind::Store`] when the file cannot be
@@ -255,7 +258,8 @@ impl MemoryClient {
         Ok(understood)
     }
 
-    /// The decisions with the vectors that they need, all of them from one request.
+    /// The decisions with the vectors that they need, all of them from one request; without any when there are
+    /// none for the moment.
     async fn steps(&self, decisions: Vec<Decision>) -> Result<Vec<Step>> {
         let texts: Vec<_> = decisions
             .iter()
@@ -265,14 +269,26 @@ impl MemoryClient {
             })
             .collect();
         let number = texts.len();
-        let vectors = self.embed(texts).await.map_err(|error| {
-            let text = format!(
-                "Memory error: nothing was stored, because what was decided on ({number} texts) could not be \
-                 embedded: {}",
-                error.message()
-            );
-            error.with_message(text)
-        })?;
+        let vectors = match self.embed(texts).await {
+            Ok(vectors) => vectors,
+            Err(error) if passes(&error) => {
+                tracing::warn!(
+                    target: "graphbit::memory",
+                    texts = number,
+                    kind = error.kind().as_str(),
+                    "stored without vectors, which cannot be had for the moment; the next search makes them"
+                );
+                Vec::new()
+            }
+            Err(error) => {
+                let text = format!(
+                    "Memory error: nothing was stored, because what was decided on ({number} texts) could not \
+                     be embedded: {}",
+                    error.message()
+                );
+                return Err(error.with_message(text));
+            }
+        };
         let mut vectors = vectors.into_iter();
         let mut text = |content| Text { content, vector: vectors.next() };
         let step = |decision| match decision {
@@ -334,6 +350,11 @@ fn permitted(decisions: Vec<Decision>, known: &[(String, String)]) -> Vec<Decisi
         Decision::Delete(id) => there.remove(id.as_str()),
     };
     decisions.into_iter().filter(may).collect()
+}
+
+/// Whether another try may go well. What an open breaker refuses may do so later, though not at once.
+fn passes(error: &Error) -> bool {
+    matches!(error.advice(), Advice::Retry { .. }) || error.kind() == Kind::CircuitOpen
 }
 
 fn name_of(embeddings: &EmbeddingClient) -> String {

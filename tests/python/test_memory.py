@@ -21,6 +21,7 @@ from typing import Any
 import graphbit
 import pytest
 from graphbit import (
+    CircuitBreaker,
     EmbeddingClient,
     EmbeddingConfig,
     LlmClient,
@@ -182,6 +183,46 @@ def test_a_failure_to_embed_stores_nothing_and_says_so(server: Server, tmp_path:
         memory.update(first.id, "newer")
     assert memory.get_all() == [first]
     assert actions(memory, first.id) == ["ADD"]
+
+
+@pytest.mark.parametrize("failure", [503, 429, "reset"])
+def test_a_decision_outlives_an_embedding_model_that_is_down(
+    server: Server, caplog: pytest.LogCaptureFixture, failure: int | str
+) -> None:
+    """It was paid for. Its vectors are made when a search needs them."""
+    llm, embedding = models(server)
+    client = EmbeddingClient(embedding, retry=RetryPolicy(attempts=1))
+    memory = MemoryClient(MemoryConfig(llm, client, ":memory:", 0.0))
+    first, gone = keep(memory, server, "first", "gone")
+    entries = [("second", "ADD"), ("newer", "UPDATE", first.id), ("x", "DELETE", gone.id)]
+    script(server, ["x"], decide(*entries), status=[200, 200, failure])
+    assert said_by(memory.add(SAID)) == ["second", "newer"]
+    assert said_by(memory.get_all()) == ["newer", "second"]
+    wait_until(lambda: "the next search makes them" in caplog.text)
+    server.reset()
+    server.behaviour(status=[200, 503])
+    with pytest.raises(GraphbitError):
+        memory.search("second")
+    server.reset()
+    assert found(memory, "second", top_k=1) == ["second"]
+    assert inputs(server) == ["second", ["newer", "second"]]
+    assert found(memory, "newer", top_k=1) == ["newer"]
+    assert inputs(server)[2:] == ["newer"]
+
+
+def test_an_open_breaker_loses_no_decision(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "memory.db"
+    llm, embedding = models(server)
+    breaker = CircuitBreaker(window=1, minimum_calls=1)
+    client = EmbeddingClient(embedding, retry=RetryPolicy(attempts=1), circuit_breaker=breaker)
+    memory = MemoryClient(MemoryConfig(llm, client, file, 0.0))
+    keep(memory, server, "first")
+    server.behaviour(status=[503])
+    with pytest.raises(GraphbitError):
+        memory.search("x")
+    assert said_by(keep(memory, server, "second")) == ["second"]
+    assert inputs(server) == []
+    assert found(opened(server, file), "second", top_k=1) == ["second"]
 
 
 @pytest.mark.parametrize(("replies", "step"), [([], "Fact extraction"), (['["f"]'], "Decision")])
