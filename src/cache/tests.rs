@@ -303,6 +303,47 @@ async fn the_file_outlives_the_cache() {
     assert_eq!(folder.cache().get::<Bytes>(&key(4)).await, None);
 }
 
+/// Has a form of its own, but for zero, which has none.
+#[derive(Debug, PartialEq)]
+struct Number(u8);
+
+impl Kept for Number {
+    fn write(&self) -> Option<Bytes> {
+        (self.0 > 0).then(|| Bytes::from(vec![b'#', self.0]))
+    }
+
+    fn read(entry: &Bytes) -> Option<Self> {
+        match **entry {
+            [b'#', number] => Some(Self(number)),
+            _ => None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_of_another_version_is_a_miss_and_is_replaced() {
+    let folder = Folder::new();
+    folder.cache().put_many(vec![(key(1), Bytes::from("of an earlier version"))]).await;
+    let cache = folder.cache();
+    assert_eq!(cache.get::<Number>(&key(1)).await, None);
+    let (number, origin) = cache.share(key(1), || async { Ok(Number(7)) }).await.unwrap();
+    assert_eq!((&*number, origin), (&Number(7), Origin::Fresh));
+    assert_eq!(counts(&cache), (0, 0, 0, 2));
+    assert_eq!(folder.cache().get(&key(1)).await, Some(Number(7)));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_reaches_its_caller_and_is_not_kept() {
+    let folder = Folder::new();
+    let cache = folder.cache();
+    for _ in 0..2 {
+        let (number, origin) = cache.share(key(1), || async { Ok(Number(0)) }).await.unwrap();
+        assert_eq!((&*number, origin), (&Number(0), Origin::Fresh));
+    }
+    cache.put_many(vec![(key(2), Number(0)), (key(3), Number(3))]).await;
+    assert_eq!(cache.get_many(&[key(2), key(3)]).await, [None, Some(Number(3))]);
+}
+
 #[tokio::test]
 async fn the_stricter_time_to_live_rules_the_file() {
     let folder = Folder::new();
