@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT,
@@ -425,7 +426,7 @@ fn basic(url: &Url) -> Result<(HeaderValue, ApiKey)> {
     let mut pair = decode(url.username());
     pair.push(b':');
     pair.extend_from_slice(&password);
-    let encoded = base64_simd::STANDARD.encode_to_string(&pair);
+    let encoded = BASE64_STANDARD.encode(&pair);
     let value = header_value("user and password of the URL", &format!("Basic {encoded}"))?;
     Ok((value, ApiKey::new(String::from_utf8_lossy(&password).into_owned())))
 }

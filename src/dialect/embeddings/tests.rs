@@ -1,3 +1,4 @@
+use base64::prelude::{BASE64_STANDARD, Engine};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ fn refusal(body: &str, texts: usize) -> String {
 
 fn base64(values: &[f32]) -> String {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    base64_simd::STANDARD.encode_to_string(bytes)
+    BASE64_STANDARD.encode(bytes)
 }
 
 #[test]
@@ -112,6 +113,20 @@ proptest! {
             let expected = [number as f32, 0.5];
             prop_assert_eq!(row, expected.as_slice());
         }
+    }
+
+    #[test]
+    fn one_wrong_letter_anywhere_is_refused(
+        values in proptest::collection::vec(-1.0_f32..1.0, 1..80),
+        place in proptest::num::usize::ANY,
+        letter in "[-!*~ é_]",
+    ) {
+        let mut text = base64(&values);
+        let (place, width) = (place % text.len(), letter.len().min(text.len()));
+        let place = place.min(text.len() - width);
+        text.replace_range(place..place + width, &letter);
+        let message = refusal(&format!(r#"{{"data":[{{"embedding":"{text}"}}]}}"#), 1);
+        prop_assert!(message.starts_with("Invalid embedding format: embedding 0"), "{}", message);
     }
 
     #[test]

@@ -5,7 +5,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use base64::Engine;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use base64::engine::GeneralPurpose as Decoder;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use base64::engine::Simd as Decoder;
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::lift::Lifted;
@@ -14,6 +21,17 @@ use super::lift::Lifted;
 type Fault = &'static str;
 
 const INVALID: Fault = "is not valid base64";
+
+/// Servers leave padding out, and bits behind the last byte are no reason to refuse a vector.
+static BASE64: LazyLock<Decoder> = LazyLock::new(|| {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    return Decoder::standard(config);
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return Decoder::new(&base64::alphabet::STANDARD, config);
+});
 
 /// A vector as it came.
 pub(in crate::dialect) enum Vector<'a> {
@@ -84,15 +102,12 @@ impl Vector<'_> {
                 // Straight to where they stay: a second copy costs as much as the decoding.
                 values.resize(start.saturating_add(count), 0.0);
                 let row = values.get_mut(start..).unwrap_or_default();
-                let out = base64_simd::Out::from_slice(bytemuck::cast_slice_mut(row));
-                // The strict decoder is the fast one; missing padding is still understood.
-                if base64_simd::STANDARD.decode(text, out).is_err() {
-                    let bytes = base64_simd::forgiving_decode_to_vec(text).map_err(|_| INVALID)?;
-                    values.truncate(start);
-                    let (floats, _) = bytes.as_chunks::<4>();
-                    values.extend(floats.iter().map(|value| f32::from_ne_bytes(*value)));
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(row);
+                let room = bytes.len();
+                if BASE64.decode_slice(text, bytes) != Ok(room) {
+                    return Err(INVALID);
                 }
-                for value in values.get_mut(start..).unwrap_or_default() {
+                for value in row {
                     *value = f32::from_bits(u32::from_le(value.to_bits()));
                 }
             }
