@@ -4,8 +4,8 @@
 //! what it is into a [`Key`], and an answer says how it is written ([`Kept`]). It refuses to cache errors, to
 //! trust a file, and to fail a call: without a usable file it is a cache in memory.
 //!
-//! Answers are kept as they are written, in memory too: that is a quarter of what one takes with all its texts
-//! and maps, and one piece. Those who wait for the same answer share it as it is.
+//! Answers are kept as they are written, in memory too: one piece, and less than one takes with all its texts
+//! and maps. Those who wait for the same answer share it as it is.
 //!
 //! | kept | bounded by | lives as long as |
 //! |---|---|---|
@@ -52,6 +52,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
 use crate::runtime::PerProcess;
@@ -185,20 +187,22 @@ impl Cache {
         Some(answer)
     }
 
-    /// Keeps the entries in memory and returns when they are in the file too, if there is one and it works.
-    pub async fn put_many<T: Kept>(&self, entries: impl IntoIterator<Item = (Key, T)>) {
-        let written = entries.into_iter().filter_map(|(key, answer)| Some((key, answer.write()?)));
-        let memory = self.0.memory.get();
-        let Some(disk) = &self.0.disk else {
-            written.for_each(|(key, entry)| memory.put(key, entry, self.0.settings.ttl));
+    /// Keeps answers as [`Kept::write`] writes them, in memory, and returns when they are in the file too, if
+    /// there is one and it works.
+    pub async fn put_many(&self, entries: impl IntoIterator<Item = (Key, Bytes)>) {
+        let Inner { settings, memory, disk, .. } = &*self.0;
+        let memory = memory.get();
+        let Some(disk) = disk else {
+            entries.into_iter().for_each(|(key, entry)| memory.put(key, entry, settings.ttl));
             return;
         };
-        let written: Vec<_> = written.collect();
-        for (key, entry) in &written {
-            memory.put(*key, entry.clone(), self.0.settings.ttl);
+        let entries: Vec<_> = entries.into_iter().collect();
+        for (key, entry) in &entries {
+            memory.put(*key, entry.clone(), settings.ttl);
         }
-        if !written.is_empty() {
-            disk.write(Change::Put(written)).await;
+        if !entries.is_empty() {
+            // In a box, as in `fetch`: without a file nothing need hold the room for writing to one.
+            Box::pin(disk.write(Change::Put(entries))).await;
         }
     }
 
@@ -261,12 +265,12 @@ impl Cache {
         T: Kept,
         F: Future<Output = Result<T>> + Send,
     {
-        let Inner { settings, counters, memory, disk, .. } = &*self.0;
+        let Inner { counters, disk, .. } = &*self.0;
         // An earlier flight may have landed between the caller's look and its boarding.
         if let Some(answer) = self.peek::<T>(&key) {
             return Ok((Arc::new(answer), Origin::Memory));
         }
-        // In boxes: without a file nothing need hold the room for asking one.
+        // In a box: without a file nothing need hold the room for asking one.
         if let Some(disk) = disk {
             let asked = Box::pin(disk.read(vec![key])).await;
             let stored = asked.into_iter().next().flatten();
@@ -276,12 +280,8 @@ impl Cache {
         }
         counters.misses.fetch_add(1, Ordering::Relaxed);
         let answer = work().await?;
-        let Some(entry) = answer.write() else { return Ok((Arc::new(answer), Origin::Fresh)) };
-        if let Some(disk) = disk {
-            memory.get().put(key, entry.clone(), settings.ttl);
-            Box::pin(disk.write(Change::Put(vec![(key, entry)]))).await;
-        } else {
-            memory.get().put(key, entry, settings.ttl);
+        if let Some(entry) = answer.write() {
+            self.put_many([(key, entry)]).await;
         }
         Ok((Arc::new(answer), Origin::Fresh))
     }

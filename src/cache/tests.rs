@@ -340,8 +340,8 @@ async fn an_answer_that_cannot_be_written_reaches_its_caller_and_is_not_kept() {
         let (number, origin) = cache.share(key(1), || async { Ok(Number(0)) }).await.unwrap();
         assert_eq!((&*number, origin), (&Number(0), Origin::Fresh));
     }
-    cache.put_many(vec![(key(2), Number(0)), (key(3), Number(3))]).await;
-    assert_eq!(cache.get_many(&[key(2), key(3)]).await, [None, Some(Number(3))]);
+    cache.put_many(Number(3).write().map(|entry| (key(3), entry))).await;
+    assert_eq!(cache.get_many(&[key(1), key(3)]).await, [None, Some(Number(3))]);
 }
 
 #[tokio::test]

@@ -20,21 +20,31 @@ pub(super) fn key(shelf: &Shelf, text: &str) -> Key {
 pub(super) struct Row(Box<[f32]>);
 
 impl Row {
+    pub(super) fn new(values: Vec<f32>) -> Self {
+        Self(values.into())
+    }
+
     pub(super) fn values(&self) -> &[f32] {
         &self.0
     }
-}
 
-impl From<&[f32]> for Row {
-    fn from(values: &[f32]) -> Self {
-        Self(values.into())
+    pub(super) fn into_values(self) -> Vec<f32> {
+        self.0.into()
     }
 }
 
+/// Little-endian 32-bit floats.
+fn written(values: &[f32]) -> Bytes {
+    let mut entry = vec![0; size_of_val(values)];
+    for (place, value) in entry.as_chunks_mut().0.iter_mut().zip(values) {
+        *place = value.to_le_bytes();
+    }
+    entry.into()
+}
+
 impl Kept for Row {
-    /// Little-endian 32-bit floats.
     fn write(&self) -> Option<Bytes> {
-        Some(self.0.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into())
+        Some(written(&self.0))
     }
 
     fn read(entry: &Bytes) -> Option<Self> {
@@ -46,7 +56,7 @@ impl Kept for Row {
 
 /// Puts each text's row there; done when they are in the file, if there is one.
 pub(super) async fn put(shelf: &Shelf, texts: &[String], vectors: &Matrix) {
-    let entry = |(text, row): (&String, &[f32])| (key(shelf, text), Row::from(row));
+    let entry = |(text, row): (&String, &[f32])| (key(shelf, text), written(row));
     shelf.cache().put_many(texts.iter().zip(vectors.iter()).map(entry)).await;
 }
 

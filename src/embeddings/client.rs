@@ -205,13 +205,13 @@ impl EmbeddingClient {
         let (key, bill) = (cached::key(shelf, &text), Arc::clone(&paid));
         let work = move || async move {
             let answer = client.request(&[text], true).await?;
-            let row = Row::from(answer.vectors.row(0).unwrap_or_default());
             // Whose call it was pays; those who waited with it do not.
             let _ = bill.set(answer.usage);
-            Ok(row)
+            Ok(Row::new(answer.vectors.into_vec()))
         };
         let (row, _) = shelf.cache().share(key, work).await?;
-        let row = row.values().to_vec();
+        let row =
+            Arc::try_unwrap(row).map_or_else(|shared| shared.values().to_vec(), Row::into_values);
         let dimensions = row.len();
         let usage = paid.get().copied().unwrap_or_default();
         Ok(Embeddings { vectors: Matrix::new(row, 1, dimensions)?, usage, ..Embeddings::default() })

@@ -15,37 +15,27 @@ from typing import Any
 import pytest
 from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG, VectorStore
 from graphbit.exceptions import ValidationError
+from letter_embedder import LetterEmbedder
 
 DOCUMENTS = Path(__file__).parents[1] / "documents"
 SERVER = Path(__file__).parent / "children" / "documents.py"
 
 
-class Embedder:
-    """Counts letters, and the texts it is given."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def __call__(self, texts: list[str]) -> list[list[float]]:
-        self.texts += texts
-        return [[text.count(letter) + 0.01 for letter in "abcdefghijklmnop"] for text in texts]
+@pytest.fixture
+def embedder() -> LetterEmbedder:
+    return LetterEmbedder()
 
 
 @pytest.fixture
-def embedder() -> Embedder:
-    return Embedder()
-
-
-@pytest.fixture
-def rag(embedder: Embedder) -> ParallelRAG:
+def rag(embedder: LetterEmbedder) -> ParallelRAG:
     return pipeline(embedder)
 
 
-def pipeline(embedder: Embedder, **keywords: Any) -> ParallelRAG:
+def pipeline(embedder: LetterEmbedder, **keywords: Any) -> ParallelRAG:
     return ParallelRAG(EmbeddingConfig.from_callable(embedder), LlmConfig.extractive(), **keywords)
 
 
-def test_files_of_all_formats_are_documents(rag: ParallelRAG, embedder: Embedder) -> None:
+def test_files_of_all_formats_are_documents(rag: ParallelRAG, embedder: LetterEmbedder) -> None:
     report = rag.ingest(
         [str(DOCUMENTS / "*.docx"), DOCUMENTS / "plain.pdf", DOCUMENTS / "cells.xlsx"]
     )
@@ -59,7 +49,9 @@ def test_files_of_all_formats_are_documents(rag: ParallelRAG, embedder: Embedder
     assert all("\0" not in text and "PK" not in text for text in embedder.texts)
 
 
-def test_urls_are_documents_without_their_passwords(rag: ParallelRAG, embedder: Embedder) -> None:
+def test_urls_are_documents_without_their_passwords(
+    rag: ParallelRAG, embedder: LetterEmbedder
+) -> None:
     page = b"<h1>Kiwi</h1><p>A bird that cannot fly.</p>".hex()
     with subprocess.Popen(
         [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -76,7 +68,7 @@ def test_urls_are_documents_without_their_passwords(rag: ParallelRAG, embedder: 
     assert f"Cannot read 'http://{host}/nothing.pdf'" in (missing.error or "")
 
 
-def test_what_a_store_holds_is_not_embedded_again(embedder: Embedder, tmp_path: Path) -> None:
+def test_what_a_store_holds_is_not_embedded_again(embedder: LetterEmbedder, tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"Words of {name}.")
     with VectorStore.open(tmp_path / "store.db") as store:
@@ -109,7 +101,7 @@ def test_a_stream_is_drawn_as_it_is_read(rag: ParallelRAG) -> None:
             threads.add(threading.current_thread())
             yield f"d{drawn}", f"Words of number {drawn}."
 
-    rag = pipeline(Embedder(), batch_size=4, max_concurrency=2)
+    rag = pipeline(LetterEmbedder(), batch_size=4, max_concurrency=2)
     with rag.ingest_stream(endless()) as stream:
         assert drawn == 0
         names = [next(stream).source for _ in range(300)]
@@ -205,7 +197,7 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-async def test_one_thread_draws_from_an_iterator(database: Path, embedder: Embedder) -> None:
+async def test_one_thread_draws_from_an_iterator(database: Path, embedder: LetterEmbedder) -> None:
     rag = pipeline(embedder, batch_size=4, max_concurrency=2)
     threads: list[int] = []
     assert rag.ingest(rows_of(database, threads)).documents == 300

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from graphbit import CharacterSplitter, EmbeddingConfig, LlmConfig, ParallelRAG
 from graphbit.exceptions import StoreError
+from letter_embedder import LetterEmbedder
 from postgres import Postgres
 from qdrant import Qdrant
 from remote_stores import RemoteStore, in_postgres, in_qdrant
@@ -21,18 +22,7 @@ from remote_stores import RemoteStore, in_postgres, in_qdrant
 INGEST = Path(__file__).parent / "children" / "remote_ingest.py"
 
 
-class Embedder:
-    """Counts letters, and the texts it is given."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def __call__(self, texts: list[str]) -> list[list[float]]:
-        self.texts += texts
-        return [[text.lower().count(chr(c)) + 0.01 for c in range(97, 123)] for text in texts]
-
-
-def pipeline(store: Any, embedder: Embedder, width: int = 1000) -> ParallelRAG:
+def pipeline(store: Any, embedder: LetterEmbedder, width: int = 1000) -> ParallelRAG:
     return ParallelRAG(
         EmbeddingConfig.from_callable(embedder),
         LlmConfig.extractive(),
@@ -57,7 +47,7 @@ BIRDS = {
 
 @pytest.mark.parametrize("mode", ["vector", "lexical", "hybrid"])
 def test_every_mode_finds_and_heeds_conditions(remote: RemoteStore, mode: Any) -> None:
-    rag = pipeline(remote.connect(), Embedder())
+    rag = pipeline(remote.connect(), LetterEmbedder())
     with pytest.raises(StoreError, match="empty"):
         rag.search("anything", mode=mode)
     documents = [
@@ -81,8 +71,8 @@ def test_every_mode_finds_and_heeds_conditions(remote: RemoteStore, mode: Any) -
 def test_words_rank_in_qdrant_as_in_the_store_of_this_process(
     qdrant: Qdrant, collection: str
 ) -> None:
-    here = ParallelRAG(EmbeddingConfig.from_callable(Embedder()), LlmConfig.extractive())
-    there = pipeline(in_qdrant(qdrant.url, collection).connect(), Embedder())
+    here = ParallelRAG(EmbeddingConfig.from_callable(LetterEmbedder()), LlmConfig.extractive())
+    there = pipeline(in_qdrant(qdrant.url, collection).connect(), LetterEmbedder())
     documents = dict(BIRDS)
     documents["rare"] = "A heron, a heron, and once more a heron beside the swift."
     documents["\u65e5\u672c"] = "\u9dfa\u304c\u6d45\u3044\u6c34\u3067\u5f85\u3064\u3002"
@@ -97,7 +87,7 @@ def test_words_rank_in_qdrant_as_in_the_store_of_this_process(
 def test_what_is_held_is_known_and_what_changed_is_replaced(
     remote: RemoteStore, tmp_path: Path
 ) -> None:
-    embedder, store = Embedder(), remote.connect()
+    embedder, store = LetterEmbedder(), remote.connect()
     rag = pipeline(store, embedder, 20)
     for number in range(40):
         (tmp_path / f"{number:02}.txt").write_text(f"{number:02} {'words ' * 20}")
@@ -128,7 +118,7 @@ def test_what_is_held_is_known_and_what_changed_is_replaced(
 
 
 def test_a_document_that_cannot_be_held_is_an_outcome(postgres: Postgres, table: str) -> None:
-    rag = pipeline(in_postgres(postgres.dsn, table).connect(), Embedder())
+    rag = pipeline(in_postgres(postgres.dsn, table).connect(), LetterEmbedder())
     report = rag.ingest({**BIRDS, "bad": "a NUL \0 inside"}, progress=False)
     assert [(one.source, "NUL" in (one.error or "")) for one in report.failed] == [("bad", True)]
     assert rag.stats()["documents"] == 4
@@ -136,7 +126,7 @@ def test_a_document_that_cannot_be_held_is_an_outcome(postgres: Postgres, table:
 
 def test_an_ingest_goes_on_behind_a_server_that_failed(qdrant: Qdrant, collection: str) -> None:
     store = in_qdrant(qdrant.url, collection).connect()
-    embedder = Embedder()
+    embedder = LetterEmbedder()
     rag = pipeline(store, embedder, 20)
     documents = {
         f"d{n}": "".join(f"{n:04}.{part}".ljust(20, "x") for part in range(3)) for n in range(200)
@@ -241,7 +231,7 @@ def test_several_processes_ingest_the_same_documents(remote: RemoteStore) -> Non
 
 
 async def test_a_running_loop_ingests_and_asks(remote: RemoteStore) -> None:
-    rag = pipeline(remote.connect(), Embedder())
+    rag = pipeline(remote.connect(), LetterEmbedder())
     outcomes = [outcome async for outcome in rag.ingest_stream(iter(BIRDS.items()))]
     assert [one.source for one in outcomes] == list(BIRDS)
     answers = await rag.ask_many_async([BIRDS["swift"]] * 20, top_k=1)
