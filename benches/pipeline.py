@@ -10,6 +10,7 @@ each document.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 OURS, PEER = "ours", "0.6.8"
@@ -93,6 +94,18 @@ def memory(bench: Any) -> None:
         ),
         "ours, ParallelRAG": lambda: bench.child(OURS, "pipeline_graphbit", json.dumps(given)),
     }
+    collected, failures = memories(bench, runs, given["documents"])
+    bench.simulator.forget(scope)
+    bench.show(
+        "user", f"memory of the user's script, {given['documents']:,} documents, {AT_ONCE} threads",
+        ("MB", "KB/document", "seconds"), collected, failures, {}, "MB <= 0.5x 0.6.8's",
+    )  # fmt: skip
+
+
+def memories(
+    bench: Any, runs: dict[str, Callable[[], dict[str, Any]]], documents: int
+) -> tuple[dict[str, list[dict[str, float]]], dict[str, str]]:
+    """What each run took of memory, in turns, three times at most; and why a run has no figures."""
     collected: dict[str, list[dict[str, float]]] = {}
     failures: dict[str, str] = {}
     for _ in range(min(bench.rounds, 3)):
@@ -103,14 +116,10 @@ def memory(bench: Any) -> None:
                 continue
             collected.setdefault(name, []).append({
                 "MB": raw["megabytes"],
-                "KB/document": raw["megabytes"] * 1024 / given["documents"],
+                "KB/document": raw["megabytes"] * 1024 / documents,
                 "seconds": raw["seconds"],
             })  # fmt: skip
-    bench.simulator.forget(scope)
-    bench.show(
-        "user", f"memory of the user's script, {given['documents']:,} documents, {AT_ONCE} threads",
-        ("MB", "KB/document", "seconds"), collected, failures, {}, "MB <= 0.5x 0.6.8's",
-    )  # fmt: skip
+    return collected, failures
 
 
 def growth(bench: Any) -> None:

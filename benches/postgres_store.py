@@ -3,7 +3,8 @@
 ``benches/run.py --only postgres`` measures them, against a server of its own that does not wait for the disk. Psycopg
 sends the same rows, prepared, a transaction for each thousand: one statement after the other, as a loop of
 ``execute`` does, and as ``executemany`` does, which pipelines them; vectors in binary form by the package pgvector. The
-memory of a process that ingests should not grow with the number of documents.
+memory of a process that ingests should not grow with the number of documents, and be less than 0.6.8's script takes for
+the same work, which stores nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline import AT_ONCE, LATENCY, PEER, memories
 from postgres import Postgres
 
 OURS, EXECUTE, EXECUTEMANY = "ours", "execute", "executemany"
@@ -25,6 +27,7 @@ def rows(bench: Any) -> None:
     server = Postgres()
     try:
         filling(bench, server)
+        beside_the_script(bench, server)
         memory(bench, server)
     finally:
         server.close()
@@ -53,6 +56,39 @@ def filling(bench: Any, server: Postgres) -> None:
         "postgres",
         f"{ROWS:,} rows with vectors of 384, batches of 1000, one connection",
         ("rows/s", "CPU s"), collected, failures, {}, "rows/s >= 3x execute",
+    )  # fmt: skip
+
+
+def beside_the_script(bench: Any, server: Postgres) -> None:
+    """What the user's work adds to memory when it is stored on disk, and what 0.6.8's script adds.
+
+    Few questions: without an index of its own the server compares each with all vectors.
+    """
+    scope = bench.simulator.new_scope("postgres")
+    bench.simulator.behaviour(scope, latency_ms=LATENCY)
+    given = {
+        "url": bench.simulator.url(scope),
+        "documents": 1_000,
+        "dsn": server.dsn,
+        "questions": 20,
+    }
+
+    def ours(at_once: int) -> dict[str, Any]:
+        server.run("drop table if exists pipeline")
+        return bench.child(OURS, "pipeline_graphbit", json.dumps(given | {"at_once": at_once}))
+
+    runs = {
+        OURS: lambda: ours(0),
+        f"ours, {AT_ONCE} at once": lambda: ours(AT_ONCE),
+        PEER: lambda: bench.script(PEER, scope, given["documents"], AT_ONCE),
+    }
+    collected, failures = memories(bench, runs, given["documents"])
+    bench.simulator.forget(scope)
+    bench.show(
+        "postgres",
+        f"{given['documents']:,} documents of 10 KB stored by ParallelRAG, as many at once as by default; "
+        f"0.6.8's script, {AT_ONCE} threads",
+        ("MB", "KB/document", "seconds"), collected, failures, {}, "MB <= 0.5x 0.6.8's",
     )  # fmt: skip
 
 
