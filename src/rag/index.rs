@@ -94,7 +94,11 @@ impl Index {
 
     /// Puts documents in place of what their sources had before, all of them or none.
     pub(super) async fn replace(&self, documents: &[Finished]) -> Result<()> {
-        let (mut entries, mut values, mut dimensions) = (Vec::new(), Vec::new(), 0);
+        let chunks = documents.iter().flat_map(|document| &document.chunks);
+        // Room at once: what is copied into larger and larger places lies about for a while.
+        let count = chunks.clone().map(|(_, vector)| vector.len()).sum();
+        let (mut entries, mut values) = (Vec::new(), Vec::with_capacity(count));
+        let mut dimensions = 0;
         for Finished { head, chunks } in documents {
             for (number, (chunk, vector)) in chunks.iter().enumerate() {
                 let mut metadata = head.metadata.clone();

@@ -29,6 +29,25 @@ pub(super) struct Row<'block> {
 }
 
 impl Block {
+    /// An empty block for so many rows like this one. Rows are large: room made as they come would be copied, and
+    /// let go of, as often as it doubles.
+    fn for_rows(count: usize, row: Packed<'_>) -> Self {
+        Self {
+            vectors: Vectors::with_room(count, row.words.len()),
+            sequence: Vec::with_capacity(count),
+            entries: Entries::with_room(count),
+        }
+    }
+
+    /// The rows of both.
+    fn joined(&self, other: &Self) -> Self {
+        Self {
+            vectors: self.vectors.joined(&other.vectors),
+            sequence: [self.sequence.as_slice(), &other.sequence].concat(),
+            entries: self.entries.joined(&other.entries),
+        }
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let rows = self.sequence.iter().zip(&self.entries);
         let rows = self.vectors.iter().zip(rows);
@@ -98,12 +117,16 @@ impl Snapshot {
         let mut gone: Vec<u64> = gone.iter().filter_map(|id| places.remove(id.as_ref())).collect();
         gone.sort_unstable();
         self.remove(&gone);
+        let mut new =
+            entries.iter().filter(|entry| !places.contains_key(entry.id.as_str())).count();
         for (vector, entry) in vectors.iter().zip(entries) {
             match places.get(entry.id.as_str()) {
                 Some(sequence) => self.replace(*sequence, vector, Arc::new(entry)),
                 None => {
-                    let id = Arc::from(entry.id.as_str());
-                    places.insert(id, self.push(vector, &Arc::new(entry)));
+                    let (id, sequence) = (Arc::from(entry.id.as_str()), self.next_sequence);
+                    places.insert(id, sequence);
+                    self.push(Row { vector, sequence, entry: &Arc::new(entry) }, new);
+                    new = new.saturating_sub(1);
                 }
             }
         }
@@ -111,22 +134,15 @@ impl Snapshot {
         gone.len()
     }
 
-    /// Appends a row and returns its number.
-    fn push(&mut self, vector: Packed<'_>, entry: &Arc<Entry>) -> u64 {
-        let sequence = self.next_sequence;
-        self.push_as(Row { vector, sequence, entry });
-        sequence
-    }
-
-    /// Appends a row that has its number already; numbers must ascend.
-    pub(super) fn push_as(&mut self, row: Row<'_>) {
+    /// Appends the first of `coming` rows; their numbers must ascend.
+    pub(super) fn push(&mut self, row: Row<'_>, coming: usize) {
         self.next_sequence = row.sequence + 1;
         let room = |block: &mut Arc<Block>| {
             // A block that another state shares is left alone rather than copied.
             Arc::get_mut(block).is_some_and(|block| block.entries.len() < BLOCK_ROWS)
         };
         if !self.blocks.last_mut().is_some_and(room) {
-            self.blocks.push(Arc::default());
+            self.blocks.push(Arc::new(Block::for_rows(coming.clamp(1, BLOCK_ROWS), row.vector)));
         }
         if let Some(block) = self.blocks.last_mut().and_then(Arc::get_mut) {
             block.push(row);
@@ -141,10 +157,7 @@ impl Snapshot {
             if rows > added || rows + added > BLOCK_ROWS {
                 return;
             }
-            let merged = Arc::make_mut(before);
-            merged.vectors.append(&last.vectors);
-            merged.sequence.extend_from_slice(&last.sequence);
-            merged.entries.extend_from_slice(&last.entries);
+            *before = Arc::new(before.joined(last));
             self.blocks.pop();
         }
     }

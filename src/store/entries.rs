@@ -19,14 +19,18 @@ pub(super) struct Entries {
 }
 
 impl Entries {
+    pub(super) fn with_room(rows: usize) -> Self {
+        Self { rows: Vec::with_capacity(rows), ..Self::default() }
+    }
+
+    /// The entries of both.
+    pub(super) fn joined(&self, other: &Self) -> Self {
+        Self { rows: [self.rows.as_slice(), &other.rows].concat(), ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, entry: Arc<Entry>) {
         self.words = ArcSwapOption::empty();
         self.rows.push(entry);
-    }
-
-    pub(super) fn extend_from_slice(&mut self, entries: &[Arc<Entry>]) {
-        self.words = ArcSwapOption::empty();
-        self.rows.extend_from_slice(entries);
     }
 
     pub(super) fn replace(&mut self, row: usize, entry: Arc<Entry>) {

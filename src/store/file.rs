@@ -246,7 +246,8 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
     };
     let vectors = vectors.ok_or("its vectors are not whole, or hold a value that is not finite")?;
     let mut ids = std::collections::HashSet::with_capacity(rows.len());
-    for (row, vector) in rows.into_iter().zip(vectors.iter()) {
+    let coming = (1..=rows.len()).rev();
+    for ((row, vector), coming) in rows.into_iter().zip(vectors.iter()).zip(coming) {
         if row.index < snapshot.next_sequence || row.index >= next_index {
             return Err(format!("its entries are out of order at index {}", row.index));
         }
@@ -254,7 +255,7 @@ pub(super) fn read(path: &Path) -> Result<(Metric, Snapshot), String> {
             return Err(format!("it holds the id '{}' twice", row.id));
         }
         let entry = Entry { id: row.id, text: row.text, metadata: row.metadata };
-        snapshot.push_as(Row { vector, sequence: row.index, entry: &Arc::new(entry) });
+        snapshot.push(Row { vector, sequence: row.index, entry: &Arc::new(entry) }, coming);
     }
     snapshot.next_sequence = next_index;
     Ok((metric, snapshot))

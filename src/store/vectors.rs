@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::distance::inverse_norm;
 use super::half;
 use crate::error::{Error, Result};
+use crate::types::Matrix;
 
 /// How exactly a store keeps the values of its vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +45,11 @@ impl Precision {
             Self::F16 => 2,
             Self::I8 => 1,
         }
+    }
+
+    /// Words of a row.
+    const fn stride(self, dimensions: usize) -> usize {
+        dimensions.saturating_mul(self.width()).div_ceil(4)
     }
 
     /// Bytes of a row's scale.
@@ -140,13 +146,28 @@ pub(super) struct Vectors {
 }
 
 impl Vectors {
+    /// None yet, with room for so many rows of so many words.
+    pub(super) fn with_room(rows: usize, words: usize) -> Self {
+        Self {
+            words: Vec::with_capacity(rows.saturating_mul(words)),
+            scales: Vec::with_capacity(rows),
+            inverse_norms: Vec::with_capacity(rows),
+        }
+    }
+
+    /// The rows of both.
+    pub(super) fn joined(&self, other: &Self) -> Self {
+        Self {
+            words: [self.words.as_slice(), &other.words].concat(),
+            scales: [self.scales.as_slice(), &other.scales].concat(),
+            inverse_norms: [self.inverse_norms.as_slice(), &other.inverse_norms].concat(),
+        }
+    }
+
     /// Rounds vectors to what is kept of them.
-    pub(super) fn pack<'row>(
-        precision: Precision,
-        rows: impl Iterator<Item = &'row [f32]>,
-    ) -> Self {
-        let mut packed = Self::default();
-        for row in rows {
+    pub(super) fn pack(precision: Precision, vectors: &Matrix) -> Self {
+        let mut packed = Self::with_room(vectors.rows(), precision.stride(vectors.dimensions()));
+        for row in vectors.iter() {
             let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
             let scale = precision.scale(greatest);
             match precision {
@@ -220,8 +241,7 @@ impl Vectors {
 
     /// Ends a row whose words have been put behind the others.
     fn finish(&mut self, precision: Precision, dimensions: usize, scale: f32) {
-        let stride = (dimensions * precision.width()).div_ceil(4);
-        let start = self.words.len().saturating_sub(stride);
+        let start = self.words.len().saturating_sub(precision.stride(dimensions));
         let words = self.words.get(start..).unwrap_or_default();
         let row = Packed { words, scale, inverse_norm: 0.0 };
         self.inverse_norms.push(match precision {
@@ -276,12 +296,6 @@ impl Vectors {
         if let Some(place) = self.inverse_norms.get_mut(at) {
             *place = row.inverse_norm;
         }
-    }
-
-    pub(super) fn append(&mut self, other: &Self) {
-        self.words.extend_from_slice(&other.words);
-        self.scales.extend_from_slice(&other.scales);
-        self.inverse_norms.extend_from_slice(&other.inverse_norms);
     }
 
     /// Appends the rows' scales, little-endian, where there are any.

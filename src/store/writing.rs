@@ -73,7 +73,7 @@ impl VectorStore {
         if stale.is_empty() && entries.is_empty() {
             return Ok(Vec::new());
         }
-        let packed = Vectors::pack(self.precision(), vectors.iter());
+        let packed = Vectors::pack(self.precision(), vectors);
         let mut writer = self.write()?;
         // Shares every block with the present state.
         let mut next = Snapshot::clone(&self.current());
