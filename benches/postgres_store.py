@@ -4,7 +4,7 @@
 sends the same rows, prepared, a transaction for each thousand: one statement after the other, as a loop of
 ``execute`` does, and as ``executemany`` does, which pipelines them; vectors in binary form by the package pgvector. The
 memory of a process that ingests should not grow with the number of documents, and be less than 0.6.8's script takes for
-the same work, which stores nothing.
+the same documents, which stores nothing.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ def filling(bench: Any, server: Postgres) -> None:
 
 
 def beside_the_script(bench: Any, server: Postgres) -> None:
-    """What the user's work adds to memory when it is stored on disk, and what 0.6.8's script adds.
+    """What documents add to memory when they are stored on disk, and what 0.6.8's script adds for as many.
 
-    Few questions: without an index of its own the server compares each with all vectors.
+    Few questions, because without an index of its own the server compares each with all vectors; the script answers for
+    each document. So times are not compared.
     """
     scope = bench.simulator.new_scope("postgres")
     bench.simulator.behaviour(scope, latency_ms=LATENCY)
@@ -88,7 +89,7 @@ def beside_the_script(bench: Any, server: Postgres) -> None:
         "postgres",
         f"{given['documents']:,} documents of 10 KB stored by ParallelRAG, as many at once as by default; "
         f"0.6.8's script, {AT_ONCE} threads",
-        ("MB", "KB/document", "seconds"), collected, failures, {}, "MB <= 0.5x 0.6.8's",
+        ("MB", "KB/document"), collected, failures, {}, "MB <= 0.5x 0.6.8's",
     )  # fmt: skip
 
 
