@@ -37,12 +37,16 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// One JSON document, status 200.
-    pub(crate) fn json(body: Vec<u8>) -> Self {
+    pub(crate) fn json(body: impl Into<Bytes>) -> Self {
         Self::document(StatusCode::OK, JSON, body)
     }
 
     /// One document.
-    pub(crate) fn document(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Self {
+    pub(crate) fn document(
+        status: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
         Self { status, content_type, frames: vec![body.into()], streamed: false }
     }
 

@@ -20,6 +20,7 @@ mod answer;
 mod behaviour;
 mod control;
 mod dialect;
+mod kept;
 mod log;
 mod scope;
 mod server;

@@ -8,38 +8,21 @@
 //! vectors::render("text", 3, false) -> [0.12,-0.9,0.41]
 //! ```
 
-use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::LazyLock;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 
-/// Rendered bytes kept for texts seen again: writing 1536 floats costs more than the request.
-const KEPT_BYTES: usize = 48 << 20;
-
-#[derive(Default)]
-struct Rendered {
-    by_text: HashMap<(u64, usize, bool), Bytes>,
-    bytes: usize,
-}
+use crate::kept::Kept;
 
 /// The vector of `text` as a JSON value: an array of numbers, or base64 of little-endian floats.
 pub(crate) fn render(text: &str, dimensions: usize, base64: bool) -> Bytes {
-    static RENDERED: OnceLock<Mutex<Rendered>> = OnceLock::new();
-    let rendered = RENDERED.get_or_init(Mutex::default);
+    static RENDERED: LazyLock<Kept<(u64, usize, bool)>> = LazyLock::new(|| Kept::up_to(48 << 20));
     let seed = fnv1a(text.as_bytes());
     let key = (seed, dimensions, base64);
-    let known = rendered.lock().unwrap_or_else(PoisonError::into_inner).by_text.get(&key).cloned();
-    known.unwrap_or_else(|| {
-        let bytes = Bytes::from(write(&vector(seed, dimensions), base64));
-        let mut rendered = rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        if rendered.bytes + bytes.len() > KEPT_BYTES {
-            *rendered = Rendered::default();
-        }
-        rendered.bytes += bytes.len();
-        rendered.by_text.insert(key, bytes.clone());
-        bytes
-    })
+    RENDERED
+        .get(&key)
+        .unwrap_or_else(|| RENDERED.put(key, write(&vector(seed, dimensions), base64)))
 }
 
 fn fnv1a(bytes: &[u8]) -> u64 {

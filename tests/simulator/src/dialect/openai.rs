@@ -8,6 +8,8 @@
 //! ```
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::answer::Answer;
 use crate::behaviour::Settings;
+use crate::kept::Kept;
 use crate::vectors;
 use tools::Turn;
 
@@ -126,6 +129,19 @@ struct EmbeddingsRequest<'a> {
 }
 
 pub(super) fn embeddings(path: &str, body: &[u8], dimensions: usize) -> Result<Answer, Refusal> {
+    // Few, so that a client that never asks twice does not make each answer's pages new.
+    static ANSWERS: LazyLock<Kept<u64>> = LazyLock::new(|| Kept::up_to(4 << 20));
+    let mut hasher = DefaultHasher::new();
+    (path, body, dimensions).hash(&mut hasher);
+    let key = hasher.finish();
+    if let Some(known) = ANSWERS.get(&key) {
+        return Ok(Answer::json(known));
+    }
+    let answer = write_embeddings(path, body, dimensions)?;
+    Ok(Answer::json(ANSWERS.put(key, answer)))
+}
+
+fn write_embeddings(path: &str, body: &[u8], dimensions: usize) -> Result<Vec<u8>, Refusal> {
     let request: EmbeddingsRequest<'_> = parse(body)?;
     let texts = inputs(request.input)?;
     let dimensions = request.dimensions.unwrap_or(dimensions);
@@ -146,7 +162,7 @@ pub(super) fn embeddings(path: &str, body: &[u8], dimensions: usize) -> Result<A
         r#"],"model":{model},"usage":{{"prompt_tokens":{words},"total_tokens":{words}}}}}"#
     );
     out.extend_from_slice(tail.as_bytes());
-    Ok(Answer::json(out))
+    Ok(out)
 }
 
 #[derive(Deserialize)]
