@@ -29,6 +29,8 @@ use crate::error::{Error, Kind, Result};
 const STAND_IN_THREADS: usize = 4096;
 const IDLE_THREAD_LIFETIME: Duration = Duration::from_secs(10);
 const BUILD_POLL: Duration = Duration::from_micros(50);
+/// Shorter than the limits that requests usually have.
+const TIMER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One runtime with everything that must not outlive a fork.
 pub(super) struct Instance {
@@ -81,6 +83,7 @@ pub(super) fn current() -> Result<&'static Instance> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the doorway leads here")]
 fn build() -> Result<&'static Instance> {
     register_fork_hook();
     let sizes = settings::resolve();
@@ -107,8 +110,17 @@ fn build() -> Result<&'static Instance> {
         turnstile: Turnstile::default(),
     });
     let instance: &'static Instance = Box::leak(instance);
+    instance.runtime.spawn(keep_a_timer_running());
     CURRENT.store(std::ptr::from_ref(instance).cast_mut(), Ordering::Release);
     Ok(instance)
+}
+
+/// A timer that falls due before all others wakes the worker that waits for them, only to make it wait for less. Each
+/// request would do that with its limit, before a byte is sent, if none were due sooner.
+async fn keep_a_timer_running() {
+    loop {
+        tokio::time::sleep(TIMER_INTERVAL).await;
+    }
 }
 
 /// Registered by everything that tells processes apart by their generation, the first time.
