@@ -95,9 +95,10 @@ impl Index {
     /// Puts documents in place of what their sources had before, all of them or none.
     pub(super) async fn replace(&self, documents: &[Finished]) -> Result<()> {
         let chunks = documents.iter().flat_map(|document| &document.chunks);
+        let (count, numbers) = chunks
+            .fold((0, 0), |(count, numbers), (_, vector)| (count + 1, numbers + vector.len()));
         // Room at once: what is copied into larger and larger places lies about for a while.
-        let count = chunks.clone().map(|(_, vector)| vector.len()).sum();
-        let (mut entries, mut values) = (Vec::new(), Vec::with_capacity(count));
+        let (mut entries, mut values) = (Vec::with_capacity(count), Vec::with_capacity(numbers));
         let mut dimensions = 0;
         for Finished { head, chunks } in documents {
             for (number, (chunk, vector)) in chunks.iter().enumerate() {

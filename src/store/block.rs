@@ -180,12 +180,12 @@ impl Snapshot {
             if here.is_empty() {
                 continue;
             }
-            let mut kept = Block::default();
-            for row in block.rows() {
-                if here.binary_search(&row.sequence).is_err() {
-                    kept.push(row);
-                }
-            }
+            let count = block.entries.len().saturating_sub(here.len());
+            let stays = |row: &Row<'_>| here.binary_search(&row.sequence).is_err();
+            let mut rows = block.rows().filter(stays).peekable();
+            let mut kept =
+                rows.peek().map_or_else(Block::default, |row| Block::for_rows(count, row.vector));
+            rows.for_each(|row| kept.push(row));
             *block = Arc::new(kept);
         }
         self.blocks.retain(|block| !block.entries.is_empty());

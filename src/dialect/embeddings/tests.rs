@@ -122,9 +122,8 @@ proptest! {
         letter in "[-!*~ é_]",
     ) {
         let mut text = base64(&values);
-        let (place, width) = (place % text.len(), letter.len().min(text.len()));
-        let place = place.min(text.len() - width);
-        text.replace_range(place..place + width, &letter);
+        let place = place % (text.len() - letter.len() + 1);
+        text.replace_range(place..place + letter.len(), &letter);
         let message = refusal(&format!(r#"{{"data":[{{"embedding":"{text}"}}]}}"#), 1);
         prop_assert!(message.starts_with("Invalid embedding format: embedding 0"), "{}", message);
     }
