@@ -1,7 +1,21 @@
-"""Blocking chat calls from many threads: calls a second, CPU a call, share of the ideal."""
+"""Blocking chat calls from many threads: calls a second, CPU a call, share of the ideal.
+
+With ``busy`` one thread more computes all the while, as parsing and ranking in Python do.
+"""
+
+import threading
 
 from measure import chat_client, on_threads, parameters, report
 
-given = parameters(threads=32, calls=20_000)
+given = parameters(threads=32, calls=20_000, busy=False)
+
+
+def compute() -> None:
+    while True:
+        sum(range(1000))
+
+
+if given.busy:
+    threading.Thread(target=compute, daemon=True).start()
 client = chat_client(given.url)
 report(**on_threads(given.threads, given.calls, lambda: client.complete("Say hello.")))

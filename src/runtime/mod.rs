@@ -165,7 +165,7 @@ pub fn wait<T: Send + 'static>(
 
 /// Waits for a task on a thread that will next queue for a lock all waiting threads share.
 ///
-/// Finished waiters are woken a few at a time; drop the [`Turn`] as soon as the lock is held. There is
+/// Finished waiters are woken one after another; drop the [`Turn`] as soon as the lock is held. There is
 /// none when nobody had to wait. Callable from any context, as [`wait`] is.
 ///
 /// # Errors
