@@ -105,28 +105,33 @@ impl Snapshot {
         self.rows().map(|(sequence, entry)| (Arc::from(entry.id.as_str()), sequence)).collect()
     }
 
-    /// Removes the rows with the ids `gone`, and puts each of `entries` in the place of that with its id or behind
-    /// all. Says how many were removed.
+    /// Removes the rows with the ids `gone`, and puts each of `entries`, one for each of `vectors`, in the place of that
+    /// with its id or behind all. Says how many were removed.
     pub(super) fn change<S: AsRef<str>>(
         &mut self,
         places: &mut Places,
         gone: &[S],
-        vectors: &Vectors,
+        vectors: Vectors,
         entries: Vec<Entry>,
     ) -> usize {
         let mut gone: Vec<u64> = gone.iter().filter_map(|id| places.remove(id.as_ref())).collect();
         gone.sort_unstable();
         self.remove(&gone);
-        let mut new =
-            entries.iter().filter(|entry| !places.contains_key(entry.id.as_str())).count();
-        for (vector, entry) in vectors.iter().zip(entries) {
-            match places.get(entry.id.as_str()) {
-                Some(sequence) => self.replace(*sequence, vector, Arc::new(entry)),
-                None => {
-                    let (id, sequence) = (Arc::from(entry.id.as_str()), self.next_sequence);
-                    places.insert(id, sequence);
-                    self.push(Row { vector, sequence, entry: &Arc::new(entry) }, new);
-                    new = new.saturating_sub(1);
+        let known = |entry: &&Entry| places.contains_key(entry.id.as_str());
+        let mut new = entries.len().saturating_sub(entries.iter().filter(known).count());
+        places.reserve(new);
+        if new == entries.len() && (1..=BLOCK_ROWS).contains(&new) && self.open_block().is_none() {
+            self.append(places, vectors, entries);
+        } else {
+            for (vector, entry) in vectors.iter().zip(entries) {
+                match places.get(entry.id.as_str()) {
+                    Some(sequence) => self.replace(*sequence, vector, Arc::new(entry)),
+                    None => {
+                        let (id, sequence) = (Arc::from(entry.id.as_str()), self.next_sequence);
+                        places.insert(id, sequence);
+                        self.push(Row { vector, sequence, entry: &Arc::new(entry) }, new);
+                        new = new.saturating_sub(1);
+                    }
                 }
             }
         }
@@ -134,14 +139,32 @@ impl Snapshot {
         gone.len()
     }
 
+    /// Makes rows that are all new a block, without copying their vectors.
+    fn append(&mut self, places: &mut Places, vectors: Vectors, entries: Vec<Entry>) {
+        let mut block = Block {
+            vectors,
+            sequence: Vec::with_capacity(entries.len()),
+            entries: Entries::with_room(entries.len()),
+        };
+        for entry in entries {
+            places.insert(Arc::from(entry.id.as_str()), self.next_sequence);
+            block.sequence.push(self.next_sequence);
+            block.entries.push(Arc::new(entry));
+            self.next_sequence += 1;
+        }
+        self.blocks.push(Arc::new(block));
+    }
+
+    /// The last block, if it has room and no other state shares it: such a one is left alone rather than copied.
+    fn open_block(&mut self) -> Option<&mut Block> {
+        let last = self.blocks.last_mut().and_then(Arc::get_mut);
+        last.filter(|block| block.entries.len() < BLOCK_ROWS)
+    }
+
     /// Appends the first of `coming` rows; their numbers must ascend.
     pub(super) fn push(&mut self, row: Row<'_>, coming: usize) {
         self.next_sequence = row.sequence + 1;
-        let room = |block: &mut Arc<Block>| {
-            // A block that another state shares is left alone rather than copied.
-            Arc::get_mut(block).is_some_and(|block| block.entries.len() < BLOCK_ROWS)
-        };
-        if !self.blocks.last_mut().is_some_and(room) {
+        if self.open_block().is_none() {
             self.blocks.push(Arc::new(Block::for_rows(coming.clamp(1, BLOCK_ROWS), row.vector)));
         }
         if let Some(block) = self.blocks.last_mut().and_then(Arc::get_mut) {

@@ -79,7 +79,7 @@ impl Store for VectorStore {
         entries: Vec<Entry>,
     ) -> Reply<Vec<String>> {
         Reply::watched(move |go_on| {
-            let ids = self.replace_rows(&stale, &vectors, entries)?;
+            let ids = self.replace_rows(&stale, vectors, entries)?;
             self.catch_up(go_on)?;
             Ok(ids)
         })

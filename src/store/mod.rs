@@ -14,7 +14,7 @@
 //!
 //! let store = VectorStore::new(Metric::Cosine, None)?;
 //! let vectors = Matrix::from_rows(&[vec![1.0, 0.0], vec![0.0, 2.0]])?;
-//! store.add(&vectors, vec![Entry::text("east"), Entry::text("north")])?;
+//! store.add(vectors, vec![Entry::text("east"), Entry::text("north")])?;
 //! let hits = store.search(&[0.1, 3.0], 1)?;
 //! assert_eq!(hits[0].entry.text, "north");
 //! # Ok::<(), graphbit::Error>(())

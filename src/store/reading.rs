@@ -133,7 +133,7 @@ impl VectorStore {
     /// use graphbit::types::Matrix;
     ///
     /// let store = VectorStore::new(Metric::Dot, None)?;
-    /// store.add(&Matrix::new(vec![1.0; 5], 5, 1)?, vec![Entry::text("same"); 5])?;
+    /// store.add(Matrix::new(vec![1.0; 5], 5, 1)?, vec![Entry::text("same"); 5])?;
     /// let (mut pages, mut after) = (0, None);
     /// while let [.., last] = store.entries(None, after, 2)?.as_slice() {
     ///     (pages, after) = (pages + 1, Some(last.index));

@@ -24,7 +24,7 @@ fn kept(metric: Metric, precision: Precision, rows: usize, dimensions: usize) ->
     let store = VectorStore::with_precision(metric, None, precision).unwrap();
     let vectors: Vec<_> = (0..rows).map(|seed| row(seed, dimensions)).collect();
     let entries = (0..rows).map(|at| Entry::text(format!("text {at}"))).collect();
-    store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
+    store.add(Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
     store
 }
 
@@ -105,7 +105,7 @@ fn a_compact_store_is_exact_about_what_it_keeps() {
                     assert!((value - given).abs() <= error, "{given} kept as {value}");
                 }
                 let vector = Matrix::from_rows(&[values]).unwrap();
-                exact.add(&vector, vec![Entry::text(format!("text {seed}"))]).unwrap();
+                exact.add(vector, vec![Entry::text(format!("text {seed}"))]).unwrap();
             }
             let query = row(77_777, dimensions);
             let found = store.search(&query, 100).unwrap();
@@ -128,7 +128,7 @@ fn compact_vectors_of_any_size_keep_their_direction() {
         for size in [1e-44_f32, 1e-30, 1.0, 1e30, f32::MAX] {
             let store = VectorStore::with_precision(Metric::Cosine, None, precision).unwrap();
             let vectors = [vec![size, 0.0, -size], vec![0.0, size, 0.0], vec![0.0; 3]];
-            store.add(&Matrix::from_rows(&vectors).unwrap(), vec![Entry::default(); 3]).unwrap();
+            store.add(Matrix::from_rows(&vectors).unwrap(), vec![Entry::default(); 3]).unwrap();
             let hits = store.search(&[1.0, 0.0, -1.0], 3).unwrap();
             assert_eq!(hits.iter().map(|hit| hit.index).collect::<Vec<_>>(), [0, 1, 2], "{size}");
             assert!((hits[0].score - 1.0).abs() < 1e-6 && hits[1].score == 0.0);
@@ -149,7 +149,7 @@ fn parted(dimensions: usize) -> (VectorStore, Vec<Entry>) {
         .collect();
     let store = VectorStore::new(Metric::L2, None).unwrap();
     let vectors: Vec<_> = (0..3000).map(|seed| row(seed, dimensions)).collect();
-    store.add(&Matrix::from_rows(&vectors).unwrap(), entries.clone()).unwrap();
+    store.add(Matrix::from_rows(&vectors).unwrap(), entries.clone()).unwrap();
     (store, entries)
 }
 
@@ -224,7 +224,7 @@ fn entries_are_listed_counted_and_deleted_by_filter() {
 fn equal_scores_come_in_the_order_of_insertion() {
     let store = VectorStore::new(Metric::L2, Some(2)).unwrap();
     for _ in 0..50 {
-        store.add(&Matrix::new(vec![1.0, 1.0], 1, 2).unwrap(), vec![Entry::default()]).unwrap();
+        store.add(Matrix::new(vec![1.0, 1.0], 1, 2).unwrap(), vec![Entry::default()]).unwrap();
     }
     let hits = store.search(&[0.0, 0.0], 20).unwrap();
     assert_eq!(hits.iter().map(|hit| hit.index).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
@@ -235,7 +235,7 @@ fn extreme_values_give_true_scores() {
     let vectors = [vec![0.0, 0.0], vec![1e-40, 0.0], vec![3e38, 3e38], vec![1e-25, 1e-25]];
     let store = VectorStore::new(Metric::Cosine, None).unwrap();
     let entries = vec![Entry::default(); 4];
-    store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
+    store.add(Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
     for scale in [1.0, 1e-40, 3e38] {
         let hits = store.search(&[scale, scale], 4).unwrap();
         assert_eq!(hits.iter().map(|hit| hit.index).collect::<Vec<_>>(), [2, 3, 1, 0], "{scale}");
@@ -251,7 +251,7 @@ fn refusals_name_what_is_wrong_and_change_nothing() {
     let store = filled(Metric::Cosine, 3, 4);
     let add = |data: Vec<f32>, rows, entries| {
         let dimensions = data.len() / rows;
-        store.add(&Matrix::new(data, rows, dimensions).unwrap(), entries).unwrap_err()
+        store.add(Matrix::new(data, rows, dimensions).unwrap(), entries).unwrap_err()
     };
     let error = add(vec![0.0; 5], 1, vec![Entry::default()]);
     assert_eq!(error.kind(), Kind::Store);
@@ -273,7 +273,7 @@ fn refusals_name_what_is_wrong_and_change_nothing() {
 fn an_id_that_exists_is_replaced_in_its_place() {
     let store = filled(Metric::Dot, 3, 2);
     let entry = Entry { id: "1".to_owned(), text: "new".to_owned(), ..Entry::default() };
-    store.add(&Matrix::new(vec![100.0, 0.0], 1, 2).unwrap(), vec![entry]).unwrap();
+    store.add(Matrix::new(vec![100.0, 0.0], 1, 2).unwrap(), vec![entry]).unwrap();
     let hits = store.search(&[1.0, 0.0], 5).unwrap();
     assert_eq!((store.len(), hits[0].index, hits[0].entry.text.as_str()), (3, 1, "new"));
     assert_eq!(store.get("1").unwrap().unwrap().text, "new");
@@ -281,7 +281,7 @@ fn an_id_that_exists_is_replaced_in_its_place() {
     // A user's own id may look like one of ours; a free one is found all the same.
     let taken = Entry { id: "3".to_owned(), ..Entry::default() };
     let vectors = Matrix::new(vec![0.0; 4], 2, 2).unwrap();
-    assert_eq!(store.add(&vectors, vec![Entry::default(), taken]).unwrap(), ["4", "3"]);
+    assert_eq!(store.add(vectors, vec![Entry::default(), taken]).unwrap(), ["4", "3"]);
 }
 
 proptest! {
@@ -310,7 +310,7 @@ proptest! {
             }
             let entries =
                 names.into_iter().map(|id| Entry { id, ..Entry::default() }).collect();
-            store.add(&Matrix::new(values, count, 1).unwrap(), entries).unwrap();
+            store.add(Matrix::new(values, count, 1).unwrap(), entries).unwrap();
         }
         prop_assert_eq!(store.len(), model.len());
         let mut hits = store.search(&[0.0], usize::MAX).unwrap();
@@ -332,13 +332,13 @@ fn what_was_saved_is_what_is_loaded() {
         text: "世界".to_owned(),
         metadata: BTreeMap::from([("page".to_owned(), "7".to_owned())]),
     };
-    store.add(&Matrix::new(vec![0.5, 0.25, 0.125], 1, 3).unwrap(), vec![entry]).unwrap();
+    store.add(Matrix::new(vec![0.5, 0.25, 0.125], 1, 3).unwrap(), vec![entry]).unwrap();
     store.save(&path).unwrap();
     let loaded = VectorStore::load(&path).unwrap();
     assert_eq!((loaded.len(), loaded.dimensions(), loaded.metric()), (2498, Some(3), Metric::L2));
     assert_eq!(loaded.search(&[0.1; 3], 2498).unwrap(), store.search(&[0.1; 3], 2498).unwrap());
     // Numbers of deleted rows are not given out again.
-    let id = loaded.add(&Matrix::new(vec![0.0; 3], 1, 3).unwrap(), vec![Entry::default()]).unwrap();
+    let id = loaded.add(Matrix::new(vec![0.0; 3], 1, 3).unwrap(), vec![Entry::default()]).unwrap();
     assert_eq!(id, ["2501"]);
 
     let empty = VectorStore::new(Metric::Dot, None).unwrap();
@@ -410,16 +410,16 @@ fn a_replacement_is_refused_whole_and_seen_whole() {
     let ids = |from: usize| named(from).into_iter().map(|entry| entry.id).collect::<Vec<_>>();
     let store = VectorStore::new(Metric::Dot, Some(2)).unwrap();
     let vectors = Matrix::new(vec![1.0; 20], 10, 2).unwrap();
-    store.add(&vectors, named(0)).unwrap();
+    store.add(vectors.clone(), named(0)).unwrap();
     let wrong = Matrix::new(vec![1.0; 30], 10, 3).unwrap();
-    assert_eq!(store.replace(&ids(0), &wrong, named(5)).unwrap_err().kind(), Kind::Store);
-    assert!(store.replace(&ids(0), &vectors, vec![Entry::default()]).is_err());
+    assert_eq!(store.replace(&ids(0), wrong, named(5)).unwrap_err().kind(), Kind::Store);
+    assert!(store.replace(&ids(0), vectors.clone(), vec![Entry::default()]).is_err());
     assert_eq!(store.len(), 10, "a refused replacement removes nothing");
     thread::scope(|scope| {
         // Half of the ids come again each time, half are new.
         let writer = scope.spawn(|| {
             for round in 0..400 {
-                store.replace(&ids(5 * round), &vectors, named(5 * round + 5)).unwrap();
+                store.replace(&ids(5 * round), vectors.clone(), named(5 * round + 5)).unwrap();
             }
         });
         while !writer.is_finished() {
@@ -431,7 +431,7 @@ fn a_replacement_is_refused_whole_and_seen_whole() {
         }
         writer.join().unwrap();
     });
-    assert!(store.replace(&ids(2000), &Matrix::default(), Vec::new()).unwrap().is_empty());
+    assert!(store.replace(&ids(2000), Matrix::default(), Vec::new()).unwrap().is_empty());
     assert!(store.is_empty());
 }
 
@@ -442,7 +442,7 @@ fn readers_see_whole_batches_while_a_writer_adds() {
         let writer = scope.spawn(|| {
             for _ in 0..300 {
                 let vectors = Matrix::new(vec![1.0; 20], 10, 2).unwrap();
-                store.add(&vectors, vec![Entry::default(); 10]).unwrap();
+                store.add(vectors.clone(), vec![Entry::default(); 10]).unwrap();
             }
         });
         let mut last = 0;

@@ -164,14 +164,22 @@ impl Vectors {
         }
     }
 
-    /// Rounds vectors to what is kept of them.
-    pub(super) fn pack(precision: Precision, vectors: &Matrix) -> Self {
+    /// Rounds vectors to what is kept of them. Those that are kept as they are stay where they are.
+    pub(super) fn pack(precision: Precision, vectors: Matrix) -> Self {
+        if precision == Precision::F32 {
+            let inverse_norms: Vec<f64> = vectors.iter().map(inverse_norm).collect();
+            let scales = vec![1.0; inverse_norms.len()];
+            let mut words = bytemuck::allocation::cast_vec(vectors.into_vec());
+            // Of a list of lists, whose length nobody knew, twice the room may be left.
+            words.shrink_to_fit();
+            return Self { words, scales, inverse_norms };
+        }
         let mut packed = Self::with_room(vectors.rows(), precision.stride(vectors.dimensions()));
         for row in vectors.iter() {
             let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
             let scale = precision.scale(greatest);
             match precision {
-                Precision::F32 => packed.words.extend(row.iter().map(|value| value.to_bits())),
+                Precision::F32 => packed.words.extend_from_slice(bytemuck::cast_slice(row)),
                 Precision::F16 => packed.words.extend(row.chunks(2).map(|values| {
                     bytemuck::cast::<_, u32>(filled::<_, _, 2>(values, |value: &f32| {
                         half::encode(value / scale)

@@ -29,7 +29,7 @@ impl VectorStore {
     /// [`Kind::Validation`] when the numbers of vectors and entries differ, a value is not finite, or
     /// an id comes twice; [`Kind::Store`] when the dimensions differ from the store's, or the store is in a
     /// folder and cannot be written.
-    pub fn add(&self, vectors: &Matrix, entries: Vec<Entry>) -> Result<Vec<String>> {
+    pub fn add(&self, vectors: Matrix, entries: Vec<Entry>) -> Result<Vec<String>> {
         self.replace::<&str>(&[], vectors, entries)
     }
 
@@ -43,8 +43,8 @@ impl VectorStore {
     ///
     /// let store = VectorStore::new(Metric::Cosine, None)?;
     /// let page = |id: &str| Entry { id: id.to_owned(), ..Entry::default() };
-    /// store.add(&Matrix::new(vec![1.0, 2.0], 2, 1)?, vec![page("a#0"), page("a#1")])?;
-    /// store.replace(&["a#0", "a#1"], &Matrix::new(vec![3.0], 1, 1)?, vec![page("a#0")])?;
+    /// store.add(Matrix::new(vec![1.0, 2.0], 2, 1)?, vec![page("a#0"), page("a#1")])?;
+    /// store.replace(&["a#0", "a#1"], Matrix::new(vec![3.0], 1, 1)?, vec![page("a#0")])?;
     /// assert_eq!(store.len(), 1);
     /// # Ok::<(), graphbit::Error>(())
     /// ```
@@ -54,7 +54,7 @@ impl VectorStore {
     pub fn replace<S: AsRef<str>>(
         &self,
         stale: &[S],
-        vectors: &Matrix,
+        vectors: Matrix,
         entries: Vec<Entry>,
     ) -> Result<Vec<String>> {
         let ids = self.replace_rows(stale, vectors, entries)?;
@@ -66,32 +66,36 @@ impl VectorStore {
     pub(crate) fn replace_rows<S: AsRef<str>>(
         &self,
         stale: &[S],
-        vectors: &Matrix,
+        vectors: Matrix,
         entries: Vec<Entry>,
     ) -> Result<Vec<String>> {
-        check_rows(vectors, &entries)?;
+        check_rows(&vectors, &entries)?;
         if stale.is_empty() && entries.is_empty() {
             return Ok(Vec::new());
         }
+        let dimensions = vectors.dimensions();
+        // Before the lock: this is most of the work.
         let packed = Vectors::pack(self.precision(), vectors);
         let mut writer = self.write()?;
         // Shares every block with the present state.
         let mut next = Snapshot::clone(&self.current());
         if !entries.is_empty() {
             match next.dimensions {
-                Some(known) => same_dimensions(known, vectors.dimensions())?,
+                Some(known) => same_dimensions(known, dimensions)?,
                 None => {
-                    some_values(vectors)?;
-                    next.dimensions = Some(vectors.dimensions());
+                    some_values(dimensions)?;
+                    next.dimensions = Some(dimensions);
                 }
             }
         }
         let entries = named(entries, &writer.places, next.next_sequence)?;
-        let given: HashSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
-        let gone: Vec<&str> =
-            stale.iter().map(AsRef::as_ref).filter(|id| !given.contains(id)).collect();
+        let mut gone: Vec<&str> = stale.iter().map(AsRef::as_ref).collect();
+        if !gone.is_empty() {
+            let given: HashSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+            gone.retain(|id| !given.contains(id));
+        }
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
-        self.change(&mut writer, next, &gone, &packed, entries)?;
+        self.change(&mut writer, next, &gone, packed, entries)?;
         Ok(ids)
     }
 
@@ -111,7 +115,7 @@ impl VectorStore {
         let mut writer = self.write()?;
         let next = Snapshot::clone(&self.current());
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-        self.change(&mut writer, next, &ids, &Vectors::default(), Vec::new())
+        self.change(&mut writer, next, &ids, Vectors::default(), Vec::new())
     }
 
     /// Removes the entries that `filter` means and says how many there were, in one change.
@@ -130,7 +134,7 @@ impl VectorStore {
         let present = self.current();
         let meant = search::select(&present, filter);
         let ids: Vec<&str> = meant.into_iter().map(|entry| entry.id.as_str()).collect();
-        self.change(&mut writer, Snapshot::clone(&present), &ids, &Vectors::default(), Vec::new())
+        self.change(&mut writer, Snapshot::clone(&present), &ids, Vectors::default(), Vec::new())
     }
 
     /// Turns the present state, of which `next` is a copy, into one without `gone` and with `entries`, all
@@ -140,7 +144,7 @@ impl VectorStore {
         writer: &mut Writer<'_>,
         mut next: Snapshot,
         gone: &[&str],
-        vectors: &Vectors,
+        vectors: Vectors,
         entries: Vec<Entry>,
     ) -> Result<usize> {
         let known = |id: &&str| writer.places.contains_key(*id);
@@ -222,6 +226,9 @@ impl VectorStore {
 /// The entries with an id each: those without one get the free numbers from `free` on.
 fn named(mut entries: Vec<Entry>, places: &Places, mut free: u64) -> Result<Vec<Entry>> {
     distinct_ids(&entries)?;
+    if entries.iter().all(|entry| !entry.id.is_empty()) {
+        return Ok(entries);
+    }
     let given: HashSet<String> = entries.iter().map(|entry| entry.id.clone()).collect();
     for entry in &mut entries {
         while entry.id.is_empty() {

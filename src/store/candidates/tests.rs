@@ -14,7 +14,7 @@ fn store<const N: usize>(rows: &[(&str, [f32; N])]) -> VectorStore {
     let store = VectorStore::new(Metric::Cosine, None).unwrap();
     let vectors: Vec<Vec<f32>> = rows.iter().map(|(_, vector)| vector.to_vec()).collect();
     let entries = rows.iter().map(|(text, _)| Entry::text(*text)).collect();
-    store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
+    store.add(Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
     store
 }
 
@@ -46,12 +46,12 @@ proptest! {
                     }
                 }
                 let entries = names.iter().map(|name| entry(name, &text)).collect();
-                store.add(&Matrix::new(vec![1.0; count], count, 1).unwrap(), entries).unwrap();
+                store.add(Matrix::new(vec![1.0; count], count, 1).unwrap(), entries).unwrap();
             }
             let fresh = VectorStore::new(Metric::Dot, Some(1)).unwrap();
             let entries: Vec<Entry> = model.iter().map(|(id, text)| entry(id, text)).collect();
             let vectors = Matrix::new(vec![1.0; entries.len()], entries.len(), 1).unwrap();
-            fresh.add(&vectors, entries).unwrap();
+            fresh.add(vectors, entries).unwrap();
             let found = |store: &VectorStore| -> Vec<(String, f32)> {
                 let found = store.candidates(Wanted::Words("a b ca"), 1000, None).unwrap();
                 found.into_iter().map(|one| (one.hit.entry.id.clone(), one.hit.score)).collect()

@@ -238,7 +238,7 @@ fn apply(record: Record, snapshot: &mut Snapshot, places: &mut Places) -> Result
         Record::Start(_) => {}
         Record::Add { entries, vectors } => put(&[], entries, &vectors, snapshot, places)?,
         Record::Delete(gone) => {
-            snapshot.change(places, &gone, &Vectors::default(), Vec::new());
+            snapshot.change(places, &gone, Vectors::default(), Vec::new());
         }
         Record::Replace { gone, entries, vectors } => {
             put(&gone, entries, &vectors, snapshot, places)?;
@@ -265,7 +265,7 @@ fn put(
         return Err("its journal holds vectors of other dimensions".to_owned());
     };
     snapshot.dimensions = Some(dimensions);
-    snapshot.change(places, gone, &vectors, entries);
+    snapshot.change(places, gone, vectors, entries);
     Ok(())
 }
 

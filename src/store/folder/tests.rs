@@ -34,7 +34,7 @@ fn put(store: &VectorStore, ids: &[&str], value: f32) {
     let vectors: Vec<_> = ids.iter().map(|_| vec![value, 1.0]).collect();
     let entry = |id: &&str| Entry { id: (*id).to_owned(), ..Entry::text(value.to_string()) };
     let entries = ids.iter().map(entry).collect();
-    store.add(&Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
+    store.add(Matrix::from_rows(&vectors).unwrap(), entries).unwrap();
 }
 
 fn entries(ids: &[String]) -> Vec<Entry> {
@@ -117,8 +117,8 @@ proptest! {
                     // the places of ids that come again.
                     let gone: Vec<_> = stale.iter().filter(|id| !ids.contains(id)).collect();
                     memory.delete(&gone).unwrap();
-                    memory.add(&vectors, entries(&ids)).unwrap();
-                    prop_assert_eq!(store.replace(&stale, &vectors, entries(&ids)).unwrap(), ids);
+                    memory.add(vectors.clone(), entries(&ids)).unwrap();
+                    prop_assert_eq!(store.replace(&stale, vectors, entries(&ids)).unwrap(), ids);
                 }
                 Step::Compact => outgrown(&store),
                 Step::Reopen => {
@@ -146,7 +146,7 @@ fn a_journal_cut_anywhere_keeps_the_changes_that_were_whole() {
         states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
     }
     let vectors = Matrix::new(vec![5.0; 4], 2, 2).unwrap();
-    store.replace(&["a", "b"], &vectors, entries(&["b".to_owned(), "d".to_owned()])).unwrap();
+    store.replace(&["a", "b"], vectors, entries(&["b".to_owned(), "d".to_owned()])).unwrap();
     states.push((fs::metadata(&place).unwrap().len(), contents(&store)));
     store.delete(&["x"]).unwrap();
     states.push((fs::metadata(&place).unwrap().len(), contents(&store)));

@@ -48,7 +48,7 @@ fn empty(metric: Metric, precision: Precision, index: Index) -> VectorStore {
 fn both(metric: Metric, precision: Precision) -> [VectorStore; 2] {
     [Index::Exact, Index::Hnsw].map(|index| {
         let store = empty(metric, precision, index);
-        store.add(&rows(ROWS, 2), entries(0..ROWS)).unwrap();
+        store.add(rows(ROWS, 2), entries(0..ROWS)).unwrap();
         store
     })
 }
@@ -141,9 +141,9 @@ fn what_is_deleted_replaced_or_just_added_counts_at_once() {
         let gone: Vec<String> = (0..ROWS).step_by(10).map(|at| at.to_string()).collect();
         assert_eq!(store.delete(&gone).unwrap(), gone.len());
         let moved: Vec<Entry> = entries(0..ROWS).into_iter().skip(1).step_by(10).collect();
-        store.add(&rows(moved.len(), 5), moved).unwrap();
+        store.add(rows(moved.len(), 5), moved).unwrap();
         let one = Matrix::new(far.clone(), 1, DIMENSIONS).unwrap();
-        store.add(&one, vec![Entry::text("new")]).unwrap();
+        store.add(one, vec![Entry::text("new")]).unwrap();
     }
     assert_eq!(store.search(&far, 1).unwrap()[0].entry.text, "new");
     assert!(walks(&store, None));
@@ -172,7 +172,7 @@ fn many_equal_rows_hide_neither_each_other_nor_the_rest() {
     let equal: Vec<Vec<f32>> = patterns.iter().cycle().take(ROWS).cloned().collect();
     let vectors = Matrix::from_rows(&equal).unwrap();
     for store in [&store, &exact] {
-        store.add(&vectors, entries(0..ROWS)).unwrap();
+        store.add(vectors.clone(), entries(0..ROWS)).unwrap();
     }
     for query in pattern.iter() {
         let scores = |store: &VectorStore| -> Vec<f32> {
@@ -192,7 +192,7 @@ fn one_history_has_one_graph_however_the_rows_are_divided_among_calls() {
             let first = number * batch;
             let part: Vec<Vec<f32>> = part.iter().map(|row| row.to_vec()).collect();
             let entries = entries(first..first + part.len());
-            store.add(&Matrix::from_rows(&part).unwrap(), entries).unwrap();
+            store.add(Matrix::from_rows(&part).unwrap(), entries).unwrap();
         }
         let asked = Asked { top_k: 10, filter: None, ef_search: Some(10) };
         store.search_many_as(&self::rows(100, 8), asked).unwrap()
@@ -204,7 +204,7 @@ fn one_history_has_one_graph_however_the_rows_are_divided_among_calls() {
 #[test]
 fn searches_beside_a_writer_never_see_what_was_gone_before_they_began() {
     let store = empty(Metric::Cosine, Precision::F32, Index::Hnsw);
-    store.add(&rows(ROWS, 9), entries(0..ROWS)).unwrap();
+    store.add(rows(ROWS, 9), entries(0..ROWS)).unwrap();
     // Of the first rows, how many are gone; behind the last change all that will be.
     let (gone, turns) = (AtomicU64::new(0), 20);
     thread::scope(|scope| {
@@ -229,7 +229,7 @@ fn searches_beside_a_writer_never_see_what_was_gone_before_they_began() {
             assert_eq!(store.delete(&ids).unwrap(), 90);
             gone.store((number + 1) * 90, Ordering::Release);
             let entries = (0..90).map(|_| Entry::text("later")).collect();
-            store.add(&rows(90, 100 + number), entries).unwrap();
+            store.add(rows(90, 100 + number), entries).unwrap();
         }
     });
     assert_eq!(store.len(), ROWS);
@@ -267,7 +267,7 @@ impl Drop for Scratch {
 fn a_folder_keeps_its_graph_and_believes_no_other() {
     let scratch = Scratch::new("kept");
     let store = scratch.open(false);
-    store.add(&rows(ROWS, 11), entries(0..ROWS)).unwrap();
+    store.add(rows(ROWS, 11), entries(0..ROWS)).unwrap();
     let queries = rows(50, 12);
     let answers = |store: &VectorStore| store.search_many(&queries, 10).unwrap();
     let expected = answers(&store);
@@ -294,7 +294,7 @@ fn a_folder_keeps_its_graph_and_believes_no_other() {
     std::fs::write(&place, &whole).unwrap();
     let exact = VectorStore::open(&scratch.0, StoreOptions::default()).unwrap();
     exact.delete(&["0", "1", "2"]).unwrap();
-    exact.add(&rows(50, 13), entries(100..150)).unwrap();
+    exact.add(rows(50, 13), entries(100..150)).unwrap();
     drop(exact);
     assert_eq!(scratch.kept(), nodes(&store).0 - 53);
     let [again, exact] = [scratch.open(true), {
@@ -308,10 +308,10 @@ fn a_folder_keeps_its_graph_and_believes_no_other() {
 fn a_reader_follows_with_its_graph() {
     let scratch = Scratch::new("follow");
     let store = scratch.open(false);
-    store.add(&rows(ROWS, 14), entries(0..ROWS)).unwrap();
+    store.add(rows(ROWS, 14), entries(0..ROWS)).unwrap();
     let reader = scratch.open(true);
     store.delete(&["7"]).unwrap();
-    store.add(&rows(700, 15), entries(ROWS..ROWS + 700)).unwrap();
+    store.add(rows(700, 15), entries(ROWS..ROWS + 700)).unwrap();
     assert!(reader.refresh().unwrap());
     assert!(nodes(&reader).1 < STEP);
     let queries = rows(50, 16);

@@ -51,7 +51,7 @@ impl PgVectorStore {
             let Some(shape) = self.shape().await? else { return Ok(Vec::new()) };
             shape
         } else {
-            some_values(&vectors)?;
+            some_values(vectors.dimensions())?;
             let shape = self.shape_for(vectors.dimensions()).await?;
             if let Some(known) = shape.dimensions {
                 same_dimensions(known, vectors.dimensions())?;

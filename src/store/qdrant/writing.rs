@@ -42,7 +42,7 @@ impl QdrantVectorStore {
         }
         let entries = named(entries)?;
         if !entries.is_empty() {
-            some_values(&vectors)?;
+            some_values(vectors.dimensions())?;
             let shape = self.shape_for(vectors.dimensions()).await?;
             same_dimensions(shape.dimensions, vectors.dimensions())?;
         }
