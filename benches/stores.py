@@ -85,6 +85,26 @@ ROWS: list[dict[str, Any]] = [
             ("vectors of 32, uniform", {"dimensions": 32, "spread": "uniform"}),
         )
     ),
+    # Linking is what filling costs here; one batch after another, each on all cores.
+    *(
+        {
+            "title": f"20,000 vectors of 384, {cores} core{'s' * (cores > 1)}, by a graph",
+            "workload": "store_search",
+            "given": {"vectors": 20_000, "cores": cores},
+            "packages": {OURS: GRAPHS[OURS]},
+            "show": SHOWN,
+            "target": "2 cores >= 1.7x one",
+        }
+        for cores in (1, 2)
+    ),
+    # As many questions as a thread pool gathers, rather than a whole evaluation.
+    {
+        "title": "100,000 vectors of 384, 2 cores, 32 questions at once",
+        "workload": "store_search",
+        "given": {"vectors": 100_000, "cores": 2, "queries": 32},
+        "packages": {name: ALL[name] for name in (OURS, FAISS)},
+        "show": SHOWN,
+    },
     *(
         {
             "title": f"100,000 vectors of 384, 2 cores, by a graph, a filter that means {percent} %",

@@ -34,6 +34,7 @@ mod graph;
 mod half;
 mod journal;
 mod postgres;
+mod product;
 mod protocol;
 mod qdrant;
 mod reading;

@@ -1,5 +1,6 @@
-//! The exact search: every query against every row, the best kept in a bounded heap. Where a state has a graph, that is
-//! asked first, and what it declines is left for here.
+//! The exact search: every query against every row, the best kept in a bounded heap. Where many ask at once, a product
+//! tells which rows need not be looked at. Where a state has a graph, that is asked first, and what it declines is left
+//! for here.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,6 +12,7 @@ use super::block::{Block, Row, Snapshot};
 use super::distance::{dot, dot_wide, inverse_norm, squared_distance, squared_distance_wide};
 use super::filter::Filter;
 use super::graph;
+use super::product::{self, Product};
 use super::vectors::{Code, Packed, Precision};
 use super::{Entry, Hit, Metric};
 
@@ -68,11 +70,12 @@ fn scan_all<'block>(
     let row = row.saturating_add(wanted.filter.map_or(0, |_| LOOK));
     let workers = workers(snapshot.len().saturating_mul(row));
     if workers <= 1 {
-        scan(&snapshot.blocks, queries, wanted)
+        scan(snapshot, &snapshot.blocks, queries, wanted)
     } else if snapshot.blocks.len() >= workers {
         let share = snapshot.blocks.len().div_ceil(workers);
-        let parts =
-            in_parallel(snapshot.blocks.chunks(share), |blocks| scan(blocks, queries, wanted));
+        let parts = in_parallel(snapshot.blocks.chunks(share), |blocks| {
+            scan(snapshot, blocks, queries, wanted)
+        });
         parts
             .into_iter()
             .reduce(|mut all, part| {
@@ -82,7 +85,9 @@ fn scan_all<'block>(
             .unwrap_or_default()
     } else {
         let share = queries.len().div_ceil(workers).max(1);
-        let parts = in_parallel(queries.chunks(share), |some| scan(&snapshot.blocks, some, wanted));
+        let parts = in_parallel(queries.chunks(share), |some| {
+            scan(snapshot, &snapshot.blocks, some, wanted)
+        });
         parts.into_iter().flatten().collect()
     }
 }
@@ -130,13 +135,17 @@ pub(super) fn workers(work: usize) -> usize {
     }
 }
 
+/// The best of the rows of some blocks for each query.
 fn scan<'block>(
+    snapshot: &Snapshot,
     blocks: &'block [Arc<Block>],
     queries: &[Query<'_>],
     wanted: Wanted<'_>,
 ) -> Vec<Best<'block>> {
     let mut best: Vec<_> = queries.iter().map(|_| Best::new(wanted.top_k)).collect();
     let mut chosen = Vec::new();
+    let mut product = (queries.len() >= product::ENOUGH)
+        .then(|| Product::new(queries, wanted.metric, snapshot.precision));
     // Blocks outside, queries inside: a block is read from memory once for all queries.
     for block in blocks {
         if let Some(filter) = wanted.filter {
@@ -147,6 +156,10 @@ fn scan<'block>(
             if chosen.is_empty() {
                 continue;
             }
+        }
+        if let Some(product) = &mut product {
+            product.scan(block, wanted.filter.map(|_| chosen.as_slice()), &mut best);
+            continue;
         }
         for (query, best) in queries.iter().zip(&mut best) {
             match wanted.filter {
@@ -197,6 +210,11 @@ impl<'query> Query<'query> {
     pub(super) fn new(vector: &'query [f32], metric: Metric, precision: Precision) -> Self {
         let inverse_norm = if metric == Metric::Cosine { inverse_norm(vector) } else { 1.0 };
         Self { vector, inverse_norm, metric, precision }
+    }
+
+    /// The values compared with.
+    pub(super) fn vector(&self) -> &'query [f32] {
+        self.vector
     }
 
     /// A row as a query; `inverse_norm` is that of its values.
@@ -299,6 +317,14 @@ impl<'block> Best<'block> {
             && candidate < *worst
         {
             *worst = candidate;
+        }
+    }
+
+    /// The score that a later row must exceed to be taken.
+    pub(super) fn worst(&self) -> f32 {
+        match self.heap.peek() {
+            Some(worst) if self.heap.len() >= self.limit => worst.score,
+            _ => f32::NEG_INFINITY,
         }
     }
 

@@ -269,6 +269,11 @@ impl Vectors {
         self.words.len().checked_div(self.len()).unwrap_or_default()
     }
 
+    /// The values, row after row, where they are kept as they are.
+    pub(super) fn singles(&self, precision: Precision) -> Option<&[f32]> {
+        (precision == Precision::F32).then(|| bytemuck::cast_slice(&self.words))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
         let rows = self.words.chunks_exact(self.stride().max(1)).zip(&self.scales);
         rows.zip(&self.inverse_norms).map(|((words, scale), inverse_norm)| Packed {
@@ -350,6 +355,17 @@ fn step(value: f32) -> i8 {
 }
 
 impl Packed<'_> {
+    /// Appends the codes, without what fills up the last word.
+    pub(super) fn codes_to(self, precision: Precision, dimensions: usize, codes: &mut Vec<f32>) {
+        match precision {
+            Precision::F32 => codes.extend_from_slice(self.codes::<f32>(dimensions)),
+            Precision::F16 => {
+                codes.extend(self.codes::<u16>(dimensions).iter().map(|it| it.value()))
+            }
+            Precision::I8 => codes.extend(self.codes::<i8>(dimensions).iter().map(|it| it.value())),
+        }
+    }
+
     /// The values that the row stands for.
     pub(super) fn values(self, precision: Precision, dimensions: usize) -> Vec<f32> {
         fn scaled<C: Code>(row: Packed<'_>, dimensions: usize) -> Vec<f32> {
