@@ -6,7 +6,7 @@
 //! instance that both processes share. Why atomics only: any lock may be held by a thread that does not
 //! exist in the child.
 //!
-//! The crate's one unsafe island: dereferencing the slot, and registering the hook.
+//! The runtime's one unsafe island: dereferencing the slot, and registering the hook.
 
 use std::cell::Cell;
 use std::sync::Arc;

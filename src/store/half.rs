@@ -15,6 +15,7 @@ pub(super) fn encode(value: f32) -> u16 {
     half
 }
 
+#[inline]
 pub(super) fn decode(half: u16) -> f32 {
     let bits = u32::from(half);
     f32::from_bits((bits & 0x7fff) << 13 | (bits & 0x8000) << 16) * APART

@@ -93,16 +93,19 @@ pub(super) trait Code: bytemuck::Pod {
     fn value(self) -> f32;
 
     /// The value in a row with this scale.
+    #[inline]
     fn scaled(self, scale: f32) -> f32 {
         self.value() * scale
     }
 }
 
 impl Code for f32 {
+    #[inline]
     fn value(self) -> f32 {
         self
     }
 
+    #[inline]
     fn scaled(self, _: f32) -> f32 {
         self
     }
@@ -110,12 +113,14 @@ impl Code for f32 {
 
 /// The bits of a half.
 impl Code for u16 {
+    #[inline]
     fn value(self) -> f32 {
         half::decode(self)
     }
 }
 
 impl Code for i8 {
+    #[inline]
     fn value(self) -> f32 {
         f32::from(self)
     }
