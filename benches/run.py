@@ -245,6 +245,14 @@ ROWS = [
         for name in ("RecursiveSplitter", "CharacterSplitter", "SentenceSplitter", "TokenSplitter")
     ),
     Row(
+        "split",
+        "RecursiveSplitter, 200 characters, 20 overlap, 1 MB each, beside a thread that computes",
+        "split_text",
+        {"size": 200, "overlap": 20, "characters": 1_000_000, "megabytes": 20, "busy": True},
+        show=("MB/s",),
+        target=">= 1x 0.6.8",
+    ),
+    Row(
         "local",
         "local embeddings, wordllama weights",
         "local_embedding",

@@ -3,19 +3,11 @@
 With ``busy`` one thread more computes all the while, as parsing and ranking in Python do.
 """
 
-import threading
-
-from measure import chat_client, on_threads, parameters, report
+from measure import chat_client, compute_beside, on_threads, parameters, report
 
 given = parameters(threads=32, calls=20_000, busy=False)
 
-
-def compute() -> None:
-    while True:
-        sum(range(1000))
-
-
 if given.busy:
-    threading.Thread(target=compute, daemon=True).start()
+    compute_beside()
 client = chat_client(given.url)
 report(**on_threads(given.threads, given.calls, lambda: client.complete("Say hello.")))

@@ -54,6 +54,16 @@ def served(url: str) -> dict[str, Any]:
         return json.loads(reply.read())
 
 
+def compute_beside() -> None:
+    """Computes in one thread more from now on, as parsing and ranking in Python do."""
+
+    def compute() -> None:
+        while True:
+            sum(range(1000))
+
+    threading.Thread(target=compute, daemon=True).start()
+
+
 def pipeline_documents(count: int) -> Iterator[tuple[str, str]]:
     """Names and texts of about 10 KB in paragraphs, no two chunks of them alike."""
     for number in range(count):

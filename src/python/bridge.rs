@@ -37,6 +37,9 @@ const WAKING: Duration = Duration::from_micros(50);
 /// How long a conversion may keep the interpreter from other threads.
 const SLICE: Duration = Duration::from_millis(1);
 
+/// How long CPython lets a thread compute while others wait.
+const TURN: Duration = Duration::from_millis(5);
+
 /// Runs `future` on the runtime while the interpreter is free for others.
 ///
 /// On the main thread signals are looked for every 20 ms: Ctrl-C aborts the work and raises.
@@ -89,28 +92,37 @@ pub(super) fn attach<T>(work: impl FnOnce(Python<'_>) -> PyResult<T>) -> PyResul
     exit::attach(work).unwrap_or_else(exiting)
 }
 
-/// Lets other Python threads run in the middle of a long conversion. One that waits for the
-/// interpreter sleeps, and would come too late if it were free for an instant only.
-pub(super) fn breathe(py: Python<'_>) {
-    exit::leave(py, || std::thread::sleep(WAKING));
+/// Whether a wait for the interpreter was one for a thread that computes.
+pub(super) fn was_long(wait: Duration) -> bool {
+    wait > SLICE
 }
 
-/// Cuts a long conversion into slices between which other threads may run.
+/// Cuts a long conversion into slices between which other threads may run. A thread that computes takes its turn then;
+/// the next slice is as long as that, or ten seconds of conversion would take a minute.
 pub(super) struct Slices {
-    begun: Instant,
+    begun: Cell<Instant>,
+    length: Cell<Duration>,
 }
 
 impl Slices {
     pub(super) fn new() -> Self {
-        Self { begun: Instant::now() }
+        Self { begun: Cell::new(Instant::now()), length: Cell::new(SLICE) }
+    }
+
+    /// Begins a slice: the interpreter was free just now.
+    pub(super) fn begin(&self) {
+        self.begun.set(Instant::now());
     }
 
     /// To be called now and then: lets others run when it is time, and a signal's handler raise.
-    pub(super) fn breathe(&mut self, py: Python<'_>) -> PyResult<()> {
-        if self.begun.elapsed() >= SLICE {
-            breathe(py);
+    pub(super) fn breathe(&self, py: Python<'_>) -> PyResult<()> {
+        if self.begun.get().elapsed() >= self.length.get() {
+            let left = Instant::now();
+            // One that waits for the interpreter sleeps, and would come too late if it were free for an instant only.
+            exit::leave(py, || std::thread::sleep(WAKING));
+            self.length.set(left.elapsed().clamp(SLICE, TURN));
             py.check_signals()?;
-            self.begun = Instant::now();
+            self.begin();
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ fn awaited(drawing: Py<PyAny>) -> Sources {
 
 fn all(items: &Bound<'_, PyAny>) -> PyResult<Vec<Source>> {
     let mut sources = Vec::new();
-    let mut slices = Slices::new();
+    let slices = Slices::new();
     for item in items.try_iter()? {
         sources.push(one(&item?, &format!("documents[{}]", sources.len()))?);
         slices.breathe(items.py())?;

@@ -213,7 +213,7 @@ fn read_prompts(given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
         )));
     };
     let mut prompts = Vec::with_capacity(given.size_hint().0);
-    let mut slices = Slices::new();
+    let slices = Slices::new();
     for prompt in given {
         let prompt = prompt?;
         let Ok(text) = prompt.cast::<PyString>() else {

@@ -102,7 +102,7 @@ fn matrix(answer: &Bound<'_, PyAny>) -> Result<Matrix> {
         }
         let first = answer.get_item(0).map_err(|_| empty())?;
         if is_row(&first) {
-            let mut slices = Slices::new();
+            let slices = Slices::new();
             let mut rows = Vec::new();
             for row in answer.try_iter().map_err(not_a_number)? {
                 rows.push(floats(&row.map_err(not_a_number)?)?);

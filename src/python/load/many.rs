@@ -61,7 +61,7 @@ impl Batch {
     ) -> PyResult<Self> {
         let workers = workers(max_workers)?;
         let mut requests = Vec::new();
-        let mut slices = Slices::new();
+        let slices = Slices::new();
         for path in iterate(paths)? {
             requests.push(request(requests.len(), &path?, document_type)?);
             slices.breathe(paths.py())?;

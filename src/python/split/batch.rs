@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -17,16 +17,15 @@ use super::chunk::TextChunk;
 use super::semantic;
 use crate::embeddings::SemanticSplitter;
 use crate::error::{Error, Kind};
+use crate::python::bridge::Slices;
 use crate::python::errors::to_py_err;
 use crate::python::{bridge, cpython};
 use crate::split::{self, Packed, Source, Split};
 
-/// Chunks that are cut before the interpreter is asked for, to put them into a list.
-const PORTION: usize = 256;
-
-/// How long the interpreter is held at most before other threads get it for a moment. CPython itself
-/// lets a thread wait for five.
-const BREATH: Duration = Duration::from_millis(1);
+/// Chunks that are cut before the interpreter is asked for, to put them into a list: at first, and at most, which
+/// takes some megabytes.
+const PORTION: usize = 2048;
+const LARGEST_PORTION: usize = 1 << 16;
 
 /// Chunks made between two looks at the clock.
 const GLANCE: usize = 128;
@@ -84,14 +83,20 @@ impl Cutter {
             }
         };
         let mut portion = Vec::with_capacity(PORTION);
+        let mut room = PORTION;
         let mut failed = None;
         bridge::detach(py, || {
             let _ = splitter.visit(source, &mut |chunk| {
                 portion.push(Packed::from(chunk));
-                if portion.len() < PORTION {
+                if portion.len() < room {
                     return ControlFlow::Continue(());
                 }
+                let asked = Instant::now();
                 let taken = bridge::attach(|py| {
+                    if bridge::was_long(asked.elapsed()) {
+                        // Whoever computes will make each further visit wait as long.
+                        room = (room * 4).min(LARGEST_PORTION);
+                    }
                     py.check_signals()?;
                     take(py, &mut portion)
                 });
@@ -111,17 +116,12 @@ impl Cutter {
 pub(super) struct Lists {
     with_metadata: bool,
     made: Cell<usize>,
-    held_since: Cell<Instant>,
+    slices: Slices,
 }
 
 impl Lists {
     pub(super) fn new(with_metadata: bool) -> Self {
-        Self { with_metadata, made: Cell::new(0), held_since: Cell::new(Instant::now()) }
-    }
-
-    /// The interpreter was free just now.
-    fn breathed(&self) {
-        self.held_since.set(Instant::now());
+        Self { with_metadata, made: Cell::new(0), slices: Slices::new() }
     }
 
     pub(super) fn extend(
@@ -133,10 +133,8 @@ impl Lists {
         let py = list.py();
         for chunk in chunks {
             self.made.set(self.made.get().wrapping_add(1));
-            let glance = self.made.get().is_multiple_of(GLANCE);
-            if glance && self.held_since.get().elapsed() > BREATH {
-                bridge::breathe(py);
-                self.breathed();
+            if self.made.get().is_multiple_of(GLANCE) {
+                self.slices.breathe(py)?;
             }
             let chunk = TextChunk::new(text.clone().unbind(), chunk, self.with_metadata);
             let chunk = Bound::new(py, chunk)?;
@@ -157,7 +155,7 @@ pub(super) fn split_text<'py>(
     let lists = Lists::new(with_metadata);
     let (kept_text, kept_list) = (text.clone().unbind(), list.clone().unbind());
     cutter.cut(py, &Document::new(text.clone())?, move |py, chunks| {
-        lists.breathed();
+        lists.slices.begin();
         lists.extend(kept_list.bind(py), kept_text.bind(py), chunks.drain(..))
     })?;
     Ok(list)
@@ -186,7 +184,7 @@ fn split_documents<'py>(
             work();
             Ok(())
         })?;
-        lists.breathed();
+        lists.slices.begin();
         Ok(())
     };
     let deliver = |index: usize, chunks: Vec<_>| match (documents.get(index), results.get(index)) {

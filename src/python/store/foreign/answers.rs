@@ -99,7 +99,7 @@ impl<'py> Backend<'py> {
     ) -> Result<Vec<T>> {
         let wanted = || self.wrong(method, format!("a list is wanted, not {}", shown(answer)));
         let items = answer.try_iter().map_err(|_| wanted())?;
-        let mut slices = Slices::new();
+        let slices = Slices::new();
         let mut found = Vec::new();
         for (at, item) in items.enumerate() {
             let item = item.map_err(|raised| self.failed(method, raised))?;
