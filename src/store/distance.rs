@@ -2,9 +2,30 @@
 //!
 //! They are compiled twice, for any processor and for those with AVX2, from the same source: what is added to what does
 //! not depend on the processor, nor does a score.
+//!
+//! What is compared next can be asked for meanwhile: in a large store the memory is what a comparison waits for.
 
 use super::Metric;
 use super::vectors::Code;
+
+/// Asks for the memory of words that will soon be compared, so many lines of 64 bytes, and does not wait for it.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn fetch(words: &[u32], lines: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for line in words.chunks(16).take(lines) {
+        #[expect(unsafe_code, reason = "the instruction takes an address")]
+        // SAFETY: it reads nothing, and every processor of this kind has it.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+}
+
+/// Asks for the memory of words that will soon be compared. To ask for more than the first would mean to wait.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn fetch(words: &[u32], _lines: usize) {
+    std::hint::black_box(words.first().copied());
+}
 
 /// Independent sums: enough to hide the latency of an addition on every machine we know.
 const LANES: usize = 32;

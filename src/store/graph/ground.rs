@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::NONE;
 use crate::store::Metric;
 use crate::store::block::{Block, Row, Snapshot};
+use crate::store::distance::fetch;
 use crate::store::search::Query;
 use crate::store::vectors::{Packed, Precision};
 
@@ -69,10 +70,11 @@ impl<'g> Ground<'g> {
         self.blocks.get(block)?.vectors.row(row)
     }
 
-    /// Asks for the memory of a row that will soon be read.
-    pub(super) fn fetch(&self, place: u32) {
-        let words = self.vector(place).and_then(|vector| vector.words.first());
-        std::hint::black_box(words.copied());
+    /// Asks for the memory of a row, or of so many lines of it.
+    pub(super) fn fetch(&self, place: u32, lines: usize) {
+        if let Some(vector) = self.vector(place) {
+            fetch(vector.words, lines);
+        }
     }
 
     /// A row, made ready to be compared with others.

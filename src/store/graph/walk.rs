@@ -9,7 +9,13 @@ use std::collections::BinaryHeap;
 
 use super::ground::Towards;
 use super::{Graph, Layer, UPPER_SIGHT};
+use crate::store::distance::fetch;
 use crate::store::vectors::Packed;
+
+/// Lines of a row that are asked for with those of others.
+const FIRST_LINES: usize = 4;
+/// Lines that are asked for at most: what follows the processor expects by itself.
+const MOST_LINES: usize = 32;
 
 /// A node, and how alike it is to what is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +120,7 @@ impl Walker {
             self.meet(*start, towards);
         }
         self.pass_through(graph, layer, towards);
-        self.score(count, towards, &wanted);
+        self.score(layer, count, towards, &wanted);
         while let Some(next) = self.frontier.pop() {
             let worst = self.found.peek().filter(|_| self.found.len() >= count);
             if worst.is_some_and(|worst| next.score < worst.0.score) || self.gave_up() {
@@ -125,7 +131,7 @@ impl Walker {
                 self.meet(link, towards);
             }
             self.pass_through(graph, layer, towards);
-            self.score(count, towards, &wanted);
+            self.score(layer, count, towards, &wanted);
         }
         for word in self.marked.drain(..) {
             if let Some(word) = self.seen.get_mut(word as usize) {
@@ -168,22 +174,30 @@ impl Walker {
 
     fn score(
         &mut self,
+        layer: &Layer,
         count: usize,
         towards: &Towards<'_, impl Fn(Packed<'_>) -> f32>,
         wanted: &impl Fn(u32) -> bool,
     ) {
-        // The memory of all is asked for before the first is waited for.
+        // The beginnings of all are asked for before the first is waited for, and the rest of each while the one before
+        // it is compared: what is asked for beyond what the processor keeps track of is asked for in vain.
         for (_, place) in &self.fresh {
-            towards.ground.fetch(*place);
+            towards.ground.fetch(*place, FIRST_LINES);
         }
         self.scored += self.fresh.len();
-        for (node, place) in self.fresh.drain(..) {
+        let mut fresh = self.fresh.drain(..).peekable();
+        while let Some((node, place)) = fresh.next() {
+            if let Some((_, next)) = fresh.peek() {
+                towards.ground.fetch(*next, MOST_LINES);
+            }
             let near = Near { score: towards.score(place), node, place };
             let full = self.found.len() >= count;
             if full && self.found.peek().is_some_and(|worst| near < worst.0) {
                 continue;
             }
             self.frontier.push(near);
+            // It may well be the next to be left from.
+            fetch(layer.room(node), MOST_LINES);
             if wanted(place) {
                 self.found.push(Reverse(near));
                 if full {
