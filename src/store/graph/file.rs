@@ -1,7 +1,8 @@
 //! The graph of a store in a folder, so that opening it need not link everything again.
 //!
 //! All of it little-endian: [`MAGIC`], which ends with the version; one byte for the metric; the numbers of nodes
-//! and of layers (u32 each) and the reach (f64); by node the number of its row (u64), [`GONE`] for one that has none
+//! and of layers (u32 each) and the reach (f64); the number of scouts (u32), the octave (u64) and the node (u32) of
+//! each; by node the number of its row (u64), [`GONE`] for one that has none
 //! any more, the CRC-32 of its vector as it is kept (u32) and its twin (u32); of each layer the number of its nodes
 //! (u32), those nodes except in the lowest, and their links (u32 each); and the CRC-32 of all before it (u32).
 //!
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use super::chart::Chart;
 use super::ground::row;
-use super::{BOTTOM_LINKS, Graph, Layer, MOST_LAYERS, NONE, UPPER_LINKS};
+use super::{BOTTOM_LINKS, Graph, Layer, MOST_LAYERS, NONE, Scout, UPPER_LINKS};
 use crate::store::block::Snapshot;
 use crate::store::file::temporary_beside;
 use crate::store::vectors::Packed;
@@ -24,7 +25,7 @@ use crate::store::{Metric, block::Row};
 
 /// Its name in the folder.
 const FILE: &str = "graph.bin";
-const MAGIC: &[u8; 8] = b"GBGRAPH\x01";
+const MAGIC: &[u8; 8] = b"GBGRAPH\x02";
 const GONE: u64 = u64::MAX;
 
 /// Replaces the file by one with this chart's graph.
@@ -72,6 +73,11 @@ fn bytes(snapshot: &Snapshot, chart: &Chart, metric: Metric) -> Vec<u8> {
     put(&mut bytes, graph.len());
     put(&mut bytes, graph.layers.len());
     bytes.extend(graph.reach.to_le_bytes());
+    put(&mut bytes, graph.scouts.len());
+    for Scout { octave, node } in &graph.scouts {
+        bytes.extend(octave.to_le_bytes());
+        bytes.extend(node.to_le_bytes());
+    }
     let nodes = graph.sequences.iter().zip(&graph.twins).zip(chart.places.iter());
     for ((sequence, twin), place) in nodes {
         let row = row(snapshot, *place);
@@ -116,6 +122,10 @@ fn parse(bytes: &[u8], metric: Metric) -> Option<(Graph, Vec<u32>)> {
         return None;
     }
     let mut graph = Graph { reach, ..Graph::default() };
+    for _ in 0..number(&mut rest)? {
+        let octave = u64::from_le_bytes(take(&mut rest)?);
+        graph.scouts.push(Scout { octave, node: number(&mut rest)? });
+    }
     let mut marks = Vec::new();
     for _ in 0..nodes {
         graph.sequences.push(u64::from_le_bytes(take(&mut rest)?));

@@ -183,6 +183,7 @@ impl<'s> Growth<'s> {
         self.graph.sequences.push(newcomer.sequence);
         self.graph.twins.push(behind);
         self.places.push(newcomer.place);
+        self.scout(node);
         for (number, links) in layers.iter().enumerate() {
             if self.graph.layers.len() == number {
                 self.graph.layers.push(Layer::new(number));
@@ -192,6 +193,15 @@ impl<'s> Growth<'s> {
             }
         }
         node
+    }
+
+    /// Lets walks begin with this node where that helps.
+    fn scout(&mut self, node: u32) {
+        let ground = self.ground();
+        let vector = ground.place(node).and_then(|place| ground.vector(place));
+        if let Some(vector) = vector.filter(|_| self.metric == Metric::Dot) {
+            self.graph.scout(node, square(vector));
+        }
     }
 
     /// The links of a node that newcomers chose.
@@ -295,8 +305,9 @@ impl<'s> Growth<'s> {
         let twin = |node| self.graph.heir(node, is_there).and_then(number).unwrap_or(NONE);
         let twins = nodes().map(|(node, _)| twin(node)).collect();
         let reach = self.graph.reach;
-        self.graph = Graph { layers, sequences, twins, order: Vec::new(), reach };
+        self.graph = Graph { layers, sequences, twins, reach, ..Graph::default() };
         self.places.retain(|place| *place != NONE);
+        (0_u32..).take(self.places.len()).for_each(|node| self.scout(node));
         self.graph.put_in_order();
     }
 

@@ -113,6 +113,52 @@ fn nearly_all_of_the_best_are_found_by_every_metric_and_precision() {
     }
 }
 
+/// Rows that differ in eight directions only, and are longer than that in the first dimension.
+fn stretched(count: usize, length: u16) -> Vec<Vec<f32>> {
+    let mut random = fastrand::Rng::with_seed(17);
+    // About normal: directions that are not favour the corners of a cube.
+    let normal = |random: &mut fastrand::Rng| (0..12).map(|_| random.f32()).sum::<f32>() - 6.0;
+    let directions: Vec<Vec<f32>> =
+        (0..8).map(|_| (0..64).map(|_| normal(&mut random)).collect()).collect();
+    let row = |random: &mut fastrand::Rng| {
+        let mut row = vec![0.0; 64];
+        for direction in &directions {
+            let share = normal(random);
+            row.iter_mut().zip(direction).for_each(|(value, step)| *value += share * step);
+        }
+        row[0] = f32::from(length);
+        row
+    };
+    let mut random = fastrand::Rng::with_seed(length.into());
+    (0..count).map(|_| row(&mut random)).collect()
+}
+
+#[test]
+fn short_rows_are_found_among_long_ones_and_the_other_way_round() {
+    let mut random = fastrand::Rng::with_seed(18);
+    let queries: Vec<Vec<f32>> =
+        (0..100).map(|_| (0..64).map(|_| random.f32() * 2.0 - 1.0).collect()).collect();
+    let queries = Matrix::from_rows(&queries).unwrap();
+    let rest: Vec<u16> = (300..310).collect();
+    // Both orders: the ones that come last are linked by walks that begin among the others.
+    for lengths in [[&[5, 35], &rest[..]].concat(), [&rest[..], &[5, 35]].concat()] {
+        let [exact, store] = [Index::Exact, Index::Hnsw].map(|index| {
+            let store = empty(Metric::Dot, Precision::F32, index);
+            let vectors: Vec<_> = lengths.iter().flat_map(|one| stretched(300, *one)).collect();
+            let vectors = Matrix::from_rows(&vectors).unwrap();
+            store.add(vectors, entries(0..300 * lengths.len())).unwrap();
+            store
+        });
+        let truth = exact.search_many(&queries, 10).unwrap();
+        let found = store.search_many(&queries, 10).unwrap();
+        let same = |(truth, found): (&Vec<Hit>, &Vec<Hit>)| {
+            found.iter().filter(|hit| truth.contains(hit)).count()
+        };
+        let same: usize = truth.iter().zip(&found).map(same).sum();
+        assert!(same >= 950, "{lengths:?}: {same} of 1000");
+    }
+}
+
 #[test]
 fn more_in_sight_finds_more() {
     let [exact, store] = both(Metric::L2, Precision::F32);

@@ -92,18 +92,21 @@ impl Walker {
         until: usize,
         towards: &Towards<'_, impl Fn(Packed<'_>) -> f32>,
     ) -> Vec<u32> {
-        let mut starts = graph.tops();
-        for layer in (until + 1..graph.layers.len()).rev() {
-            let aim = Aim { layer, count: UPPER_SIGHT, twins: false };
-            let nearest = self.layer(graph, aim, &starts, towards, |_| true);
-            if !nearest.is_empty() {
-                starts = nearest.iter().map(|near| near.node).collect();
+        let mut ends = Vec::new();
+        for mut starts in graph.starts() {
+            for layer in (until + 1..graph.layers.len()).rev() {
+                let aim = Aim { layer, count: UPPER_SIGHT, twins: false };
+                let nearest = self.layer(graph, aim, &starts, towards, |_| true);
+                if !nearest.is_empty() {
+                    starts = nearest.iter().map(|near| near.node).collect();
+                }
             }
+            ends.append(&mut starts);
         }
-        starts
+        ends
     }
 
-    /// The nearest nodes of one layer that are wanted, best first.
+    /// The nearest nodes of one layer that are wanted, best first. Starts that are not in it are passed over.
     pub(super) fn layer(
         &mut self,
         graph: &Graph,
@@ -116,7 +119,7 @@ impl Walker {
         self.frontier.clear();
         self.found.clear();
         let Some(layer) = graph.layers.get(aim.layer) else { return Vec::new() };
-        for start in starts {
+        for start in starts.iter().filter(|start| layer.slot(**start).is_some()) {
             self.meet(*start, towards);
         }
         self.pass_through(graph, layer, towards);
