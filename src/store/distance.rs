@@ -1,6 +1,6 @@
 //! Dot products and distances, written so that the compiler uses vector instructions.
 //!
-//! They are compiled twice, for any processor and for those with AVX2, from the same source: what is added to what does
+//! Sums in single precision are compiled twice, for any processor and for those with AVX2, from the same source: what is added to what does
 //! not depend on the processor, nor does a score.
 //!
 //! What is compared next can be asked for meanwhile: in a large store the memory is what a comparison waits for.
@@ -31,6 +31,8 @@ pub(super) fn fetch(words: &[u32], _lines: usize) {
 const LANES: usize = 32;
 /// Sums that these become at the end: a register of AVX2.
 const NARROW: usize = 8;
+/// Sums in double precision, whose registers hold half as many.
+const DOUBLE_LANES: usize = 16;
 
 /// `step` summed over both vectors, which are of one length.
 fn accumulate<C: Code>(a: &[C], b: &[f32], step: impl Fn(C, f32) -> f32) -> f32 {
@@ -103,9 +105,9 @@ pub(super) fn squared_distance_wide<C: Code>(codes: &[C], scale: f32, b: &[f32])
 
 /// 1 / length of the codes; 0 for zeros, which are then alike to nothing.
 pub(super) fn inverse_norm<C: Code>(codes: &[C]) -> f64 {
-    let mut sums = [0.0_f64; 16];
-    let (blocks, rest) = codes.as_chunks::<16>();
-    for block in blocks.iter().map(<[C; 16]>::as_slice).chain([rest]) {
+    let mut sums = [0.0_f64; DOUBLE_LANES];
+    let (blocks, rest) = codes.as_chunks::<DOUBLE_LANES>();
+    for block in blocks.iter().map(<[C; DOUBLE_LANES]>::as_slice).chain([rest]) {
         for (sum, code) in sums.iter_mut().zip(block) {
             let value = f64::from(code.value());
             *sum += value * value;

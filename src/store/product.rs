@@ -6,7 +6,7 @@
 //! far is passed over. What is found, and its score, are those of [`Query::order`], however many ask at once.
 //!
 //! The bound of a row is `product * slope + lift`, of which the last two are the row's, and it is compared with what
-//! [`Asked::least`] makes of the worst score. Where it cannot be told, one of these is not a number, and every
+//! [`Threshold::least`] makes of the worst score. Where it cannot be told, one of these is not a number, and every
 //! comparison with it sends the row to be scored.
 
 use ndarray::linalg::general_mat_mul;
@@ -34,7 +34,7 @@ pub(super) struct Product<'queries> {
     dimensions: usize,
     /// One row a query.
     values: Vec<f32>,
-    asked: Vec<Asked>,
+    thresholds: Vec<Threshold>,
     metric: Metric,
     precision: Precision,
     /// What a score can be more than its bound without the room for it, of vectors of length 1.
@@ -49,7 +49,7 @@ pub(super) struct Product<'queries> {
 }
 
 /// What the bounds of one query are compared with.
-struct Asked {
+struct Threshold {
     inverse_norm: f64,
     /// Whether the length is within [`LENGTHS`], or 0.
     usual: bool,
@@ -63,7 +63,7 @@ impl<'queries> Product<'queries> {
     ) -> Self {
         let dimensions = queries.first().map_or(0, |query| query.vector().len());
         let mut values = Vec::with_capacity(queries.len().saturating_mul(dimensions));
-        let mut asked = Vec::with_capacity(queries.len());
+        let mut thresholds = Vec::with_capacity(queries.len());
         for query in queries {
             let inverse_norm = inverse_norm(query.vector());
             #[expect(
@@ -72,12 +72,12 @@ impl<'queries> Product<'queries> {
             )]
             let factor = if metric == Metric::L2 { 1.0 } else { inverse_norm as f32 };
             values.extend(query.vector().iter().map(|value| value * factor));
-            asked.push(Asked { inverse_norm, usual: is_usual(inverse_norm) });
+            thresholds.push(Threshold { inverse_norm, usual: is_usual(inverse_norm) });
         }
         #[expect(clippy::cast_precision_loss, reason = "no vector has 2^53 values")]
         let room = (dimensions as f64 + 16.0) * f64::from(f32::EPSILON);
         let (scores, gathered) = (Vec::new(), Vec::new());
-        Self { queries, dimensions, values, asked, metric, precision, room, scores, gathered }
+        Self { queries, dimensions, values, thresholds, metric, precision, room, scores, gathered }
     }
 
     /// Offers the rows of a block, or those `chosen` of them, to the best of each query.
@@ -96,16 +96,17 @@ impl<'queries> Product<'queries> {
             (None, Some(singles)) => singles,
             _ => {
                 for row in &rows {
-                    row.vector.codes_to(self.precision, self.dimensions, &mut self.gathered);
+                    row.vector.append_unscaled(self.precision, self.dimensions, &mut self.gathered);
                 }
                 &self.gathered
             }
         };
         let bounds: (Vec<f32>, Vec<f32>) = rows.iter().map(|row| self.bound(row.vector)).unzip();
-        let parts = self.queries.chunks(QUERIES_AT_ONCE).zip(self.asked.chunks(QUERIES_AT_ONCE));
+        let parts =
+            self.queries.chunks(QUERIES_AT_ONCE).zip(self.thresholds.chunks(QUERIES_AT_ONCE));
         let values = self.values.chunks(QUERIES_AT_ONCE.saturating_mul(self.dimensions).max(1));
         let best = best.chunks_mut(QUERIES_AT_ONCE);
-        for (((queries, asked), values), best) in parts.zip(values).zip(best) {
+        for (((queries, thresholds), values), best) in parts.zip(values).zip(best) {
             self.scores.resize(queries.len().saturating_mul(rows.len()), 0.0);
             if !multiply(values, codes, self.dimensions, &mut self.scores) {
                 // Lengths that do not fit have no products; comparing asks for none.
@@ -116,9 +117,10 @@ impl<'queries> Product<'queries> {
                 continue;
             }
             let scores = self.scores.chunks(rows.len().max(1));
-            for (((query, asked), scores), best) in queries.iter().zip(asked).zip(scores).zip(best)
+            for (((query, threshold), scores), best) in
+                queries.iter().zip(thresholds).zip(scores).zip(best)
             {
-                let least = |worst| asked.least(worst, self.metric, self.room);
+                let least = |worst| threshold.least(worst, self.metric, self.room);
                 offer(query, &rows, scores, &bounds, best, least);
             }
         }
@@ -143,7 +145,7 @@ impl<'queries> Product<'queries> {
     }
 }
 
-impl Asked {
+impl Threshold {
     /// What a row's bound must reach for its score to reach `worst`.
     #[expect(clippy::cast_possible_truncation, reason = "there is room for rounding")]
     fn least(&self, worst: f32, metric: Metric, room: f64) -> f32 {
@@ -278,22 +280,22 @@ mod tests {
             spread in prop_oneof![Just(0.0_f32), Just(3.0)],
         ) {
             let (rows, queries) = (vectors(seed, 40, dimensions, spread), vectors(!seed, 40, dimensions, spread));
-            let asked: Vec<_> =
+            let compared: Vec<_> =
                 queries.iter().map(|query| Query::new(query, metric, Precision::F32)).collect();
-            let product = Product::new(&asked, metric, Precision::F32);
+            let product = Product::new(&compared, metric, Precision::F32);
             let packed = super::super::vectors::Vectors::pack(Precision::F32, rows.clone());
             let mut products = vec![0.0; 1600];
             prop_assert!(multiply(&product.values, rows.as_slice(), dimensions, &mut products));
             let mut told = 0;
-            for ((query, asked), products) in asked.iter().zip(&product.asked).zip(products.chunks(40)) {
+            for ((query, threshold), products) in compared.iter().zip(&product.thresholds).zip(products.chunks(40)) {
                 for (row, product_of_both) in packed.iter().zip(products) {
                     let (slope, lift) = product.bound(row);
                     let bound = product_of_both * slope + lift;
                     let score = query.order(row);
-                    prop_assert!(bound >= asked.least(score, metric, product.room));
+                    prop_assert!(bound >= threshold.least(score, metric, product.room));
                     // Not so high that nothing would ever be passed over.
                     let far = score.abs().max(1.0) * 0.1;
-                    told += usize::from(bound < asked.least(score + far, metric, product.room));
+                    told += usize::from(bound < threshold.least(score + far, metric, product.room));
                 }
             }
             prop_assert!(told > 800 || spread > 0.0, "{told} of 1600 bounds tell something");

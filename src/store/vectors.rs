@@ -171,31 +171,33 @@ impl Vectors {
 
     /// Rounds vectors to what is kept of them. Those that are kept as they are stay where they are.
     pub(super) fn pack(precision: Precision, vectors: Matrix) -> Self {
-        if precision == Precision::F32 {
-            let inverse_norms: Vec<f64> = vectors.iter().map(inverse_norm).collect();
-            let scales = vec![1.0; inverse_norms.len()];
-            let mut words = bytemuck::allocation::cast_vec(vectors.into_vec());
-            // Of a list of lists, whose length nobody knew, twice the room may be left.
-            words.shrink_to_fit();
-            return Self { words, scales, inverse_norms };
+        match precision {
+            Precision::F32 => {
+                let inverse_norms: Vec<f64> = vectors.iter().map(inverse_norm).collect();
+                let scales = vec![1.0; inverse_norms.len()];
+                let mut words = bytemuck::allocation::cast_vec(vectors.into_vec());
+                // Of a list of lists, whose length nobody knew, twice the room may be left.
+                words.shrink_to_fit();
+                Self { words, scales, inverse_norms }
+            }
+            Precision::F16 => Self::rounded::<_, 2>(precision, &vectors, half::encode),
+            Precision::I8 => Self::rounded::<_, 4>(precision, &vectors, step),
         }
+    }
+
+    /// Vectors as codes, so many in a word.
+    fn rounded<C: Code + Default, const WIDTH: usize>(
+        precision: Precision,
+        vectors: &Matrix,
+        code: impl Fn(f32) -> C,
+    ) -> Self {
         let mut packed = Self::with_room(vectors.rows(), precision.stride(vectors.dimensions()));
         for row in vectors.iter() {
             let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
             let scale = precision.scale(greatest);
-            match precision {
-                Precision::F32 => packed.words.extend_from_slice(bytemuck::cast_slice(row)),
-                Precision::F16 => packed.words.extend(row.chunks(2).map(|values| {
-                    bytemuck::cast::<_, u32>(filled::<_, _, 2>(values, |value: &f32| {
-                        half::encode(value / scale)
-                    }))
-                })),
-                Precision::I8 => packed.words.extend(row.chunks(4).map(|values| {
-                    bytemuck::cast::<_, u32>(filled::<_, _, 4>(values, |value: &f32| {
-                        step(value / scale)
-                    }))
-                })),
-            }
+            packed.words.extend(row.chunks(WIDTH).map(|values| {
+                bytemuck::cast::<_, u32>(filled::<_, _, WIDTH>(values, |value| code(value / scale)))
+            }));
             packed.finish(precision, row.len(), scale);
         }
         packed
@@ -360,26 +362,31 @@ fn step(value: f32) -> i8 {
 }
 
 impl Packed<'_> {
-    /// Appends the codes, without what fills up the last word.
-    pub(super) fn codes_to(self, precision: Precision, dimensions: usize, codes: &mut Vec<f32>) {
-        match precision {
-            Precision::F32 => codes.extend_from_slice(self.codes::<f32>(dimensions)),
-            Precision::F16 => {
-                codes.extend(self.codes::<u16>(dimensions).iter().map(|it| it.value()))
-            }
-            Precision::I8 => codes.extend(self.codes::<i8>(dimensions).iter().map(|it| it.value())),
-        }
-    }
-
     /// The values that the row stands for.
     pub(super) fn values(self, precision: Precision, dimensions: usize) -> Vec<f32> {
-        fn scaled<C: Code>(row: Packed<'_>, dimensions: usize) -> Vec<f32> {
-            row.codes::<C>(dimensions).iter().map(|code| code.scaled(row.scale)).collect()
+        let mut values = Vec::with_capacity(dimensions);
+        self.append(precision, dimensions, self.scale, &mut values);
+        values
+    }
+
+    /// Appends the values of a row whose scale is left to whoever asks.
+    pub(super) fn append_unscaled(
+        self,
+        precision: Precision,
+        dimensions: usize,
+        values: &mut Vec<f32>,
+    ) {
+        self.append(precision, dimensions, 1.0, values);
+    }
+
+    fn append(self, precision: Precision, dimensions: usize, scale: f32, values: &mut Vec<f32>) {
+        fn scaled<C: Code>(codes: &[C], scale: f32) -> impl Iterator<Item = f32> {
+            codes.iter().map(move |code| code.scaled(scale))
         }
         match precision {
-            Precision::F32 => scaled::<f32>(self, dimensions),
-            Precision::F16 => scaled::<u16>(self, dimensions),
-            Precision::I8 => scaled::<i8>(self, dimensions),
+            Precision::F32 => values.extend_from_slice(self.codes(dimensions)),
+            Precision::F16 => values.extend(scaled::<u16>(self.codes(dimensions), scale)),
+            Precision::I8 => values.extend(scaled::<i8>(self.codes(dimensions), scale)),
         }
     }
 }
