@@ -6,6 +6,7 @@
 
 import os
 import resource
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ given = parameters(
 # Before any library counts the cores.
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
 
+# What numpy works out between two batches leaves no threads behind that spin into the next; only numpy reads this.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402  (the cores are set just above)
+
+del os.environ["OPENBLAS_NUM_THREADS"]
 
 BATCH, BEST = 1000, 10
 random = np.random.default_rng(5)
@@ -185,10 +190,13 @@ for first in range(0, given.vectors, BATCH):
     order = np.argsort(-scores, axis=1, kind="stable")[:, :BEST]
     scores, best = (np.take_along_axis(each, order, axis=1) for each in (scores, best))
 
-store.many(queries[:64])
-start = time.perf_counter()
 found = store.many(queries)
-many = time.perf_counter() - start
+turns = []
+while len(turns) < 5 and sum(turns) < 2:
+    start = time.perf_counter()
+    found = store.many(queries)
+    turns.append(time.perf_counter() - start)
+many = statistics.median(turns)
 few = queries[: min(given.queries, 200)]
 start = time.perf_counter()
 for query in few:

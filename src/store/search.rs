@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicUsize};
 use std::thread;
 
 use super::block::{Block, Row, Snapshot};
@@ -73,7 +74,7 @@ fn scan_all<'block>(
         scan(snapshot, &snapshot.blocks, queries, wanted)
     } else if snapshot.blocks.len() >= workers {
         let share = snapshot.blocks.len().div_ceil(workers);
-        let parts = in_parallel(snapshot.blocks.chunks(share), |blocks| {
+        let parts = in_parallel(&snapshot.blocks, share, workers, |blocks| {
             scan(snapshot, blocks, queries, wanted)
         });
         parts
@@ -85,7 +86,7 @@ fn scan_all<'block>(
             .unwrap_or_default()
     } else {
         let share = queries.len().div_ceil(workers).max(1);
-        let parts = in_parallel(queries.chunks(share), |some| {
+        let parts = in_parallel(queries, share, workers, |some| {
             scan(snapshot, &snapshot.blocks, some, wanted)
         });
         parts.into_iter().flatten().collect()
@@ -119,7 +120,7 @@ pub(super) fn select<'block>(
 ) -> Vec<&'block Arc<Entry>> {
     let workers = workers(snapshot.len().saturating_mul(LOOK));
     let share = snapshot.blocks.len().div_ceil(workers).max(1);
-    let parts = in_parallel(snapshot.blocks.chunks(share), |blocks| -> Vec<_> {
+    let parts = in_parallel(&snapshot.blocks, share, workers, |blocks| -> Vec<_> {
         let entries = blocks.iter().flat_map(|block| &block.entries);
         entries.filter(|entry| filter.matches(&entry.metadata)).collect()
     });
@@ -174,27 +175,37 @@ fn scan<'block>(
     best
 }
 
-/// `work` on each part, the first on this thread; results in the order of the parts.
-pub(super) fn in_parallel<P: Copy + Send, R: Send>(
-    mut parts: impl Iterator<Item = P>,
-    work: impl Fn(P) -> R + Sync,
+/// `work` on so many of the items at a time, on this thread and others; results in the order of the items. Whoever is
+/// done takes the next, so that a core that somebody else uses as well has less to do.
+pub(super) fn in_parallel<'items, T: Sync, R: Send>(
+    items: &'items [T],
+    at_once: usize,
+    workers: usize,
+    work: impl Fn(&'items [T]) -> R + Sync,
 ) -> Vec<R> {
-    let work = &work;
-    thread::scope(|scope| {
-        let own = parts.next();
-        let helpers: Vec<_> = parts
-            .map(|part| (part, thread::Builder::new().spawn_scoped(scope, move || work(part))))
-            .collect();
-        let mut results: Vec<R> = own.map(work).into_iter().collect();
-        for (part, helper) in helpers {
-            results.push(match helper.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(result)) => result,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                // A thread that cannot be had is work for this one, not an error.
-                Err(_) => work(part),
-            });
+    let parts: Vec<&'items [T]> = items.chunks(at_once.max(1)).collect();
+    let next = AtomicUsize::new(0);
+    let take_part = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, atomic::Ordering::Relaxed);
+            let Some(part) = parts.get(at) else { return done };
+            done.push((at, work(part)));
         }
-        results
+    };
+    thread::scope(|scope| {
+        // A thread that cannot be had leaves its work to the others.
+        let helpers = (1..workers.min(parts.len()))
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, take_part).ok());
+        let helpers: Vec<_> = helpers.collect();
+        let mut done = take_part();
+        for helper in helpers {
+            done.append(
+                &mut helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+        }
+        done.sort_unstable_by_key(|(at, _)| *at);
+        done.into_iter().map(|(_, result)| result).collect()
     })
 }
 

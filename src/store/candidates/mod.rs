@@ -115,8 +115,7 @@ impl VectorStore {
             let indexing = self.indexing.get();
             let _turn = indexing.lock().unwrap_or_else(PoisonError::into_inner);
             let workers = thread::available_parallelism().map_or(1, NonZero::get);
-            let share = snapshot.blocks.len().div_ceil(workers).max(1);
-            in_parallel(snapshot.blocks.chunks(share), |blocks| {
+            in_parallel(&snapshot.blocks, 1, workers, |blocks| {
                 blocks.iter().for_each(|block| drop(block.entries.words()));
             });
         }

@@ -18,6 +18,10 @@ use crate::store::vectors::Packed;
 
 /// Rows linked at once.
 const BATCH: usize = 256;
+/// Rows whose neighbours a thread looks for at a time.
+const WALKS_AT_ONCE: usize = 4;
+/// Lists of links that a thread makes anew at a time.
+const LISTS_AT_ONCE: usize = 64;
 /// Nodes that links are chosen among, the nearest of those that were met.
 const CLOSELY: usize = 64;
 /// Links that a new node chooses; the rest of the room there is, is for those who choose it.
@@ -107,8 +111,7 @@ impl<'s> Growth<'s> {
             }
         }
         let numbers: Vec<usize> = (0..batch.len()).collect();
-        let share = numbers.len().div_ceil(self.workers).max(1);
-        let chosen = in_parallel(numbers.chunks(share), |numbers| {
+        let chosen = in_parallel(&numbers, WALKS_AT_ONCE, self.workers, |numbers| {
             let mut walker = Walker::default();
             let own = numbers.iter().map(|at| self.neighbours(batch, *at, &mut walker));
             own.collect::<Vec<_>>()
@@ -123,8 +126,7 @@ impl<'s> Growth<'s> {
         backward.sort_unstable();
         let groups: Vec<&[(usize, u32, u32)]> =
             backward.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)).collect();
-        let share = groups.len().div_ceil(self.workers).max(1);
-        let relinked = in_parallel(groups.chunks(share), |groups| {
+        let relinked = in_parallel(&groups, LISTS_AT_ONCE, self.workers, |groups| {
             groups.iter().filter_map(|group| self.linked_back(group)).collect::<Vec<_>>()
         });
         self.relink(relinked.into_iter().flatten());
@@ -258,8 +260,7 @@ impl<'s> Growth<'s> {
         };
         let nodes: Vec<(usize, u32)> =
             self.graph.layers.iter().enumerate().flat_map(nodes).collect();
-        let share = nodes.len().div_ceil(self.workers).max(1);
-        let relinked = in_parallel(nodes.chunks(share), |nodes| {
+        let relinked = in_parallel(&nodes, LISTS_AT_ONCE, self.workers, |nodes| {
             let mended = nodes.iter().filter_map(|(number, node)| {
                 let layer = self.graph.layers.get(*number)?;
                 let links = self.thinned(layer, *node, layer.links(*node))?;
