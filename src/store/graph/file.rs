@@ -1,7 +1,7 @@
 //! The graph of a store in a folder, so that opening it need not link everything again.
 //!
 //! All of it little-endian: [`MAGIC`], which ends with the version; one byte for the metric; the numbers of nodes
-//! and of layers (u32 each) and the reach (f64); the number of scouts (u32), the octave (u64) and the node (u32) of
+//! and of layers (u32 each); the number of scouts (u32), the octave (u64) and the node (u32) of
 //! each; by node the number of its row (u64), [`GONE`] for one that has none
 //! any more, the CRC-32 of its vector as it is kept (u32) and its twin (u32); of each layer the number of its nodes
 //! (u32), those nodes except in the lowest, and their links (u32 each); and the CRC-32 of all before it (u32).
@@ -72,7 +72,6 @@ fn bytes(snapshot: &Snapshot, chart: &Chart, metric: Metric) -> Vec<u8> {
     bytes.push(code(metric));
     put(&mut bytes, graph.len());
     put(&mut bytes, graph.layers.len());
-    bytes.extend(graph.reach.to_le_bytes());
     put(&mut bytes, graph.scouts.len());
     for Scout { octave, node } in &graph.scouts {
         bytes.extend(octave.to_le_bytes());
@@ -117,11 +116,10 @@ fn parse(bytes: &[u8], metric: Metric) -> Option<(Graph, Vec<u32>)> {
     let [known] = take(&mut rest)?;
     let nodes = number(&mut rest)? as usize;
     let layers = number(&mut rest)? as usize;
-    let reach = f64::from_le_bytes(take(&mut rest)?);
     if known != code(metric) || layers > MOST_LAYERS {
         return None;
     }
-    let mut graph = Graph { reach, ..Graph::default() };
+    let mut graph = Graph::default();
     for _ in 0..number(&mut rest)? {
         let octave = u64::from_le_bytes(take(&mut rest)?);
         graph.scouts.push(Scout { octave, node: number(&mut rest)? });

@@ -40,24 +40,16 @@ pub(super) struct Ground<'g> {
     pub(super) metric: Metric,
     pub(super) precision: Precision,
     pub(super) dimensions: usize,
-    /// See [`super::Graph::reach`].
-    pub(super) reach: f64,
 }
 
 impl<'g> Ground<'g> {
-    pub(super) fn new(
-        snapshot: &'g Snapshot,
-        places: &'g [u32],
-        metric: Metric,
-        reach: f64,
-    ) -> Self {
+    pub(super) fn new(snapshot: &'g Snapshot, places: &'g [u32], metric: Metric) -> Self {
         Self {
             blocks: &snapshot.blocks,
             places,
             metric,
             precision: snapshot.precision,
             dimensions: snapshot.dimensions.unwrap_or_default(),
-            reach,
         }
     }
 
@@ -86,26 +78,25 @@ impl<'g> Ground<'g> {
             }
         };
         let inverse_norm = vector.inverse_norm / f64::from(vector.scale);
-        Kin { values, inverse_norm, lift: self.lift(vector) }
+        Kin { values, inverse_norm }
     }
 
-    /// The coordinate that dot products need to be compared as distances: with it all rows are of one length,
-    /// and the greatest product is that of the nearest row (Bachrach et al., "Speeding Up the Xbox Recommender
-    /// System Using a Euclidean Transformation for Inner-Product Spaces", 2014).
-    fn lift(&self, vector: Packed<'_>) -> f64 {
-        match self.metric {
-            Metric::Dot => (self.reach - square(vector)).max(0.0).sqrt(),
-            Metric::Cosine | Metric::L2 => 0.0,
-        }
-    }
-
-    /// How alike two rows are, by what links are chosen: more is better.
+    /// How alike a row is to another, by what links are chosen: more is better.
+    ///
+    /// For dot products it is half way from the product to the cosine: by products short rows would be linked to long
+    /// ones only and not to each other, and by cosines long rows, which most queries are after, would be linked like
+    /// all others. A transformation that makes distances of products (Bachrach et al., "Speeding Up the Xbox Recommender
+    /// System Using a Euclidean Transformation for Inner-Product Spaces", 2014) finds a half to three quarters of the
+    /// best among normal vectors of 32 where this finds 0.98.
     #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the result wanted")]
     pub(super) fn likeness(&self, kin: &Kin<'_>, vector: Packed<'_>) -> f32 {
         let query = Query::of_row(&kin.values, kin.inverse_norm, self.metric, self.precision);
         let order = query.order(vector);
         match self.metric {
-            Metric::Dot => (f64::from(order) + kin.lift * self.lift(vector)) as f32,
+            Metric::Dot => {
+                let inverse_length = vector.inverse_norm / f64::from(vector.scale);
+                (f64::from(order) * inverse_length.sqrt()) as f32
+            }
             Metric::Cosine | Metric::L2 => order,
         }
     }
@@ -123,7 +114,6 @@ pub(super) fn square(vector: Packed<'_>) -> f64 {
 pub(super) struct Kin<'g> {
     values: Cow<'g, [f32]>,
     inverse_norm: f64,
-    lift: f64,
 }
 
 /// What a walk is after: rows that `score` makes much of.

@@ -9,8 +9,9 @@ use std::num::NonZero;
 use std::thread;
 
 use super::ground::{Ground, Kin, Towards, row, square};
+use super::islands::{Member, islands};
 use super::walk::{Aim, Near, Walker};
-use super::{Graph, Layer, NONE, level};
+use super::{Graph, LAYER_BITS, Layer, MOST_LAYERS, NONE, level};
 use crate::store::Metric;
 use crate::store::block::{Row, Snapshot};
 use crate::store::search::in_parallel;
@@ -26,8 +27,8 @@ const LISTS_AT_ONCE: usize = 64;
 const CLOSELY: usize = 64;
 /// Links that a new node chooses; the rest of the room there is, is for those who choose it.
 const FORWARD_LINKS: usize = 16;
-/// So many of the most alike are looked at for one that is the same.
-const TWINS_AMONG: usize = 8;
+/// Of so many of the most alike one has to be in the graph, for that to lead to a newcomer sooner or later.
+const HOME: usize = 8;
 
 /// A graph while rows are added to it.
 pub(super) struct Growth<'s> {
@@ -52,6 +53,8 @@ struct Newcomer {
 struct Chosen {
     /// A node with the same vector, to hang on.
     twin: Option<u32>,
+    /// Whether some of the most alike are in the graph already.
+    at_home: bool,
     /// Its links, by layer.
     layers: Vec<Vec<u32>>,
 }
@@ -59,7 +62,7 @@ struct Chosen {
 impl Chosen {
     /// No links, for one that hangs on another. In the lowest layer each node has its place.
     fn unlinked(twin: Option<u32>) -> Self {
-        Self { twin, layers: vec![Vec::new()] }
+        Self { twin, at_home: false, layers: vec![Vec::new()] }
     }
 }
 
@@ -82,7 +85,7 @@ impl<'s> Growth<'s> {
     }
 
     fn ground(&self) -> Ground<'_> {
-        Ground::new(self.snapshot, &self.places, self.metric, self.graph.reach)
+        Ground::new(self.snapshot, &self.places, self.metric)
     }
 
     /// Links the rows in these places.
@@ -99,25 +102,22 @@ impl<'s> Growth<'s> {
                 let twin = (first < at).then_some(first);
                 newcomers.push(Newcomer { place: *place, sequence, level: level(sequence), twin });
             }
-            self.add_batch(&newcomers);
+            self.add_batch(newcomers);
         }
         self.graph.put_in_order();
     }
 
-    fn add_batch(&mut self, batch: &[Newcomer]) {
-        for newcomer in batch {
-            if let Some(vector) = self.ground().vector(newcomer.place) {
-                self.graph.reach = self.graph.reach.max(square(vector));
-            }
-        }
+    fn add_batch(&mut self, mut batch: Vec<Newcomer>) {
         let numbers: Vec<usize> = (0..batch.len()).collect();
         let chosen = in_parallel(&numbers, WALKS_AT_ONCE, self.workers, |numbers| {
             let mut walker = Walker::default();
-            let own = numbers.iter().map(|at| self.neighbours(batch, *at, &mut walker));
+            let own = numbers.iter().map(|at| self.neighbours(&batch, *at, &mut walker));
             own.collect::<Vec<_>>()
         });
+        let mut chosen: Vec<Chosen> = chosen.into_iter().flatten().collect();
+        self.raise_islands(&mut batch, &mut chosen);
         let mut backward: Vec<(usize, u32, u32)> = Vec::new();
-        for (newcomer, Chosen { twin, layers }) in batch.iter().zip(chosen.into_iter().flatten()) {
+        for (newcomer, Chosen { twin, layers, .. }) in batch.iter().zip(chosen) {
             let node = self.push(newcomer, twin, &layers);
             for (layer, links) in layers.iter().enumerate() {
                 backward.extend(links.iter().map(|link| (layer, *link, node)));
@@ -130,6 +130,31 @@ impl<'s> Growth<'s> {
             groups.iter().filter_map(|group| self.linked_back(group)).collect::<Vec<_>>()
         });
         self.relink(relinked.into_iter().flatten());
+    }
+
+    /// Puts one of each group that the graph does not lead to into the layers where walks begin.
+    fn raise_islands(&self, batch: &mut [Newcomer], chosen: &mut [Chosen]) {
+        let first = u32::try_from(self.graph.len()).unwrap_or(NONE);
+        let members = batch.iter().zip(&*chosen).map(|(newcomer, chosen)| Member {
+            level: newcomer.level,
+            links: chosen.layers.first().map_or(&[], Vec::as_slice),
+            twin: chosen.twin,
+            at_home: chosen.at_home,
+        });
+        let islands = islands(first, &members.collect::<Vec<_>>());
+        // Above all layers that chance makes of so many nodes and of some hundred times as many.
+        let height = self.graph.len().checked_ilog2().unwrap_or_default() / LAYER_BITS + 2;
+        for at in &islands {
+            if let Some(newcomer) = batch.get_mut(*at) {
+                newcomer.level = (height as usize).clamp(newcomer.level, MOST_LAYERS - 1);
+            }
+        }
+        let mut walker = Walker::default();
+        for at in islands {
+            if let Some(chosen) = chosen.get_mut(at) {
+                *chosen = self.neighbours(batch, at, &mut walker);
+            }
+        }
     }
 
     /// What a newcomer is linked to, or hangs on.
@@ -159,6 +184,7 @@ impl<'s> Growth<'s> {
         walker.begin(&self.graph, usize::MAX);
         let mut starts = walker.descend(&self.graph, own.level, &towards);
         let mut layers = Vec::with_capacity(own.level + 1);
+        let mut at_home = false;
         for layer in (0..=own.level).rev() {
             let aim = Aim { layer, count: CLOSELY, twins: false };
             let mut near = walker.layer(&self.graph, aim, &starts, &towards, |_| true);
@@ -168,14 +194,15 @@ impl<'s> Growth<'s> {
             let beside = mates.iter().filter(|(level, _)| *level >= layer);
             near.extend(beside.map(|(_, near)| *near));
             near.sort_unstable_by(|one, other| other.cmp(one));
-            if let Some(twin) = near.iter().take(TWINS_AMONG).find(is_twin) {
+            near.truncate(CLOSELY);
+            if let Some(twin) = near.iter().find(is_twin) {
                 return Chosen::unlinked(Some(twin.node));
             }
-            near.truncate(CLOSELY);
+            at_home = near.iter().take(HOME).any(|near| near.node < first);
             layers.push(select(&ground, &near, FORWARD_LINKS));
         }
         layers.reverse();
-        Chosen { twin: None, layers }
+        Chosen { twin: None, at_home, layers }
     }
 
     fn push(&mut self, newcomer: &Newcomer, twin: Option<u32>, layers: &[Vec<u32>]) -> u32 {
@@ -242,8 +269,12 @@ impl<'s> Growth<'s> {
         });
         let mut near: Vec<Near> = near.collect();
         near.sort_unstable_by(|one, other| other.cmp(one));
+        // It may be the only way to where it leads.
+        let farthest = near.last().map(|near| near.node);
         near.truncate(CLOSELY);
-        Some(select(&ground, &near, layer.width))
+        let mut links = select(&ground, &near, layer.width.saturating_sub(1));
+        links.extend(farthest.filter(|farthest| !links.contains(farthest)));
+        Some(links)
     }
 
     /// Takes nodes that are gone out of the links of the nodes from `from` on, before `until`.
@@ -305,8 +336,7 @@ impl<'s> Growth<'s> {
         let sequences = nodes().map(|(_, sequence)| *sequence).collect();
         let twin = |node| self.graph.heir(node, is_there).and_then(number).unwrap_or(NONE);
         let twins = nodes().map(|(node, _)| twin(node)).collect();
-        let reach = self.graph.reach;
-        self.graph = Graph { layers, sequences, twins, reach, ..Graph::default() };
+        self.graph = Graph { layers, sequences, twins, ..Graph::default() };
         self.places.retain(|place| *place != NONE);
         (0_u32..).take(self.places.len()).for_each(|node| self.scout(node));
         self.graph.put_in_order();

@@ -28,6 +28,7 @@ mod chart;
 mod file;
 mod ground;
 mod growth;
+mod islands;
 mod search;
 mod walk;
 
@@ -43,7 +44,9 @@ const UPPER_LINKS: usize = 16;
 const LAYER_BITS: u32 = 4;
 const MOST_LAYERS: usize = 9;
 /// Nodes kept in sight in the layers above the lowest.
-const UPPER_SIGHT: usize = 4;
+const UPPER_SIGHT: usize = 8;
+/// Nodes that walks begin with at most.
+const MOST_TOPS: usize = 64;
 /// What a link holds that leads nowhere, and a place that is gone.
 const NONE: u32 = u32::MAX;
 /// Mixed into each row's number, so that levels are chance and the same each time.
@@ -62,8 +65,6 @@ pub(super) struct Graph {
     twins: Vec<u32>,
     /// The nodes by the number of their row, where that is not the order they are in.
     order: Vec<u32>,
-    /// The greatest square of a length so far, which dot products are compared under.
-    reach: f64,
     scouts: Vec<Scout>,
 }
 
@@ -155,11 +156,12 @@ impl Graph {
         twins.take(self.len()).find(|twin| is_there(*twin))
     }
 
-    /// Where walks begin, each part for itself: some nodes of the highest layer, and the scouts where rows are not all
-    /// about as long.
+    /// Where walks begin, each part for itself: all nodes of the lowest layer that has few, and the scouts where rows
+    /// are not all about as long.
     fn starts(&self) -> impl Iterator<Item = Vec<u32>> {
-        let highest = self.layers.last();
-        let tops = highest.map(|layer| layer.nodes().take(UPPER_LINKS).collect());
+        let few = |layer: &&Layer| layer.links.len() <= MOST_TOPS * layer.width;
+        let highest = self.layers.iter().find(few).or(self.layers.last());
+        let tops = highest.map(|layer| layer.nodes().take(MOST_TOPS).collect());
         let scouts = Some(&self.scouts).filter(|scouts| scouts.len() > 1).into_iter().flatten();
         tops.into_iter().chain(scouts.map(|scout| vec![scout.node]))
     }

@@ -75,7 +75,7 @@ fn walk<'block>(
     sight: usize,
     walker: &mut Walker,
 ) -> Option<Best<'block>> {
-    let ground = Ground::new(snapshot, &chart.places, wanted.metric, chart.graph.reach);
+    let ground = Ground::new(snapshot, &chart.places, wanted.metric);
     let meant = |place| match wanted.filter {
         None => true,
         Some(filter) => row(snapshot, place).is_some_and(|row| filter.matches(&row.entry.metadata)),

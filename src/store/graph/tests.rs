@@ -103,9 +103,9 @@ fn nearly_all_of_the_best_are_found_by_every_metric_and_precision() {
         (Metric::L2, Precision::I8),
     ] {
         let [exact, store] = both(metric, precision);
-        assert!(
-            walks(&store, None) && walks(&store, Some(&part(50))) && !walks(&store, Some(&part(1)))
-        );
+        assert!(walks(&store, None) && !walks(&store, Some(&part(1))));
+        // Long rows are neighbours of many: of a filtered walk that meets them all, little is saved in so small a store.
+        assert!(metric == Metric::Dot || walks(&store, Some(&part(50))));
         for filter in [None, Some(part(50)), Some(part(1))] {
             let recall = recall(&exact, &store, filter.as_ref());
             assert!(recall >= 0.95, "{metric} {precision} {filter:?}: {recall}");
@@ -113,47 +113,76 @@ fn nearly_all_of_the_best_are_found_by_every_metric_and_precision() {
     }
 }
 
-/// Rows that differ in eight directions only, and are longer than that in the first dimension.
-fn stretched(count: usize, length: u16) -> Vec<Vec<f32>> {
-    let mut random = fastrand::Rng::with_seed(17);
-    // About normal: directions that are not favour the corners of a cube.
-    let normal = |random: &mut fastrand::Rng| (0..12).map(|_| random.f32()).sum::<f32>() - 6.0;
-    let directions: Vec<Vec<f32>> =
-        (0..8).map(|_| (0..64).map(|_| normal(&mut random)).collect()).collect();
-    let row = |random: &mut fastrand::Rng| {
-        let mut row = vec![0.0; 64];
-        for direction in &directions {
-            let share = normal(random);
-            row.iter_mut().zip(direction).for_each(|(value, step)| *value += share * step);
-        }
-        row[0] = f32::from(length);
-        row
-    };
-    let mut random = fastrand::Rng::with_seed(length.into());
-    (0..count).map(|_| row(&mut random)).collect()
-}
-
-#[test]
-fn short_rows_are_found_among_long_ones() {
-    let mut random = fastrand::Rng::with_seed(18);
-    let queries: Vec<Vec<f32>> =
-        (0..100).map(|_| (0..64).map(|_| random.f32() * 2.0 - 1.0).collect()).collect();
-    let queries = Matrix::from_rows(&queries).unwrap();
-    // The short ones come last, and are linked by walks that begin among the others.
-    let lengths = (300..310).chain([5, 35]);
+/// Of the ten best of each query, how much a graph over the rows finds, linked in this order.
+fn found_by_a_graph(metric: Metric, vectors: &[Vec<f32>], queries: &[Vec<f32>]) -> f64 {
     let [exact, store] = [Index::Exact, Index::Hnsw].map(|index| {
-        let store = empty(Metric::Dot, Precision::F32, index);
-        let vectors: Vec<_> = lengths.clone().flat_map(|length| stretched(300, length)).collect();
-        store.add(Matrix::from_rows(&vectors).unwrap(), entries(0..vectors.len())).unwrap();
+        let store = empty(metric, Precision::F32, index);
+        store.add(Matrix::from_rows(vectors).unwrap(), entries(0..vectors.len())).unwrap();
         store
     });
+    let queries = Matrix::from_rows(queries).unwrap();
     let truth = exact.search_many(&queries, 10).unwrap();
     let found = store.search_many(&queries, 10).unwrap();
     let same = |(truth, found): (&Vec<Hit>, &Vec<Hit>)| {
         found.iter().filter(|hit| truth.contains(hit)).count()
     };
     let same: usize = truth.iter().zip(&found).map(same).sum();
-    assert!(same >= 950, "{same} of 1000");
+    same as f64 / (10 * truth.len()) as f64
+}
+
+/// About normal: directions that are not favour the corners of a cube.
+fn normal(random: &mut fastrand::Rng, dimensions: usize) -> Vec<f32> {
+    let mut value = || (0..12).map(|_| random.f32()).sum::<f32>() - 6.0;
+    (0..dimensions).map(|_| value()).collect()
+}
+
+#[test]
+fn short_rows_are_found_among_long_ones() {
+    // Rows that differ in eight directions only, and are longer than that in the first dimension; the short ones last.
+    let mut random = fastrand::Rng::with_seed(17);
+    let directions: Vec<Vec<f32>> = (0..8).map(|_| normal(&mut random, 64)).collect();
+    let lengths = (300_u16..310).chain([5, 35]).flat_map(|length| [length; 300]);
+    let row = |length: u16| {
+        let mut row = vec![0.0; 64];
+        for (direction, share) in directions.iter().zip(normal(&mut random, 8)) {
+            row.iter_mut().zip(direction).for_each(|(value, step)| *value += share * step);
+        }
+        row[0] = length.into();
+        row
+    };
+    let rows: Vec<_> = lengths.map(row).collect();
+    let queries: Vec<_> = (0..100).map(|_| normal(&mut random, 64)).collect();
+    let found = found_by_a_graph(Metric::Dot, &rows, &queries);
+    assert!(found >= 0.95, "{found}");
+}
+
+#[test]
+fn dot_products_of_rows_of_any_length_are_found() {
+    let mut random = fastrand::Rng::with_seed(19);
+    let row = |_| {
+        let mut row = normal(&mut random, 32);
+        let length = (normal(&mut random, 1)[0] * 0.5).exp();
+        row.iter_mut().for_each(|value| *value *= length);
+        row
+    };
+    let rows: Vec<_> = (0..3200).map(row).collect();
+    let queries: Vec<_> = (0..100).map(|_| normal(&mut random, 32)).collect();
+    let found = found_by_a_graph(Metric::Dot, &rows, &queries);
+    assert!(found >= 0.95, "{found}");
+}
+
+#[test]
+fn subjects_that_come_one_after_the_other_are_all_found() {
+    let mut random = fastrand::Rng::with_seed(21);
+    let centres: Vec<Vec<f32>> = (0..64).map(|_| normal(&mut random, 32)).collect();
+    let mut near = |centre: &Vec<f32>| -> Vec<f32> {
+        let noise = normal(&mut random, 32);
+        centre.iter().zip(noise).map(|(value, noise)| value * 30.0 + noise).collect()
+    };
+    let rows: Vec<_> = centres.iter().flat_map(|centre| [centre; 50]).map(&mut near).collect();
+    let queries: Vec<_> = centres.iter().map(near).collect();
+    let found = found_by_a_graph(Metric::L2, &rows, &queries);
+    assert!(found >= 0.95, "{found}");
 }
 
 #[test]
