@@ -85,6 +85,21 @@ ROWS: list[dict[str, Any]] = [
             ("vectors of 32, uniform", {"dimensions": 32, "spread": "uniform"}),
         )
     ),
+    # What graphs find hard: dot products of vectors that are not equally long, and subjects that come one by one.
+    *(
+        {
+            "title": f"40,000 vectors of 384, 2 cores, by a graph, {what}",
+            "workload": "store_search",
+            "given": {"vectors": 40_000, "cores": 2, **given},
+            "packages": GRAPHS,
+            "show": ("vectors/s", "queries/s", "recall@10"),
+            "target": "recall >= 0.95",
+        }
+        for what, given in (
+            ("lengths 0.67 to 1.5", {"lengths": 0.4}),
+            ("cluster by cluster", {"sorted": True}),
+        )
+    ),
     # Linking is what filling costs here; one batch after another, each on all cores.
     *(
         {

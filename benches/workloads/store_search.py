@@ -1,6 +1,7 @@
 """A store filled in batches, then asked: all queries in one call, and one after the other.
 
-``spread`` is "clusters" or "uniform". The graphs have the links that each package gives them by default, and keep
+``spread`` is "clusters" or "uniform". Vectors come in any order, or cluster by cluster with ``sorted``; they are of
+length 1, or spread around it by the logarithm ``lengths``. The graphs have the links that each package gives them by default, and keep
 ``sight`` vectors in sight while they search.
 """
 
@@ -21,6 +22,8 @@ given = parameters(
     cores=2,
     percent=100,
     spread="clusters",
+    sorted=False,
+    lengths=0.0,
     sight=160,
     options={},
 )
@@ -39,10 +42,13 @@ centres = random.standard_normal((max(given.vectors // 100, 1), given.dimensions
 
 
 def near(places: Any) -> Any:
-    """Unit vectors that lie around the centres with these numbers, or anywhere."""
+    """Vectors that lie around the centres with these numbers, or anywhere."""
     noise = random.standard_normal((len(places), given.dimensions), np.float32)
     found = noise if given.spread == "uniform" else centres[places] + 0.7 * noise
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    if given.lengths:
+        found *= np.exp(given.lengths * random.standard_normal((len(places), 1), np.float32))
+    return found
 
 
 class Ours:
@@ -178,7 +184,10 @@ scores = np.full((given.queries, BEST), -np.inf)
 best = np.zeros((given.queries, BEST), np.int64)
 filling = grown = 0.0
 for first in range(0, given.vectors, BATCH):
-    vectors = near(random.integers(0, len(centres), BATCH))
+    places = random.integers(0, len(centres), BATCH)
+    if given.sorted:
+        places = np.arange(first, first + BATCH) * len(centres) // given.vectors
+    vectors = near(places)
     before, start = megabytes(), time.perf_counter()
     store.add(first, vectors)
     filling, grown = filling + time.perf_counter() - start, grown + megabytes() - before
