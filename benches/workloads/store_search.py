@@ -1,8 +1,8 @@
 """A store filled in batches, then asked: all queries in one call, and one after the other.
 
 ``spread`` is "clusters" or "uniform". Vectors come in any order, or cluster by cluster with ``sorted``; they are of
-length 1, or spread around it by the logarithm ``lengths``. The graphs have the links that each package gives them by default, and keep
-``sight`` vectors in sight while they search.
+length 1, or spread around it by the logarithm ``lengths``. The graphs have the links that each package gives them by
+default, and keep ``sight`` vectors in sight while they search.
 """
 
 import os

@@ -1,7 +1,7 @@
 //! Dot products and distances, written so that the compiler uses vector instructions.
 //!
-//! Sums in single precision are compiled twice, for any processor and for those with AVX2, from the same source: what is added to what does
-//! not depend on the processor, nor does a score.
+//! Sums in single precision are compiled twice, for any processor and for those with AVX2, from the same source: what is
+//! added to what does not depend on the processor, nor does a score.
 //!
 //! What is compared next can be asked for meanwhile: in a large store the memory is what a comparison waits for.
 

@@ -1,10 +1,10 @@
 //! The graph of a store in a folder, so that opening it need not link everything again.
 //!
 //! All of it little-endian: [`MAGIC`], which ends with the version; one byte for the metric; the numbers of nodes
-//! and of layers (u32 each); the number of scouts (u32), the octave (u64) and the node (u32) of
-//! each; by node the number of its row (u64), [`GONE`] for one that has none
-//! any more, the CRC-32 of its vector as it is kept (u32) and its twin (u32); of each layer the number of its nodes
-//! (u32), those nodes except in the lowest, and their links (u32 each); and the CRC-32 of all before it (u32).
+//! and of layers (u32 each); the number of scouts (u32), the octave (u64) and the node (u32) of each; by node the number
+//! of its row (u64), [`GONE`] for one that has none any more, the CRC-32 of its vector as it is kept (u32) and its
+//! twin (u32); of each layer the number of its nodes (u32), those nodes except in the lowest, and their links (u32
+//! each); and the CRC-32 of all before it (u32).
 //!
 //! The file is a hint and nothing more. One that is missing, cut short, damaged, of another version or of another
 //! store is passed over, and a node counts only where the row with its number has its vector: so it need not be
