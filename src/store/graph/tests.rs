@@ -114,15 +114,21 @@ fn nearly_all_of_the_best_are_found_by_every_metric_and_precision() {
 }
 
 /// Of the ten best of each query, how much a graph over the rows finds, linked in this order.
-fn found_by_a_graph(metric: Metric, vectors: &[Vec<f32>], queries: &[Vec<f32>]) -> f64 {
+fn found_by_a_graph(
+    metric: Metric,
+    vectors: &[Vec<f32>],
+    queries: &[Vec<f32>],
+    sight: Option<usize>,
+) -> f64 {
     let [exact, store] = [Index::Exact, Index::Hnsw].map(|index| {
         let store = empty(metric, Precision::F32, index);
         store.add(Matrix::from_rows(vectors).unwrap(), entries(0..vectors.len())).unwrap();
         store
     });
     let queries = Matrix::from_rows(queries).unwrap();
-    let truth = exact.search_many(&queries, 10).unwrap();
-    let found = store.search_many(&queries, 10).unwrap();
+    let asked = Asked { top_k: 10, filter: None, ef_search: sight };
+    let truth = exact.search_many_as(&queries, asked).unwrap();
+    let found = store.search_many_as(&queries, asked).unwrap();
     let same = |(truth, found): (&Vec<Hit>, &Vec<Hit>)| {
         found.iter().filter(|hit| truth.contains(hit)).count()
     };
@@ -152,7 +158,7 @@ fn short_rows_are_found_among_long_ones() {
     };
     let rows: Vec<_> = lengths.map(row).collect();
     let queries: Vec<_> = (0..100).map(|_| normal(&mut random, 64)).collect();
-    let found = found_by_a_graph(Metric::Dot, &rows, &queries);
+    let found = found_by_a_graph(Metric::Dot, &rows, &queries, None);
     assert!(found >= 0.95, "{found}");
 }
 
@@ -167,7 +173,7 @@ fn dot_products_of_rows_of_any_length_are_found() {
     };
     let rows: Vec<_> = (0..3200).map(row).collect();
     let queries: Vec<_> = (0..100).map(|_| normal(&mut random, 32)).collect();
-    let found = found_by_a_graph(Metric::Dot, &rows, &queries);
+    let found = found_by_a_graph(Metric::Dot, &rows, &queries, SIGHT);
     assert!(found >= 0.95, "{found}");
 }
 
@@ -181,7 +187,7 @@ fn subjects_that_come_one_after_the_other_are_all_found() {
     };
     let rows: Vec<_> = centres.iter().flat_map(|centre| [centre; 50]).map(&mut near).collect();
     let queries: Vec<_> = centres.iter().map(near).collect();
-    let found = found_by_a_graph(Metric::L2, &rows, &queries);
+    let found = found_by_a_graph(Metric::L2, &rows, &queries, None);
     assert!(found >= 0.95, "{found}");
 }
 
