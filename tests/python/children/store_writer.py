@@ -1,6 +1,7 @@
 """Writes batches into the store of a folder for ever, and says after each change that it was acknowledged.
 
-Arguments: the folder, its index, the number of the first batch, rows a batch, dimensions, batches to keep.
+Arguments: the folder, its index, the number of the first batch, rows a batch, dimensions, batches to keep, and the
+batches that a writer before this one was killed before deleting.
 """
 
 import os
@@ -11,7 +12,7 @@ import numpy as np
 from graphbit import VectorStore
 
 folder, index = sys.argv[1:3]
-first, rows, dimensions, kept = (int(argument) for argument in sys.argv[3:])
+first, rows, dimensions, kept, *left = (int(argument) for argument in sys.argv[3:])
 
 
 def tell(what: str, batch: int) -> None:
@@ -32,6 +33,9 @@ def vectors(batch: int) -> Any:
 
 
 store = VectorStore.open(folder, metric="dot", index=index)
+for batch in left:
+    store.delete(ids(batch))
+    tell("deleted", batch)
 batch = first
 while True:
     store.add(vectors(batch), ids=ids(batch))
