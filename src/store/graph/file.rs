@@ -1,10 +1,9 @@
 //! The graph of a store in a folder, so that opening it need not link everything again.
 //!
 //! All of it little-endian: [`MAGIC`], which ends with the version; one byte for the metric; the numbers of nodes
-//! and of layers (u32 each); the number of scouts (u32), the octave (u64) and the node (u32) of each; by node the number
-//! of its row (u64), [`GONE`] for one that has none any more, the CRC-32 of its vector as it is kept (u32) and its
-//! twin (u32); of each layer the number of its nodes (u32), those nodes except in the lowest, and their links (u32
-//! each); and the CRC-32 of all before it (u32).
+//! and of layers (u32 each); by node the number of its row (u64), [`GONE`] for one that has none any more, the CRC-32 of
+//! its vector as it is kept (u32) and its twin (u32); of each layer the number of its nodes (u32), those nodes except in
+//! the lowest, and their links (u32 each); and the CRC-32 of all before it (u32).
 //!
 //! The file is a hint and nothing more. One that is missing, cut short, damaged, of another version or of another
 //! store is passed over, and a node counts only where the row with its number has its vector: so it need not be
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 use super::chart::Chart;
 use super::ground::row;
-use super::{BOTTOM_LINKS, Graph, Layer, MOST_LAYERS, NONE, Scout, UPPER_LINKS};
+use super::{BOTTOM_LINKS, Graph, Layer, MOST_LAYERS, NONE, UPPER_LINKS};
 use crate::store::block::Snapshot;
 use crate::store::file::temporary_beside;
 use crate::store::vectors::Packed;
@@ -72,11 +71,6 @@ fn bytes(snapshot: &Snapshot, chart: &Chart, metric: Metric) -> Vec<u8> {
     bytes.push(code(metric));
     put(&mut bytes, graph.len());
     put(&mut bytes, graph.layers.len());
-    put(&mut bytes, graph.scouts.len());
-    for Scout { octave, node } in &graph.scouts {
-        bytes.extend(octave.to_le_bytes());
-        bytes.extend(node.to_le_bytes());
-    }
     let nodes = graph.sequences.iter().zip(&graph.twins).zip(chart.places.iter());
     for ((sequence, twin), place) in nodes {
         let row = row(snapshot, *place);
@@ -120,10 +114,6 @@ fn parse(bytes: &[u8], metric: Metric) -> Option<(Graph, Vec<u32>)> {
         return None;
     }
     let mut graph = Graph::default();
-    for _ in 0..number(&mut rest)? {
-        let octave = u64::from_le_bytes(take(&mut rest)?);
-        graph.scouts.push(Scout { octave, node: number(&mut rest)? });
-    }
     let mut marks = Vec::new();
     for _ in 0..nodes {
         graph.sequences.push(u64::from_le_bytes(take(&mut rest)?));

@@ -102,14 +102,6 @@ impl<'g> Ground<'g> {
     }
 }
 
-/// The square of a vector's length.
-pub(super) fn square(vector: Packed<'_>) -> f64 {
-    match vector.inverse_norm > 0.0 {
-        true => (f64::from(vector.scale) / vector.inverse_norm).powi(2),
-        false => 0.0,
-    }
-}
-
 /// A row that others are compared with.
 pub(super) struct Kin<'g> {
     values: Cow<'g, [f32]>,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::num::NonZero;
 use std::thread;
 
-use super::ground::{Ground, Kin, Towards, row, square};
+use super::ground::{Ground, Kin, Towards, row};
 use super::islands::{Member, islands};
 use super::walk::{Aim, Near, Walker};
 use super::{Graph, LAYER_BITS, Layer, MOST_LAYERS, NONE, level};
@@ -123,13 +123,7 @@ impl<'s> Growth<'s> {
                 backward.extend(links.iter().map(|link| (layer, *link, node)));
             }
         }
-        backward.sort_unstable();
-        let groups: Vec<&[(usize, u32, u32)]> =
-            backward.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)).collect();
-        let relinked = in_parallel(&groups, LISTS_AT_ONCE, self.workers, |groups| {
-            groups.iter().filter_map(|group| self.linked_back(group)).collect::<Vec<_>>()
-        });
-        self.relink(relinked.into_iter().flatten());
+        self.link_back(backward);
     }
 
     /// Puts one of each group that the graph does not lead to into the layers where walks begin.
@@ -212,7 +206,6 @@ impl<'s> Growth<'s> {
         self.graph.sequences.push(newcomer.sequence);
         self.graph.twins.push(behind);
         self.places.push(newcomer.place);
-        self.scout(node);
         for (number, links) in layers.iter().enumerate() {
             if self.graph.layers.len() == number {
                 self.graph.layers.push(Layer::new(number));
@@ -224,22 +217,24 @@ impl<'s> Growth<'s> {
         node
     }
 
-    /// Lets walks begin with this node where that helps.
-    fn scout(&mut self, node: u32) {
-        let ground = self.ground();
-        let vector = ground.place(node).and_then(|place| ground.vector(place));
-        if let Some(vector) = vector.filter(|_| self.metric == Metric::Dot) {
-            self.graph.scout(node, square(vector));
-        }
+    /// Links nodes to those that chose them: in this layer, this node, by that one.
+    fn link_back(&mut self, mut chosen: Vec<(usize, u32, u32)>) {
+        chosen.sort_unstable();
+        let groups: Vec<&[(usize, u32, u32)]> =
+            chosen.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)).collect();
+        let relinked = in_parallel(&groups, LISTS_AT_ONCE, self.workers, |groups| {
+            groups.iter().filter_map(|group| self.linked_back(group)).collect::<Vec<_>>()
+        });
+        self.relink(relinked.into_iter().flatten());
     }
 
-    /// The links of a node that newcomers chose.
+    /// The links of a node that others chose.
     fn linked_back(&self, group: &[(usize, u32, u32)]) -> Option<Relinked> {
         let (number, node, _) = *group.first()?;
         let layer = self.graph.layers.get(number)?;
         let mut links = layer.links(node).to_vec();
-        let news = group.iter().map(|(_, _, newcomer)| *newcomer);
-        links.extend(news.filter(|newcomer| !layer.links(node).contains(newcomer)));
+        let others = group.iter().map(|(_, _, other)| *other);
+        links.extend(others.filter(|other| !layer.links(node).contains(other)));
         if links.len() > layer.width {
             links = self.thinned(layer, node, &links)?;
         }
@@ -277,7 +272,8 @@ impl<'s> Growth<'s> {
         Some(links)
     }
 
-    /// Takes nodes that are gone out of the links of the nodes from `from` on, before `until`.
+    /// Takes nodes that are gone out of the links of the nodes from `from` on, before `until`. What these choose is linked
+    /// back to them: those who led to them may be gone, and nobody would pass by where others lie between.
     pub(super) fn mend(&mut self, from: u32, until: u32) {
         let stale = |layer: &Layer, node: u32| {
             let gone = |link: &u32| self.ground().place(*link).is_none();
@@ -299,7 +295,14 @@ impl<'s> Growth<'s> {
             });
             mended.collect::<Vec<_>>()
         });
-        self.relink(relinked.into_iter().flatten());
+        let relinked: Vec<Relinked> = relinked.into_iter().flatten().collect();
+        let links = |Relinked { layer, node, links }: &Relinked| {
+            let (layer, node) = (*layer, *node);
+            links.iter().map(|link| (layer, *link, node)).collect::<Vec<_>>()
+        };
+        let chosen = relinked.iter().flat_map(links).collect();
+        self.relink(relinked);
+        self.link_back(chosen);
     }
 
     /// Forgets the nodes that are gone; the others are numbered anew.
@@ -336,13 +339,12 @@ impl<'s> Growth<'s> {
         let sequences = nodes().map(|(_, sequence)| *sequence).collect();
         let twin = |node| self.graph.heir(node, is_there).and_then(number).unwrap_or(NONE);
         let twins = nodes().map(|(node, _)| twin(node)).collect();
-        self.graph = Graph { layers, sequences, twins, ..Graph::default() };
+        self.graph = Graph { layers, sequences, twins, order: Vec::new() };
         self.places.retain(|place| *place != NONE);
-        (0_u32..).take(self.places.len()).for_each(|node| self.scout(node));
         self.graph.put_in_order();
     }
 
-    fn relink(&mut self, relinked: impl Iterator<Item = Relinked>) {
+    fn relink(&mut self, relinked: impl IntoIterator<Item = Relinked>) {
         for Relinked { layer, node, links } in relinked {
             if let Some(layer) = self.graph.layers.get_mut(layer) {
                 layer.set(node, &links);

@@ -65,15 +65,6 @@ pub(super) struct Graph {
     twins: Vec<u32>,
     /// The nodes by the number of their row, where that is not the order they are in.
     order: Vec<u32>,
-    scouts: Vec<Scout>,
-}
-
-/// Where a walk for dot products begins as well: one node for each octave of lengths. Short rows lie in a heap far from
-/// long ones, and no links may lead from one heap to another, however many rows there are in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Scout {
-    octave: u64,
-    node: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -156,26 +147,11 @@ impl Graph {
         twins.take(self.len()).find(|twin| is_there(*twin))
     }
 
-    /// Where walks begin, each part for itself: all nodes of the lowest layer that has few, and the scouts where rows
-    /// are not all about as long.
-    fn starts(&self) -> impl Iterator<Item = Vec<u32>> {
+    /// Where walks begin: all nodes of the lowest layer that has few.
+    fn starts(&self) -> Vec<u32> {
         let few = |layer: &&Layer| layer.links.len() <= MOST_TOPS * layer.width;
         let highest = self.layers.iter().find(few).or(self.layers.last());
-        let tops = highest.map(|layer| layer.nodes().take(MOST_TOPS).collect());
-        let scouts = Some(&self.scouts).filter(|scouts| scouts.len() > 1).into_iter().flatten();
-        tops.into_iter().chain(scouts.map(|scout| vec![scout.node]))
-    }
-
-    /// Makes a node whose length has this square the scout of its octave, if there is none in so many layers.
-    fn scout(&mut self, node: u32, square: f64) {
-        // Half the exponent: lengths from the root of 1/2 to that of 2 are one octave, so that rows of length 1 share it.
-        let octave = square.to_bits() >> f64::MANTISSA_DIGITS;
-        let height = |node: u32| self.sequences.get(node as usize).map(|sequence| level(*sequence));
-        match self.scouts.iter_mut().find(|scout| scout.octave == octave) {
-            None => self.scouts.push(Scout { octave, node }),
-            Some(scout) if height(scout.node) < height(node) => scout.node = node,
-            Some(_) => {}
-        }
+        highest.map(|layer| layer.nodes().take(MOST_TOPS).collect()).unwrap_or_default()
     }
 
     /// Nodes by the number of their row; of one row, the latest last.

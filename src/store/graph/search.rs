@@ -20,7 +20,7 @@ const SAMPLE: usize = 512;
 const NARROW: usize = 8;
 /// A walk that has scored one row in so many costs what comparing with all would.
 const TOO_LONG: usize = 4;
-/// Queries that a thread takes at a time: few, as some walks are longer than others.
+/// Queries that a thread takes at a time at most: few, as some walks are longer than others.
 const AT_ONCE: usize = 8;
 
 /// The best rows for each query; `None` for one that must be compared with all rows.
@@ -47,7 +47,8 @@ pub(in crate::store) fn search<'block>(
     let dimensions = snapshot.dimensions.unwrap_or_default();
     let work = (sight * 16 + chart.pending.len()).saturating_mul(dimensions);
     let workers = workers(work.saturating_mul(queries.len()));
-    let parts = in_parallel(queries, AT_ONCE, workers, |queries| {
+    let share = queries.len().div_ceil(workers).min(AT_ONCE);
+    let parts = in_parallel(queries, share, workers, |queries| {
         let mut walker = Walker::default();
         let walk = |query| walk(snapshot, chart, query, wanted, sight, &mut walker);
         queries.iter().map(walk).collect::<Vec<_>>()

@@ -92,18 +92,15 @@ impl Walker {
         until: usize,
         towards: &Towards<'_, impl Fn(Packed<'_>) -> f32>,
     ) -> Vec<u32> {
-        let mut ends = Vec::new();
-        for mut starts in graph.starts() {
-            for layer in (until + 1..graph.layers.len()).rev() {
-                let aim = Aim { layer, count: UPPER_SIGHT, twins: false };
-                let nearest = self.layer(graph, aim, &starts, towards, |_| true);
-                if !nearest.is_empty() {
-                    starts = nearest.iter().map(|near| near.node).collect();
-                }
+        let mut starts = graph.starts();
+        for layer in (until + 1..graph.layers.len()).rev() {
+            let aim = Aim { layer, count: UPPER_SIGHT, twins: false };
+            let nearest = self.layer(graph, aim, &starts, towards, |_| true);
+            if !nearest.is_empty() {
+                starts = nearest.iter().map(|near| near.node).collect();
             }
-            ends.append(&mut starts);
         }
-        ends
+        starts
     }
 
     /// The nearest nodes of one layer that are wanted, best first. Starts that are not in it are passed over.
