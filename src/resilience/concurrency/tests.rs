@@ -145,15 +145,20 @@ proptest! {
         let settings =
             ConcurrencySettings { algorithm, initial: Some(initial), maximum: 20, ..Default::default() };
         let concurrency = Concurrency::new(settings).unwrap();
+        // After each change.
+        let limits = RefCell::new(vec![initial]);
         let served = simulate(join_all(callers.iter().map(|&(arrives, works, fate, patience)| {
-            let concurrency = &concurrency;
+            let (concurrency, limits) = (&concurrency, &limits);
             async move {
                 sleep(Duration::from_millis(arrives)).await;
                 let patience = if fate == 0 { patience } else { u64::from(u32::MAX) };
+                let asked = limits.borrow().len() - 1;
                 let waited = timeout(Duration::from_millis(patience), concurrency.acquire()).await;
                 let Ok(slot) = waited else { return fate == 0 };
-                // The one just let in was let in under the present limit.
-                assert!(concurrency.in_flight() <= concurrency.limit().unwrap());
+                // It was let in under one of the limits since: a slot rests until its time, and others are refused
+                // meanwhile.
+                let highest = *limits.borrow()[asked..].iter().max().unwrap();
+                assert!(concurrency.in_flight() <= highest);
                 sleep(Duration::from_millis(works)).await;
                 match fate {
                     1 => drop(slot),
@@ -161,6 +166,7 @@ proptest! {
                     3 => slot.finish(Outcome::Ignored),
                     _ => slot.finish(Outcome::Success),
                 }
+                limits.borrow_mut().push(concurrency.limit().unwrap());
                 true
             }
         })));
