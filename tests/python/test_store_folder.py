@@ -30,7 +30,7 @@ def batches(folder: Path, rows: int, dimensions: int) -> set[int]:
     found: dict[int, set[int]] = {}
     for hit in hits:
         batch, row = map(int, hit.id.split("-"))
-        assert hit.score == pytest.approx(batch, rel=1e-4)
+        assert hit.score == pytest.approx(batch / 100, rel=1e-4)
         found.setdefault(batch, set()).add(row)
     assert all(some == set(range(rows)) for some in found.values())
     return set(found)
