@@ -24,7 +24,7 @@ use crate::store::{Metric, block::Row};
 
 /// Its name in the folder.
 const FILE: &str = "graph.bin";
-const MAGIC: &[u8; 8] = b"GBGRAPH\x02";
+const MAGIC: &[u8; 8] = b"GBGRAPH\x03";
 const GONE: u64 = u64::MAX;
 
 /// Replaces the file by one with this chart's graph.

@@ -296,11 +296,10 @@ impl<'s> Growth<'s> {
             mended.collect::<Vec<_>>()
         });
         let relinked: Vec<Relinked> = relinked.into_iter().flatten().collect();
-        let links = |Relinked { layer, node, links }: &Relinked| {
-            let (layer, node) = (*layer, *node);
-            links.iter().map(|link| (layer, *link, node)).collect::<Vec<_>>()
-        };
-        let chosen = relinked.iter().flat_map(links).collect();
+        let chosen = relinked.iter().flat_map(|Relinked { layer, node, links }| {
+            links.iter().map(move |link| (*layer, *link, *node))
+        });
+        let chosen = chosen.collect();
         self.relink(relinked);
         self.link_back(chosen);
     }

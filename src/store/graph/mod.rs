@@ -19,7 +19,7 @@
 //! | hnswlib 0.8 | 4,113 | 5,572 | 1.00 |
 //! | FAISS 1.15 | 15,898 | 7,908 | 0.99 |
 //!
-//! FAISS links in half the time and asks in two thirds of it, with instructions that only some processors have. But
+//! FAISS links in half the time and asks in three fifths, with instructions that only some processors have. But
 //! each of these keeps the vectors once more, in an order of its own, which would double the memory of a store. None has
 //! snapshots: a row that is replaced or deleted changes for searches that are under way, and making room for more rows
 //! must keep all searches out. Linking on several threads gives another graph each time. And a fault in C++ ends the
