@@ -24,6 +24,9 @@ import trustme
 
 ANSWER = {"id": "1", "choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]}
 BODY = json.dumps(ANSWER).encode()
+#: A host that cannot be: resolvers refuse its empty label by themselves, and so need no network, which
+#: may lose a question and then answers seconds later.
+NO_HOST = "nowhere..invalid"
 
 
 class Listener:

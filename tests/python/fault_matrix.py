@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import trustme
-from far_side import TlsServer
+from far_side import NO_HOST, TlsServer
 from graphbit import EmbeddingClient, EmbeddingConfig, LlmClient, LlmConfig, RetryPolicy
 from graphbit.exceptions import GraphbitError
 from llm_setup import ECHO, KEY
@@ -382,7 +382,7 @@ def places(simulator: Simulator, authority: trustme.CA) -> Iterator[dict[str, En
         stranger = stack.enter_context(TlsServer(authority, ["http/1.1"]))
         yield {
             "refused": Endpoint(f"{nobody}/v1"),
-            "unknown": Endpoint("http://nowhere.invalid/v1"),
+            "unknown": Endpoint(f"http://{NO_HOST}/v1"),
             "proxy": Endpoint(f"{simulator.url()}/v1", {"http_proxy": nobody}),
             "stranger": Endpoint(stranger.url),
             "plain": Endpoint(f"https://{simulator.address}/v1"),

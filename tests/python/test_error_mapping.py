@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from far_side import NO_HOST
 from graphbit import EmbeddingClient, EmbeddingConfig, LlmClient, LlmConfig
 from graphbit.exceptions import BY_KIND, GraphbitError
 from llm_setup import CORE, KEY, KINDS, config
@@ -102,7 +103,7 @@ def test_a_status(
         assert error.retry_after == (0.05 if attempts == FOUR else None), kind
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://nowhere.invalid"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", f"http://{NO_HOST}"])
 def test_no_connection(address: str, simulator: Simulator) -> None:
     def fail(kind: str, _: Server) -> None:
         nobody = SimpleNamespace(base_url=address, openai_url=address + "/v1")
