@@ -1703,6 +1703,9 @@ class EmbeddingConfig:
     ) -> EmbeddingConfig:
         """A model that needs no key and no network.
 
+        The reports that ONNX Runtime would make of `minilm` to its maker are turned off, unless
+        `ORT_DISABLE_TELEMETRY` says otherwise or the program imported `onnxruntime` before.
+
         Args:
             model: `wordllama` (the default, `graphbit[local]`: static vectors, 256 dimensions, thousands of
                 texts a second) or `minilm` (`graphbit[minilm]`: 384 dimensions, better and slower).

@@ -90,6 +90,9 @@ class OnnxModel:
         return states.astype("float32", copy=False)
 
     def _open(self) -> Any:
+        # From 1.29 on it reports to its maker what models it loads, under a number kept in the home folder, and
+        # decides on that once a process. A program that wants it sets the variable to 0 or imports it before.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         onnxruntime = importlib.import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

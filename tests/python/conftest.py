@@ -23,6 +23,9 @@ pytest_plugins = ["bridge_setup"]
 # A shell lets its background jobs ignore SIGINT and children inherit that; the Ctrl-C tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Its pipelines report to its makers whenever they run: tests ask nothing of the network.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
