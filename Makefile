@@ -81,10 +81,11 @@ python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed redis
 	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest $(PYTEST)
 
 # Not a step of `make test`: Ray is 240 MB, brings pyarrow and pandas, starts for ten seconds, and warns of its own
-# deprecations, which the other tests take for errors. Nothing of it is imported by the package itself.
+# deprecations, which the other tests take for errors, and would report to its makers. Nothing of it is imported by
+# the package itself.
 ray-test: $(RAY)/.installed $(VENV)/.wheel $(SIMULATOR)
 	$(RAY)/bin/python -m pip install --quiet --force-reinstall --no-deps '$(CARGO_TARGET_DIR)'/wheels-quick/graphbit-*.whl
-	GRAPHBIT_SIMULATOR='$(SIMULATOR)' PYTHONPATH=tests/cluster:tests/python \
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' PYTHONPATH=tests/cluster:tests/python RAY_USAGE_STATS_ENABLED=0 \
 	  $(RAY)/bin/python -m pytest --override-ini filterwarnings= --override-ini addopts= \
 	  --override-ini asyncio_mode= --timeout 300 tests/cluster $(PYTEST)
 
