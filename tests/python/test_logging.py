@@ -113,8 +113,8 @@ def test_a_level_set_a_moment_ago_holds_for_the_next_client(ear: Ear) -> None:
     speak("unheard")
     logging.getLogger("graphbit").setLevel(logging.DEBUG)
     speak("heard")
-    wait_until(lambda: ear.records)
-    assert ear.texts()[-1] == "new client provider=openai model=heard"
+    # On a busy machine the first is still under way when the level changes, and is judged by the new one.
+    wait_until(lambda: "new client provider=openai model=heard" in ear.texts())
 
 
 def test_the_order_is_that_of_the_events(ear: Ear) -> None:
