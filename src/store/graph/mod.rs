@@ -14,10 +14,10 @@
 //!
 //! | | vectors/s linked | queries/s | recall@10 |
 //! |---|---|---|---|
-//! | this | 7,810 | 4,741 | 1.00 |
-//! | usearch 2.26 | 2,820 | 2,413 | 1.00 |
-//! | hnswlib 0.8 | 4,113 | 5,572 | 1.00 |
-//! | FAISS 1.15 | 15,898 | 7,908 | 0.99 |
+//! | this | 4,964 | 3,293 | 1.00 |
+//! | usearch 2.26 | 2,267 | 1,757 | 1.00 |
+//! | hnswlib 0.8 | 2,903 | 3,537 | 1.00 |
+//! | FAISS 1.15 | 9,356 | 5,404 | 0.99 |
 //!
 //! FAISS links in half the time and asks in three fifths, with instructions that only some processors have. But
 //! each of these keeps the vectors once more, in an order of its own, which would double the memory of a store. None has
