@@ -77,8 +77,9 @@ types: $(VENV)/.wheel $(VENV)/.dev
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir '$(CARGO_TARGET_DIR)/site'
 
+# Three at once, whatever the machine: the tests wait more than they compute (PYTEST="-n0 ..." for one alone).
 python: $(VENV)/.wheel $(VENV)/.dev $(SIMULATOR) $(PEER)/.installed redis
-	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest $(PYTEST)
+	GRAPHBIT_SIMULATOR='$(SIMULATOR)' GRAPHBIT_PEER_PYTHON='$(CURDIR)/$(PEER)/bin/python' $(PY) -m pytest --numprocesses 3 --dist worksteal $(PYTEST)
 
 # Not a step of `make test`: Ray is 240 MB, brings pyarrow and pandas, starts for ten seconds, and warns of its own
 # deprecations, which the other tests take for errors, and would report to its makers. Nothing of it is imported by

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 from postgres import Postgres
 from qdrant import Qdrant
@@ -25,6 +26,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Its pipelines report to its makers whenever they run: tests ask nothing of the network.
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
+# An example that takes long tells of what else the machine does: only pytest's own timeout judges time.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -216,8 +216,8 @@ def test_odd_side_fields_do_not_lose_the_answer(bridge: Any) -> None:
         completion(7),
         [Thing(generated_text=None)],
         Thing(text=7),
-        MagicMock(),
-        object(),
+        pytest.param(MagicMock(), id="MagicMock()"),
+        pytest.param(object(), id="object()"),
     ],
     ids=repr,
 )

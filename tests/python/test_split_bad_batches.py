@@ -164,7 +164,7 @@ def test_parameters_of_the_exact_mode(make: Any) -> None:
             assert make(size, 0, exact=True, unit=unit).split_text("世界") != []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     text=st.text(max_size=120),
     size=st.integers(1, 40),

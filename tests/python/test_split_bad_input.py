@@ -238,7 +238,7 @@ def test_alternating_blanks_and_words() -> None:
             assert chunks or (make is RecursiveSplitter and text == ". " * MB)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     text=st.text(max_size=200),
     size=st.integers(-2, 2**65) | st.integers(0, 12),

@@ -145,7 +145,7 @@ def test_units_and_flags() -> None:
     assert all(chunk.metadata == {} for chunk in chunks)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([*TEXT.split(". "), "No! ", "\n\n", " ", "世界。", "e\u0301"])),
     st.integers(1, 80),

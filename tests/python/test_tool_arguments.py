@@ -225,7 +225,7 @@ HINTS = [
 
 
 @given(JSON, st.sampled_from(HINTS))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_no_value_of_json_raises_anything_else(value: Any, hint: Any) -> None:
     try:
         result = converted(value, hint)
@@ -242,7 +242,7 @@ def everything(
 
 
 @given(st.dictionaries(st.sampled_from(list("abcdefg")), JSON) | JSON)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_arguments_make_a_call_raise(arguments: Any) -> None:
     succeeded, text = bind_tools([everything])[0].run(json.dumps(arguments))
     assert isinstance(text, str) and text.encode()

@@ -161,7 +161,8 @@ VALUES = [
     (datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.timezone.utc), "2026-01-02T03:00:00+00:00"),
     (datetime.timedelta(seconds=90), "90.0"), (Color.RED, "red"), ([Color.RED], '["red"]'),
     (decimal.Decimal("1.10"), "1.10"), (uuid.UUID(int=1), str(uuid.UUID(int=1))), (Path("/a"), "/a"),
-    (b"text", "text"), (b"\xff", "/w=="), (Odd(), "odd"), ([Odd()], '["odd"]'), (range(3), "[0,1,2]"),
+    (b"text", "text"), (b"\xff", "/w=="), pytest.param(Odd(), "odd", id="Odd()"),
+    pytest.param([Odd()], '["odd"]', id="[Odd()]"), (range(3), "[0,1,2]"),
     (collections.deque([1]), "[1]"), ({"a": 1}.keys(), '["a"]'), (ValueError("x"), "ValueError: x"),
     ("\ud800", "?"), (Mute(), None),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from graphbit.tools import bind_tools, parameters_schema, tool
 from graphbit.tools.docstrings import parameter_descriptions
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tool_setup import Described
 
@@ -100,7 +100,6 @@ def test_sphinx_docstrings() -> None:
 
 
 @given(st.text(alphabet="ab:() -\n\t*Args:Parameters—", max_size=200))
-@settings(deadline=None)
 def test_no_docstring_is_too_odd(text: str) -> None:
     found = parameter_descriptions(text)
     assert all(name and description for name, description in found.items())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from graphbit import ExecutorConfig, LlmToolCall, ToolExecutor
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tool_setup import on_threads, registry_of
 
@@ -311,7 +311,6 @@ ANYTHING = st.recursive(
 
 
 @given(st.lists(ANYTHING, max_size=4))
-@settings(deadline=None)
 def test_no_list_of_calls_raises(calls: list[Any]) -> None:
     made = executor(ExecutorConfig(continue_on_error=True))
     results = made.execute_tools(calls)
