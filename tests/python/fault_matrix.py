@@ -34,9 +34,9 @@ UNLUCKY = 1
 MARK = "unlucky"
 DIMENSIONS = 8
 #: Seconds an attempt may take. Long enough for a busy machine: what hangs waits for it once.
-TIMEOUT = 2.0
+TIMEOUT = 3.0
 #: Seconds a call may take with all its attempts and pauses: four time limits and what lies between.
-DEADLINE = 12.0
+DEADLINE = 16.0
 #: Seconds by which a busy machine may be late with it.
 PATIENCE = 8.0
 #: What `Retry-After` asks for in the rows that can wait for it, in seconds.

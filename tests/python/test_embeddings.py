@@ -345,9 +345,9 @@ def test_batch_limits(server: Server) -> None:
     client = compatible(server, dimensions=4)
     with pytest.raises(ValueError, match="max_concurrency"):
         client.embed_batch_parallel([["a"]], max_concurrency=0)
-    server.behaviour(latency_ms=150, dimensions=4)
+    server.behaviour(latency_ms=600, dimensions=4)
     batch = [["a"], ["b"], ["c"]]
-    result = client.embed_batch_parallel(batch, max_concurrency=1, timeout_ms=250)
+    result = client.embed_batch_parallel(batch, max_concurrency=1, timeout_ms=1100)
     assert len(result["embeddings"][0]) == 1
     assert result["embeddings"][1:] == [[], []]
     late = "LLM error: Batch request timed out"

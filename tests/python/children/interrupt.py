@@ -3,8 +3,8 @@
     python interrupt.py ROUNDS
 
 Every round: the main thread waits on a server that never answers, another thread sends SIGINT to the
-process, the main thread must get KeyboardInterrupt, and the next call must work. Prints a JSON object
-with the delay of each round in milliseconds.
+process once that server has the request, the main thread must get KeyboardInterrupt, and the next call
+must work. Prints a JSON object with the delay of each round in milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 
 import graphbit
 
 URL = os.environ["GRAPHBIT_SIMULATOR_URL"]
 HANG = os.environ["GRAPHBIT_HANGING_URL"]
+
+
+def arrived() -> int:
+    """How many requests the silent server has seen."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{HANG}/control/stats") as answer:
+        return int(json.load(answer)["requests"])
 
 
 def main() -> None:
@@ -30,8 +38,10 @@ def main() -> None:
     for turn in range(rounds):
         sent: list[float] = []
 
-        def press(pause: float = 0.03 + 0.001 * (turn % 40), sent: list[float] = sent) -> None:
-            time.sleep(pause)
+        def press(turn: int = turn, sent: list[float] = sent) -> None:
+            while arrived() <= turn:
+                time.sleep(0.001)
+            time.sleep(0.03 + 0.001 * (turn % 40))
             sent.append(time.perf_counter())
             os.kill(os.getpid(), signal.SIGINT)
 
