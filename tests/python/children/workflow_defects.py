@@ -392,13 +392,14 @@ def statistics():
 
 def dropped_stream():
     """D48: requests of a chain of three whose listener went away during the first."""
-    control("behaviour", latency_ms=300)
+    control("behaviour", latency_ms=600)
     stream = executor().execute_streaming(chain([agent("a"), agent("b"), agent("c")]))
     next(stream)
-    time.sleep(0.15)
+    while not bodies():
+        time.sleep(0.02)
     del stream
     gc.collect()
-    time.sleep(1.2)
+    time.sleep(2.5)
     return len(bodies())
 
 
