@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -26,6 +27,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Its pipelines report to its makers whenever they run: tests ask nothing of the network.
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
+# Between two tests pytest walks over all loggers, while what the last one let go of may be reported by one that is new.
+for part in (
+    "llm.cached",
+    "llm.client",
+    "memory",
+    "providers.replicate",
+    "python.courier",
+    "resilience",
+    "store",
+):
+    logging.getLogger(f"graphbit.{part}")
 
 # An example that takes long tells of what else the machine does: only pytest's own timeout judges time.
 hypothesis.settings.register_profile(

@@ -515,10 +515,11 @@ def test_large_answers_leave_the_interpreter_to_others(server: Server) -> None:
 
     def watch() -> None:
         nonlocal longest
+        # Seconds that this process computes, so that what others do on the machine counts for nothing.
         while not stop.is_set():
-            before = time.perf_counter()
+            before = time.process_time()
             time.sleep(0.0005)
-            longest = max(longest, time.perf_counter() - before)
+            longest = max(longest, time.process_time() - before)
 
     watcher = threading.Thread(target=watch)
     watcher.start()

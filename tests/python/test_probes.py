@@ -249,7 +249,7 @@ def test_statistics_from_the_first_call_to_the_open_breaker(
     assert [type(value) for value in fresh.values()] == [int, int, int, float, float, str, int]
     # Our own time limit: an attempt that is not made again, so that the test need not wait.
     server.behaviour(hang=True)
-    openai = LlmClient(config("openai", server, timeout=0.5))
+    openai = LlmClient(config("openai", server, timeout=1.0))
     states = []
     for _ in range(5):
         with pytest.raises(TimeoutError):
