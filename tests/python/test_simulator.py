@@ -95,11 +95,11 @@ def test_scripted_statuses_then_normal(server: Server) -> None:
 
 
 def test_latency_is_kept(server: Server) -> None:
-    server.behaviour(latency_ms=40)
+    server.behaviour(latency_ms=300)
     start = time.perf_counter()
     post(server)
-    assert 0.04 <= time.perf_counter() - start < 0.2
-    assert 40 <= server.stats()["mean_service_ms"] < 80
+    assert 0.3 <= time.perf_counter() - start < 1
+    assert 300 <= server.stats()["mean_service_ms"] < 600
 
 
 def test_reset_truncate_raw_and_malformed(server: Server) -> None:

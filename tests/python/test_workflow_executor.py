@@ -156,7 +156,7 @@ def test_execute_times_out_in_0_6_8_s_words_and_keeps_what_was_done(server: Serv
     started = time.monotonic()
     with pytest.raises(TimeoutError) as caught:
         executor(server, timeout_seconds=1).execute(made)
-    assert 0.98 <= time.monotonic() - started < 1.5
+    assert 0.98 <= time.monotonic() - started < 3
     assert str(caught.value) == (
         "Timeout in 'workflow_execution' after 1000ms: Workflow execution timed out after 1s"
     )
@@ -308,11 +308,11 @@ def test_a_cancelled_future_ends_the_run(server: Server) -> None:
 
 def test_eight_roots_are_asked_at_once(server: Server) -> None:
     """D51: 0.6.8 asked four at a time."""
-    server.behaviour(latency_ms=300)
+    server.behaviour(latency_ms=1000)
     run = executor(server)
     started = time.monotonic()
     assert run.execute(workflow([agent(f"n{number}") for number in range(8)])).is_success()
-    assert time.monotonic() - started < 0.75
+    assert time.monotonic() - started < 1.9
     assert server.stats()["max_in_flight"] == 8
 
 
