@@ -25,7 +25,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::lenient::{Count, Fault, Text, arguments, null_is_default};
-use super::{Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id};
+use super::{
+    Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id, sign,
+};
 use crate::error::{Error, Kind, Result};
 use crate::http::sse;
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
@@ -218,6 +220,16 @@ fn take_text(block: &mut Value, name: &str) -> String {
     Text::deserialize(value).unwrap_or_default().0
 }
 
+/// Lengthens a text of a block.
+fn append(block: &mut Value, name: &str, piece: &str) {
+    if let (false, Value::Object(members)) = (piece.is_empty(), block) {
+        match members.entry(name).or_insert_with(|| Value::String(String::new())) {
+            Value::String(text) => text.push_str(piece),
+            other => *other = Value::String(piece.to_owned()),
+        }
+    }
+}
+
 fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
@@ -304,6 +316,8 @@ struct Delta {
     #[serde(default)]
     thinking: Text,
     #[serde(default)]
+    signature: Text,
+    #[serde(default)]
     partial_json: Option<Value>,
     #[serde(default)]
     citation: Option<Value>,
@@ -323,6 +337,8 @@ pub struct MessageFrames {
     block: u64,
     /// Blocks that are calls: the call's own number, and whether its input came at once.
     calls: BTreeMap<u64, (usize, bool)>,
+    /// Blocks of thought since the last call, as a whole answer would have them.
+    thoughts: BTreeMap<u64, Value>,
 }
 
 /// A decoder for one stream.
@@ -353,7 +369,7 @@ impl FrameReader for MessageFrames {
             }
             "content_block_start" => {
                 self.block = block;
-                self.begin(event.content_block, events);
+                self.begin(event.content_block, progress, events);
             }
             "content_block_delta" => self.advance(block, event.delta, progress, events),
             "message_delta" => {
@@ -385,18 +401,27 @@ impl MessageFrames {
     }
 
     /// A block's first part: a call's id and name, and what little else some servers put there.
-    fn begin(&mut self, mut block: Value, events: &mut Events) {
+    fn begin(&mut self, mut block: Value, progress: &mut Progress, events: &mut Events) {
         match block.get("type").and_then(Value::as_str) {
             Some("text") => {
                 let text = non_empty(take_text(&mut block, "text"));
                 events.extend(text.map(|text| Ok(ChatEvent::Text(text))));
             }
             Some("thinking") => {
+                self.thoughts.insert(self.block, block.clone());
                 let thought = non_empty(take_text(&mut block, "thinking"));
                 events.extend(thought.map(|thought| Ok(ChatEvent::Reasoning(thought))));
             }
+            Some("redacted_thinking") => {
+                self.thoughts.insert(self.block, block);
+            }
             Some("tool_use") => {
                 let index = self.calls.len();
+                let id = non_empty(take_text(&mut block, "id"));
+                if let (Some(id), false) = (&id, self.thoughts.is_empty()) {
+                    let thoughts = std::mem::take(&mut self.thoughts).into_values().collect();
+                    sign(&mut progress.metadata, id, Value::Array(thoughts).to_string());
+                }
                 let whole = match block.get_mut("input").map(Value::take) {
                     Some(Value::Object(input)) if !input.is_empty() => {
                         Value::Object(input).to_string()
@@ -406,7 +431,7 @@ impl MessageFrames {
                 self.calls.insert(self.block, (index, !whole.is_empty()));
                 events.push_back(Ok(ChatEvent::ToolCallDelta {
                     index,
-                    id: non_empty(take_text(&mut block, "id")),
+                    id,
                     name: non_empty(take_text(&mut block, "name")),
                     arguments: whole,
                 }));
@@ -418,6 +443,10 @@ impl MessageFrames {
     fn advance(&mut self, block: u64, delta: Delta, progress: &mut Progress, events: &mut Events) {
         if let Some(text) = non_empty(delta.text.0) {
             events.push_back(Ok(ChatEvent::Text(text)));
+        }
+        if let Some(begun) = self.thoughts.get_mut(&block) {
+            append(begun, "thinking", &delta.thinking.0);
+            append(begun, "signature", &delta.signature.0);
         }
         if let Some(thought) = non_empty(delta.thinking.0) {
             events.push_back(Ok(ChatEvent::Reasoning(thought)));

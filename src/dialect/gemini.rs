@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::lenient::{Count, Fault, Lenient, Text, arguments};
 use super::{Events, FrameReader, Frames, Metadata, Progress, StreamDecoder};
-use super::{from_bytes, note, random_id};
+use super::{from_bytes, note, random_id, sign};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::{LONGEST_WAIT, sse};
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
@@ -363,12 +363,7 @@ impl GeminiFrames {
     /// end, by the call's id.
     fn delta(&mut self, call: ToolCall, metadata: &mut Metadata) -> ChatEvent {
         if let Some(signature) = call.signature {
-            let signatures = metadata
-                .entry("thought_signatures".to_owned())
-                .or_insert_with(|| Value::Object(serde_json::Map::new()));
-            if let Value::Object(signatures) = signatures {
-                signatures.insert(call.id.clone(), Value::String(signature));
-            }
+            sign(metadata, &call.id, signature);
         }
         let index = self.calls;
         self.calls = self.calls.saturating_add(1);

@@ -20,6 +20,7 @@ pub mod embeddings;
 pub mod gemini;
 pub mod gemini_embeddings;
 pub(crate) mod lenient;
+mod mend;
 pub mod ollama;
 pub mod ollama_embeddings;
 pub mod openai_chat;
@@ -30,12 +31,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Kind, Result};
 use crate::http::{ndjson, sse};
 use crate::types::{ChatEvent, ChatRequest, FinishReason, Usage};
 
+/// Metadata of the terminal event: by call id, what goes into [`ToolCall::signature`](crate::types::ToolCall::signature).
+pub(crate) const SIGNATURES: &str = "thought_signatures";
+/// Bytes of a body that is kept until a frame of it was understood.
+const LARGEST_OPENING: usize = 4 << 20;
 /// Undecodable frames in a row after which a stream is given up.
 const CORRUPT_FRAMES: u8 = 5;
 
@@ -60,7 +66,25 @@ impl Frames for sse::Decoder {
         Self::finish(self);
     }
     fn next_frame(&mut self) -> Option<String> {
-        self.next().map(|frame| frame.data)
+        self.next().map(|frame| match frame.event.as_deref() {
+            Some("error") => as_error(frame.data),
+            _ => frame.data,
+        })
+    }
+}
+
+/// An event of the name `error`, whose data some servers leave without any sign of what it is.
+fn as_error(data: String) -> String {
+    let told = serde_json::from_str(&data).unwrap_or(Value::String(String::new()));
+    match told {
+        Value::Object(members)
+            if members.contains_key("error")
+                || members.get("type").is_some_and(|word| word == "error") =>
+        {
+            data
+        }
+        Value::String(text) if text.is_empty() => json!({ "error": data }).to_string(),
+        told => json!({ "error": told }).to_string(),
     }
 }
 
@@ -96,12 +120,20 @@ pub struct StreamDecoder<R: FrameReader> {
     progress: Progress,
     /// Whether any frame was understood.
     heard: bool,
+    /// The body until then: it may be no stream at all.
+    opening: Vec<u8>,
 }
 
 impl<R: FrameReader> StreamDecoder<R> {
     /// A decoder for one stream.
     pub(crate) fn new(reader: R) -> Self {
-        Self { frames: R::Frames::default(), reader, progress: Progress::default(), heard: false }
+        Self {
+            frames: R::Frames::default(),
+            reader,
+            progress: Progress::default(),
+            heard: false,
+            opening: Vec::new(),
+        }
     }
 
     /// Takes bytes as the network cut them.
@@ -109,8 +141,14 @@ impl<R: FrameReader> StreamDecoder<R> {
         if self.progress.closed {
             return;
         }
+        if !self.heard && self.opening.len() < LARGEST_OPENING {
+            self.opening.extend_from_slice(bytes);
+        }
         let pushed = self.frames.push(bytes);
         self.drain(events);
+        if self.heard {
+            self.opening = Vec::new();
+        }
         if let Err(error) = pushed {
             self.progress.fail(error, events);
         }
@@ -121,6 +159,7 @@ impl<R: FrameReader> StreamDecoder<R> {
     pub fn end(&mut self, events: &mut Events) {
         self.frames.finish();
         self.drain(events);
+        self.read_whole(events);
         if !self.heard {
             let text = "Failed to parse response: the body is no stream of events";
             self.progress.fail(Error::new(Kind::Decode, text), events);
@@ -132,6 +171,18 @@ impl<R: FrameReader> StreamDecoder<R> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.progress.closed
+    }
+
+    /// Reads the body of a server that did not stream: the reason why not, or the answer at once.
+    fn read_whole(&mut self, events: &mut Events) {
+        let opening = std::mem::take(&mut self.opening);
+        let Some(text) = std::str::from_utf8(&opening).ok().filter(|_| !self.heard) else { return };
+        let whole: Value = serde_json::from_str(text).unwrap_or_default();
+        let holds = |name: &str| whole.get(name).is_some_and(|value| !value.is_null());
+        if holds("error") || holds("choices") {
+            self.reader.read(text, &mut self.progress, events);
+            self.heard = true;
+        }
     }
 
     fn drain(&mut self, events: &mut Events) {
@@ -149,18 +200,19 @@ pub struct Progress {
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
     metadata: Metadata,
+    /// The first half of a character, of which the second may follow.
+    half: Option<u16>,
     corrupt: u8,
     closed: bool,
 }
 
 impl Progress {
     /// Parses one frame; `None` when it is corrupt (counted, and fatal the fifth time in a row).
-    fn parse<'a, T: serde::Deserialize<'a>>(
-        &mut self,
-        frame: &'a str,
-        events: &mut Events,
-    ) -> Option<T> {
-        match serde_json::from_str(frame) {
+    fn parse<T: DeserializeOwned>(&mut self, frame: &str, events: &mut Events) -> Option<T> {
+        let parsed = serde_json::from_str(frame).or_else(|reason| {
+            serde_json::from_str(&mend::mended(frame, Some(&mut self.half))).map_err(|_| reason)
+        });
+        match parsed {
             Ok(parsed) => {
                 self.corrupt = 0;
                 Some(parsed)
@@ -208,6 +260,15 @@ fn note(metadata: &mut Metadata, name: &str, text: String) {
     }
 }
 
+/// Remembers a call's signature for the end of the stream, by the call's id: an event has no place for it.
+fn sign(metadata: &mut Metadata, id: &str, signature: String) {
+    let signatures =
+        metadata.entry(SIGNATURES.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(signatures) = signatures {
+        signatures.insert(id.to_owned(), Value::String(signature));
+    }
+}
+
 /// Tells a model in words to answer in JSON of this schema, for wires that cannot say it in a field.
 fn schema_instruction(schema: &Value) -> String {
     format!("Answer with nothing but one JSON object that fits this JSON Schema: {schema}")
@@ -247,8 +308,12 @@ fn to_bytes_merging(body: &impl Serialize, request: &ChatRequest, merged: &str) 
 }
 
 /// Reads a whole answer, keeping the decoder's reason.
-fn from_bytes<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|reason| {
+fn from_bytes<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let parsed = serde_json::from_slice(body).or_else(|reason| {
+        let mended = mend::mended(&String::from_utf8_lossy(body), None);
+        serde_json::from_str(&mended).map_err(|_| reason)
+    });
+    parsed.map_err(|reason| {
         let text = format!("Failed to parse response: error decoding response body: {reason}");
         Error::new(Kind::Decode, text)
     })

@@ -16,12 +16,16 @@ mod request;
 
 pub(crate) use request::Tools;
 pub use request::encode;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::lenient::{Count, Fault, Text, arguments, null_is_default};
-use super::{Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::lenient::{Count, Fault, Lenient, Text, arguments, null_is_default};
+use super::{
+    Events, FrameReader, Metadata, Progress, StreamDecoder, from_bytes, note, random_id, sign,
+};
 use crate::error::{Advice, Error, Kind, Result};
 use crate::http::sse;
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
@@ -43,6 +47,9 @@ pub struct Wire {
     pub random_seed_field: bool,
     /// The word that makes the model call some tool.
     pub required_tool: &'static str,
+    /// What the model thought before it called tools goes back to it with their results, as
+    /// `reasoning_content`.
+    pub returns_reasoning: bool,
     /// Answers can be held to a JSON schema. Where they cannot, any JSON object is asked for, and the
     /// schema is shown to the model in a system message.
     pub json_schema: bool,
@@ -57,6 +64,7 @@ impl Wire {
         server_total: false,
         calls_without_content: false,
         random_seed_field: false,
+        returns_reasoning: false,
         required_tool: "required",
         json_schema: true,
     };
@@ -71,13 +79,13 @@ impl Wire {
 #[derive(Default, Deserialize)]
 struct Answer {
     #[serde(default)]
-    id: Option<Text>,
+    id: Lenient<Text>,
     #[serde(default)]
-    model: Option<Text>,
+    model: Lenient<Text>,
     #[serde(default, deserialize_with = "null_is_default")]
     choices: Vec<Choice>,
     #[serde(default)]
-    usage: Option<WireUsage>,
+    usage: Lenient<Option<WireUsage>>,
     /// Where the answer comes from, as servers that search the web say it.
     #[serde(default)]
     citations: Option<Value>,
@@ -85,17 +93,46 @@ struct Answer {
     search_results: Option<Value>,
     #[serde(default)]
     error: Option<Fault>,
+    /// `"error"` where the members of the error stand right here, as vLLM has put them.
+    #[serde(default)]
+    object: Lenient<Text>,
+    #[serde(default)]
+    message: Lenient<Text>,
+    #[serde(default)]
+    code: Lenient<Text>,
+    #[serde(default)]
+    r#type: Lenient<Text>,
+}
+
+impl Answer {
+    fn fault(&mut self) -> Option<Fault> {
+        let here = self.object.0.0 == "error" && self.choices.is_empty();
+        self.error.take().or_else(|| {
+            here.then(|| Fault::Detailed {
+                message: std::mem::take(&mut self.message.0),
+                code: std::mem::take(&mut self.code.0),
+                r#type: std::mem::take(&mut self.r#type.0),
+            })
+        })
+    }
 }
 
 #[derive(Default, Deserialize)]
 struct Choice {
     #[serde(default, deserialize_with = "null_is_default")]
     index: Count,
-    /// Whole answers say `message`, streams say `delta`.
-    #[serde(default, alias = "delta", deserialize_with = "null_is_default")]
-    message: Said,
+    /// What whole answers say.
+    #[serde(default)]
+    message: Option<Said>,
+    /// What streams say. Perplexity sends both in either: in a whole answer an empty piece, and in a stream all
+    /// that was said so far.
+    #[serde(default)]
+    delta: Option<Said>,
     #[serde(default)]
     finish_reason: Option<Text>,
+    /// How OpenRouter reports that a model's host failed.
+    #[serde(default)]
+    error: Option<Fault>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,17 +140,35 @@ struct Said {
     #[serde(default)]
     content: Text,
     #[serde(default)]
-    refusal: Option<Text>,
+    refusal: Lenient<Text>,
     /// DeepSeek and xAI say `reasoning_content`, OpenRouter and Together `reasoning`, some both.
     #[serde(default)]
     reasoning_content: Option<Value>,
     #[serde(default)]
     reasoning: Option<Value>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "calls")]
     tool_calls: Vec<SaidCall>,
 }
 
+/// Anything but a list is no call; a list whose calls cannot be read is refused rather than lost.
+fn calls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SaidCall>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        list @ Value::Array(_) => Vec::deserialize(list).map_err(D::Error::custom),
+        _ => Ok(Vec::new()),
+    }
+}
+
 impl Said {
+    fn is_empty(&self) -> bool {
+        self.content.0.is_empty() && self.tool_calls.is_empty()
+    }
+
+    /// What has to come back with the results of tools, in the form in which calls carry it.
+    fn thoughts(&self, wire: &Wire) -> Option<String> {
+        let text = self.reasoning_content.as_ref()?.as_str()?;
+        (wire.returns_reasoning && !text.is_empty()).then(|| thoughts(text))
+    }
+
     /// What the model thought, when the server tells; empty otherwise.
     fn take_reasoning(&mut self) -> String {
         match self.reasoning_content.take().or_else(|| self.reasoning.take()) {
@@ -202,6 +257,14 @@ impl WireUsage {
             .as_ref()
             .and_then(|details| details.reasoning_tokens)
             .map(|count| count.0);
+        // xAI counts thoughts beside the answer's tokens, others among them; the sum tells which.
+        let thought = usage.reasoning_tokens.unwrap_or_default();
+        let beside =
+            usage.prompt_tokens.saturating_add(usage.completion_tokens).saturating_add(thought);
+        if thought > 0 && self.total_tokens.is_some_and(|total| total.0 == beside) {
+            usage.completion_tokens = usage.completion_tokens.saturating_add(thought);
+            usage.total_tokens = beside;
+        }
         usage
     }
 }
@@ -213,14 +276,27 @@ impl WireUsage {
 /// `error` object names.
 pub fn decode(wire: &Wire, model: &str, body: &[u8]) -> Result<ChatResponse> {
     let mut answer: Answer = from_bytes(body)?;
-    let Some(choice) = std::mem::take(&mut answer.choices).into_iter().next() else {
-        // Gateways report upstream failures inside a 200.
-        return Err(match answer.error {
-            Some(fault) => fault.into_error("API error: ", Kind::Server),
-            None => Error::new(Kind::Decode, "No choices in response"),
-        });
-    };
-    Ok(read(wire, model, answer, choice))
+    let mut fault = answer.fault();
+    let choice = std::mem::take(&mut answer.choices).into_iter().next().map(|mut choice| {
+        fault = choice.error.take().or(fault.take());
+        let said = choice.message.take().or_else(|| choice.delta.take()).unwrap_or_default();
+        (said, choice.finish_reason.take())
+    });
+    match (choice, fault) {
+        // Gateways report upstream failures inside a 200. What was said before is paid for, and stays.
+        (Some((said, _)), Some(fault)) if said.is_empty() => {
+            Err(fault.into_error("API error: ", Kind::Server))
+        }
+        (None, Some(fault)) => Err(fault.into_error("API error: ", Kind::Server)),
+        (None, None) => Err(Error::new(Kind::Decode, "No choices in response")),
+        (Some((said, finish_reason)), fault) => {
+            let mut response = read(wire, model, answer, said, finish_reason);
+            if let Some(fault) = fault {
+                note(&mut response.metadata, "error", fault.message().into_owned());
+            }
+            Ok(response)
+        }
+    }
 }
 
 /// Reads an answer of a user's own making: a whole answer of this dialect, or the flat form
@@ -239,16 +315,16 @@ pub(crate) fn decode_mapping(model: &str, body: &[u8]) -> Result<ChatResponse> {
         choices: Option<IgnoredAny>,
         #[serde(default)]
         content: Option<Text>,
-        #[serde(default, deserialize_with = "null_is_default")]
+        #[serde(default, deserialize_with = "calls")]
         tool_calls: Vec<SaidCall>,
         #[serde(default)]
         finish_reason: Option<Text>,
         #[serde(default)]
-        usage: Option<WireUsage>,
+        usage: Lenient<Option<WireUsage>>,
         #[serde(default)]
-        id: Option<Text>,
+        id: Lenient<Text>,
         #[serde(default)]
-        model: Option<Text>,
+        model: Lenient<Text>,
     }
     let flat: Flat = from_bytes(body)?;
     if flat.choices.is_some() {
@@ -263,26 +339,36 @@ pub(crate) fn decode_mapping(model: &str, body: &[u8]) -> Result<ChatResponse> {
         tool_calls: flat.tool_calls,
         ..Said::default()
     };
-    let choice = Choice { message, finish_reason: flat.finish_reason, ..Choice::default() };
     let answer = Answer { id: flat.id, model: flat.model, usage: flat.usage, ..Answer::default() };
-    Ok(read(&Wire::COMMON, model, answer, choice))
+    Ok(read(&Wire::COMMON, model, answer, message, flat.finish_reason))
 }
 
-fn read(wire: &Wire, model: &str, mut answer: Answer, mut choice: Choice) -> ChatResponse {
+fn read(
+    wire: &Wire,
+    model: &str,
+    mut answer: Answer,
+    mut said: Said,
+    finish_reason: Option<Text>,
+) -> ChatResponse {
     let mut metadata = Metadata::new();
     answer.describe(&mut metadata);
-    note(&mut metadata, "reasoning", choice.message.take_reasoning());
-    note(&mut metadata, "refusal", choice.message.refusal.take().unwrap_or_default().0);
-    let word = choice.finish_reason.unwrap_or_default().0;
+    let thoughts = said.thoughts(wire);
+    note(&mut metadata, "reasoning", said.take_reasoning());
+    note(&mut metadata, "refusal", std::mem::take(&mut said.refusal.0.0));
+    let mut tool_calls: Vec<ToolCall> = said.tool_calls.into_iter().map(tool_call).collect();
+    if let Some(first) = tool_calls.first_mut() {
+        first.signature = thoughts;
+    }
+    let word = finish_reason.unwrap_or_default().0;
     let finish_reason =
         if word.is_empty() { FinishReason::Stop } else { FinishReason::from_word(&word) };
     note(&mut metadata, "provider_finish_reason", word);
     ChatResponse {
-        content: choice.message.content.0,
+        content: said.content.0,
         model: model.to_owned(),
-        id: answer.id.map(|id| id.0),
-        tool_calls: choice.message.tool_calls.into_iter().map(tool_call).collect(),
-        usage: answer.usage.map(|usage| usage.read(wire)).unwrap_or_default(),
+        id: Some(answer.id.0.0).filter(|id| !id.is_empty()),
+        tool_calls,
+        usage: answer.usage.0.map(|usage| usage.read(wire)).unwrap_or_default(),
         finish_reason,
         metadata,
         raw: None,
@@ -294,7 +380,7 @@ fn read(wire: &Wire, model: &str, mut answer: Answer, mut choice: Choice) -> Cha
 impl Answer {
     /// Notes what is said about the answer as a whole; the frames of a stream repeat some of it.
     fn describe(&mut self, metadata: &mut Metadata) {
-        note(metadata, "server_model", self.model.take().unwrap_or_default().0);
+        note(metadata, "server_model", std::mem::take(&mut self.model.0.0));
         let lists =
             [("citations", &mut self.citations), ("search_results", &mut self.search_results)];
         for (name, list) in lists {
@@ -312,15 +398,32 @@ fn tool_call(call: SaidCall) -> ToolCall {
     ToolCall::new(id, name.unwrap_or_default(), arguments(sent))
 }
 
+/// What a call carries to bring back what was thought before it. An object, so that no other dialect takes it for
+/// a signature of its own.
+fn thoughts(text: &str) -> String {
+    json!({ "reasoning_content": text }).to_string()
+}
+
+/// What [`thoughts`] wrote; another dialect's signature holds none.
+fn thoughts_of(signature: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Thoughts {
+        reasoning_content: String,
+    }
+    serde_json::from_str::<Thoughts>(signature).ok().map(|thoughts| thoughts.reasoning_content)
+}
+
 /// Reads the frames of one streamed answer.
 pub struct ChatFrames {
     wire: Wire,
+    reasoning: String,
+    calls: Calls,
 }
 
 /// A decoder for one stream.
 #[must_use]
 pub fn stream_decoder(wire: Wire) -> StreamDecoder<ChatFrames> {
-    StreamDecoder::new(ChatFrames { wire })
+    StreamDecoder::new(ChatFrames { wire, reasoning: String::new(), calls: Calls::default() })
 }
 
 impl FrameReader for ChatFrames {
@@ -331,33 +434,45 @@ impl FrameReader for ChatFrames {
             return progress.finish(events);
         }
         let Some(mut frame) = progress.parse::<Answer>(data, events) else { return };
-        if let Some(fault) = frame.error {
+        if let Some(fault) = frame.fault() {
             return progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
         }
-        if let Some(usage) = frame.usage.take() {
+        if let Some(usage) = frame.usage.0.take() {
             progress.usage = Some(usage.read(&self.wire));
         }
         frame.describe(&mut progress.metadata);
-        note(&mut progress.metadata, "id", frame.id.take().unwrap_or_default().0);
+        note(&mut progress.metadata, "id", std::mem::take(&mut frame.id.0.0));
         for mut choice in frame.choices {
             // Nobody asks for several answers; were one sent, mixing them would garble both.
             if choice.index.0 != 0 {
                 continue;
             }
-            let reasoning = choice.message.take_reasoning();
+            let mut said =
+                choice.delta.take().or_else(|| choice.message.take()).unwrap_or_default();
+            let returns = self.wire.returns_reasoning && said.reasoning_content.is_some();
+            let reasoning = said.take_reasoning();
+            if returns {
+                self.reasoning.push_str(&reasoning);
+            }
             if !reasoning.is_empty() {
                 events.push_back(Ok(ChatEvent::Reasoning(reasoning)));
             }
-            if !choice.message.content.0.is_empty() {
-                events.push_back(Ok(ChatEvent::Text(choice.message.content.0)));
+            if !said.content.0.is_empty() {
+                events.push_back(Ok(ChatEvent::Text(said.content.0)));
             }
-            note(
-                &mut progress.metadata,
-                "refusal",
-                choice.message.refusal.take().unwrap_or_default().0,
-            );
-            for (position, call) in choice.message.tool_calls.into_iter().enumerate() {
-                events.push_back(Ok(tool_call_delta(position, call)));
+            note(&mut progress.metadata, "refusal", said.refusal.0.0);
+            for (position, call) in said.tool_calls.into_iter().enumerate() {
+                let event = self.calls.piece(position, call);
+                if let ChatEvent::ToolCallDelta { id: Some(id), .. } = &event
+                    && !self.reasoning.is_empty()
+                {
+                    let thoughts = thoughts(&std::mem::take(&mut self.reasoning));
+                    sign(&mut progress.metadata, id, thoughts);
+                }
+                events.push_back(Ok(event));
+            }
+            if let Some(fault) = choice.error.take() {
+                return progress.fail(fault.into_error("Stream error: ", Kind::Stream), events);
             }
             if let Some(word) = choice.finish_reason.filter(|word| !word.0.is_empty()) {
                 progress.finish_reason = Some(FinishReason::from_word(&word.0));
@@ -367,15 +482,41 @@ impl FrameReader for ChatFrames {
     }
 }
 
-fn tool_call_delta(position: usize, call: SaidCall) -> ChatEvent {
-    let index = call.index.and_then(|index| usize::try_from(index.0).ok()).unwrap_or(position);
-    let (id, name, arguments) = call.into_parts();
-    let arguments = match arguments {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(piece)) => piece,
-        Some(whole) => whole.to_string(),
-    };
-    ChatEvent::ToolCallDelta { index, id, name, arguments }
+/// Which call each piece belongs to. Servers number the calls, or not, or give all of them the number 0; an id
+/// comes once, or in every piece, or is another one in every piece.
+#[derive(Default)]
+struct Calls {
+    /// The call under way at each number, or place within the frame, that the server gives.
+    places: BTreeMap<usize, usize>,
+    ids: BTreeMap<String, usize>,
+    begun: BTreeSet<usize>,
+}
+
+impl Calls {
+    fn piece(&mut self, position: usize, call: SaidCall) -> ChatEvent {
+        let given = call.index.and_then(|index| usize::try_from(index.0).ok());
+        let place = given.unwrap_or(position);
+        let (id, name, arguments) = call.into_parts();
+        let known = id.as_ref().and_then(|id| self.ids.get(id).copied());
+        // An id that is new begins a call where a name comes with it; without one it is that of a piece.
+        let begins = id.is_some() && name.is_some();
+        let index = known.or_else(|| self.places.get(&place).copied().filter(|_| !begins));
+        let index = index.unwrap_or_else(|| {
+            let free = self.begun.last().map_or(0, |last| last.saturating_add(1));
+            if self.begun.contains(&place) { free } else { place }
+        });
+        self.begun.insert(index);
+        self.places.insert(place, index);
+        if let Some(id) = &id {
+            self.ids.insert(id.clone(), index);
+        }
+        let arguments = match arguments {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(piece)) => piece,
+            Some(whole) => whole.to_string(),
+        };
+        ChatEvent::ToolCallDelta { index, id, name, arguments }
+    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,8 @@ use serde_json::{Map, Value};
 
 use super::client::{ANSWERED_BY, MODEL};
 use crate::dialect::lenient::arguments;
-use crate::dialect::random_id;
+use crate::dialect::{SIGNATURES, random_id};
 use crate::types::{ChatEvent, ChatResponse, FinishReason, ToolCall, Usage};
-
-/// Metadata of the terminal event: by call id, what goes into [`ToolCall::signature`].
-const SIGNATURES: &str = "thought_signatures";
 
 /// The answer so far. Give it each event, in order, and take the whole behind the terminal one.
 ///

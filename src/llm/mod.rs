@@ -21,6 +21,8 @@ mod assembly;
 mod cached;
 mod client;
 pub mod many;
+#[cfg(test)]
+mod market;
 mod model;
 pub mod structured;
 

@@ -55,6 +55,7 @@ DECIDED: dict[str, dict[str, tuple[Any, Any]]] = {
     "names": {
         # Retired by their vendors, or about to be.
         "anthropic ()/1": ("claude-3-5-sonnet-20241022", "claude-sonnet-4-6"),
+        "deepseek ()/1": ("deepseek-chat", "deepseek-flash"),
         "gemini ()/1": ("gemini-2.5-flash", "gemini-3.5-flash-lite"),
     },
     "arguments": {
@@ -77,8 +78,15 @@ DECIDED: dict[str, dict[str, tuple[Any, Any]]] = {
     },
     "requests": {
         # The closing usage frame is asked for, so that streams can report usage.
-        f"{provider} stream/3/stream_options": (None, {"include_usage": True})
-        for provider in ("deepseek", "xai")
+        **{
+            f"{provider} stream/3/stream_options": (None, {"include_usage": True})
+            for provider in ("deepseek", "xai")
+        },
+        # Its vendor retired the one.
+        **{
+            f"deepseek{way}/3/model": ("deepseek-chat", "deepseek-flash")
+            for way in ("", " bare", " stream")
+        },
     },
 }
 

@@ -22,7 +22,7 @@ FAMILY: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "openai": ("gpt-4o-mini", {}, {}),
     "ai21": ("jamba-mini", {"organization": "org-7"}, {"ai21-organization": "org-7"}),
     "bytedance": ("seed-1-6-250915", {}, {}),
-    "deepseek": ("deepseek-chat", {}, {}),
+    "deepseek": ("deepseek-flash", {}, {}),
     "fireworks": ("accounts/fireworks/models/llama-v3p1-8b-instruct", {}, {}),
     "mistralai": ("mistral-large-latest", {}, {}),
     "openrouter": ("openai/gpt-4o-mini", {}, {}),

@@ -240,7 +240,7 @@ fn turn<'a>(model: &str, message: &'a Message) -> Vec<Part<'a>> {
         parts.push(Part::Text { text: &message.content });
     }
     // Of calls made together only the first carries a signature.
-    let unsigned = message.tool_calls.iter().all(|call| call.signature.is_none());
+    let unsigned = message.tool_calls.iter().all(|call| signature(call).is_none());
     let mut missing = (unsigned && demands_signatures(model)).then_some(FOREIGN_SIGNATURE);
     for call in &message.tool_calls {
         parts.push(Part::Call {
@@ -249,10 +249,15 @@ fn turn<'a>(model: &str, message: &'a Message) -> Vec<Part<'a>> {
                 name: &call.name,
                 args: Arguments(&call.arguments),
             },
-            thought_signature: call.signature.as_deref().or_else(|| missing.take()),
+            thought_signature: signature(call).or_else(|| missing.take()),
         });
     }
     parts
+}
+
+/// A call's own signature, which is base64. Those of other dialects are JSON, and mean nothing here.
+fn signature(call: &ToolCall) -> Option<&str> {
+    call.signature.as_deref().filter(|signature| !signature.starts_with(['[', '{']))
 }
 
 /// Models since Gemini 3 refuse a call without a signature; earlier ones might refuse a foreign one.

@@ -110,6 +110,8 @@ struct WireMessage<'a> {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +139,7 @@ impl Serialize for Messages<'_> {
             list.serialize_element(&WireMessage {
                 role: Role::System.as_str(),
                 content: Some(instruction),
+                reasoning_content: None,
                 tool_calls: Vec::new(),
                 tool_call_id: None,
             })?;
@@ -148,6 +151,7 @@ impl Serialize for Messages<'_> {
             list.serialize_element(&WireMessage {
                 role: message.role.as_str(),
                 content: (!silent).then_some(message.content.as_str()),
+                reasoning_content: thoughts(self.wire, message),
                 tool_calls: message.tool_calls.iter().map(WireCall::from).collect(),
                 tool_call_id: match message.role {
                     Role::Tool => message.tool_call_id.as_deref(),
@@ -157,6 +161,12 @@ impl Serialize for Messages<'_> {
         }
         list.end()
     }
+}
+
+/// What the model thought before it made these calls, where it wants it back.
+fn thoughts(wire: &Wire, message: &Message) -> Option<String> {
+    let mut signatures = message.tool_calls.iter().filter_map(|call| call.signature.as_deref());
+    signatures.find(|_| wire.returns_reasoning).and_then(super::thoughts_of)
 }
 
 impl<'a> From<&'a ToolCall> for WireCall<'a> {

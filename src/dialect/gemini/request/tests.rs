@@ -218,6 +218,8 @@ fn a_call_without_signature_is_excused_where_one_is_demanded() {
     let excuse = json!("skip_thought_signature_validator");
     for model in ["gemini-3.5-flash-lite", "models/gemini-3-pro-preview", "gemini-flash-latest"] {
         assert_eq!(signatures(model, &unsigned), [excuse.clone(), Value::Null], "{model}");
+        let foreign = ToolCall { signature: Some("[{}]".into()), ..call("call_1") };
+        assert_eq!(signatures(model, &[foreign]), std::slice::from_ref(&excuse), "{model}");
         let calls = [call("call_1"), signed.clone()];
         assert_eq!(signatures(model, &calls), [Value::Null, json!("c2ln")], "{model}");
     }
