@@ -24,6 +24,7 @@
 mod callback;
 mod extensions;
 mod farewell;
+mod own_lock;
 mod own_thread;
 mod per_process;
 mod settings;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 pub use farewell::{Farewell, say_farewells};
+pub(crate) use own_lock::OwnLock;
 pub use own_thread::{Orders, OwnThread};
 pub use per_process::PerProcess;
 pub use settings::Settings;

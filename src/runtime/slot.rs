@@ -6,7 +6,8 @@
 //! instance that both processes share. Why atomics only: any lock may be held by a thread that does not
 //! exist in the child.
 //!
-//! The runtime's one unsafe island: dereferencing the slot, and registering the hook.
+//! The runtime's one unsafe island: dereferencing the slot, registering the hook, and closing in a child what only
+//! its parent may hold.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use super::extensions::Extensions;
 use super::settings::{self, Sizes};
 use super::turnstile::Turnstile;
 #[cfg(unix)]
-use super::undivided;
+use super::{own_lock, undivided};
 use crate::error::{Error, Kind, Result};
 
 /// Threads Tokio may add beyond the users' limit, as stand-ins for workers that block in place.
@@ -135,13 +136,18 @@ pub(super) fn register_fork_hook() {
     // Async-signal-safe: a few stores, no allocation, no lock.
     extern "C" fn forget_parent() {
         undivided::after_fork_in_child();
+        for descriptor in own_lock::inherited() {
+            #[expect(unsafe_code, reason = "a hook has but the number")]
+            // SAFETY: whoever owns the file forgets it in a child instead of closing it.
+            let _ = unsafe { libc::close(descriptor) };
+        }
         CURRENT.store(std::ptr::null_mut(), Ordering::Release);
         BUILDING.store(false, Ordering::Release);
         GENERATION.fetch_add(1, Ordering::AcqRel);
     }
     FORK_HOOK.call_once(|| {
         #[expect(unsafe_code, reason = "registering a fork hook is a C call")]
-        // SAFETY: all three are static functions, and `forget_parent` only touches atomics.
+        // SAFETY: all three are static functions, and `forget_parent` only touches atomics and closes files.
         let status =
             unsafe { libc::pthread_atfork(Some(wait_for_work), Some(go_on), Some(forget_parent)) };
         if status != 0 {

@@ -6,7 +6,7 @@
 //! scales and vectors in this order.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,8 +49,9 @@ pub(super) fn save(snapshot: &Snapshot, metric: Metric, path: &Path) -> Result<(
         Error::new(Kind::Store, text).with_source(error)
     };
     let temporary = temporary_beside(path).map_err(failed)?;
+    let kept = fs::metadata(path).ok().map(|metadata| metadata.permissions());
     let written =
-        write_new(snapshot, metric, &temporary).and_then(|()| fs::rename(&temporary, path));
+        write_new(snapshot, metric, &temporary, kept).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // Best effort: nobody else knows this name.
         let _ = fs::remove_file(&temporary);
@@ -72,7 +73,12 @@ pub(super) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-fn write_new(snapshot: &Snapshot, metric: Metric, path: &Path) -> io::Result<()> {
+fn write_new(
+    snapshot: &Snapshot,
+    metric: Metric,
+    path: &Path,
+    kept: Option<Permissions>,
+) -> io::Result<()> {
     let rows: Vec<RowOut<'_>> = snapshot
         .rows()
         .map(|(index, entry)| RowOut {
@@ -131,7 +137,7 @@ fn write_new(snapshot: &Snapshot, metric: Metric, path: &Path) -> io::Result<()>
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');
 
-    let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(path)?);
+    let mut file = BufWriter::new(create_new(path, kept)?);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
     file.write_all(&entries)?;
@@ -142,6 +148,26 @@ fn write_new(snapshot: &Snapshot, metric: Metric, path: &Path) -> io::Result<()>
         file.write_all(&codes)?;
     }
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// A file that nobody may read who could not read the one it is to replace.
+fn create_new(path: &Path, kept: Option<Permissions>) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let Some(kept) = kept else { return options.open(path) };
+        let file = options.mode(kept.mode() & 0o777).open(path)?;
+        // What the process takes from new files by default; not every file system can give it back.
+        let _ = file.set_permissions(kept);
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = kept;
+        options.open(path)
+    }
 }
 
 const fn dtype(precision: Precision) -> Dtype {

@@ -215,10 +215,12 @@ impl VectorStore {
     }
 
     /// Takes in what the writer of the folder has changed since, and says whether there was anything. Only
-    /// a store that was opened read-only can be behind.
+    /// a store that was opened read-only can be behind. Another store that has taken the folder's place is a change
+    /// as well; its dimensions and precision may be others.
     ///
     /// # Errors
-    /// [`crate::Kind::Store`] when the folder cannot be read any more; the store stays as it was.
+    /// [`crate::Kind::Store`] when the folder cannot be read any more, or what is there now has another metric; the
+    /// store stays as it was.
     pub fn refresh(&self) -> Result<bool> {
         let news = self.refresh_rows()?;
         self.catch_up(&mut || ControlFlow::Continue(()))?;
@@ -234,7 +236,7 @@ impl VectorStore {
             return Ok(false);
         };
         *places = news;
-        self.swap(next);
+        self.publish(next);
         Ok(true)
     }
 

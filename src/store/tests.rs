@@ -389,6 +389,22 @@ fn damage_everywhere(precision: Precision) {
     assert!(VectorStore::load(&path.with_file_name("missing")).is_err());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_saved_file_has_the_permissions_of_the_one_it_replaces() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let path = folder.join("store");
+    let store = filled(Metric::Cosine, 5, 3);
+    store.save(&path).unwrap();
+    for mode in [0o600, 0o664, 0o400] {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        store.save(&path).unwrap();
+        let saved = std::fs::metadata(&path).unwrap();
+        assert_eq!(saved.permissions().mode() & 0o7777, mode);
+    }
+}
+
 #[test]
 fn a_save_that_fails_leaves_the_old_file() {
     let folder = folder();

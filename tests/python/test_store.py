@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -272,3 +273,28 @@ def test_a_forked_child_can_search_and_add(run_child: Any) -> None:
         """
     )
     assert (child.returncode, child.stdout.strip()) == (0, "both"), child.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs file modes")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_saved_file_has_the_mode_of_the_one_it_replaces(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "store"
+    store = VectorStore()
+    store.add([[1.0]])
+    store.save(path)
+    path.chmod(mode)
+    store.save(path)
+    assert path.stat().st_mode & 0o777 == mode
+    assert len(VectorStore.load(path)) == 1
+
+
+def test_whole_numbers_of_64_bits_compare_exactly() -> None:
+    store = VectorStore()
+    numbers = [-(2**63), 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]
+    store.add([[1.0]] * len(numbers), metadatas=[{"n": str(number)} for number in numbers])
+    for number in numbers:
+        assert [entry.metadata["n"] for entry in store.entries({"n": number})] == [str(number)]
+    larger = [str(number) for number in (2**64, 2**64 + 1, 10**25)]
+    store.add([[1.0]] * len(larger), metadatas=[{"n": number} for number in larger])
+    for text in larger:
+        assert [entry.metadata["n"] for entry in store.entries({"n": text})] == [text]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +132,194 @@ def test_a_forked_child_must_open_it_for_itself(tmp_path: Path) -> None:
     assert process.exitcode == 0
     store.add([[3.0]])
     assert len(VectorStore.open(tmp_path / "s", read_only=True)) == 2
+
+
+#: Each ends with what it saw. An open pipe keeps the child alive; when its other end is closed, or its process gone,
+#: the child ends.
+FORKED = {
+    "an idle child, when the parent has closed it": """
+        store = VectorStore.open(folder)
+        store.add([[1.0]])
+        fork(lambda: None)
+        assert not can_write()
+        store.close()
+        VectorStore.open(folder).add([[2.0]])
+    """,
+    "an idle child, when the parent has dropped it": """
+        store = VectorStore.open(folder)
+        fork(lambda: None)
+        del store
+        VectorStore.open(folder).add([[2.0]])
+    """,
+    "an idle pool": """
+        store = VectorStore.open(folder)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            store.close()
+            VectorStore.open(folder).add([[2.0]])
+    """,
+    "a child that closes and drops its copy": """
+        store = VectorStore.open(folder)
+        def child():
+            global store
+            store.close()
+            store = None
+            gc.collect()
+        fork(child)
+        assert not can_write(), "the child let go of what is its parent's"
+        store.add([[2.0]])
+        store.close()
+        assert can_write()
+    """,
+    "files of a child that drops its copy": """
+        store = VectorStore.open(folder)
+        def child():
+            global store
+            # They get the numbers that have become free.
+            files = [open(os.devnull) for _ in range(20)]
+            other = VectorStore.open(folder + "-other")
+            store = None
+            gc.collect()
+            other.add([[3.0]])
+            assert [file.read() for file in files] == [""] * 20
+            assert not can_write(folder + "-other")
+        fork(child)
+        store.add([[2.0]])
+        assert not can_write()
+    """,
+    "a killed writer's child": """
+        told, tell = os.pipe()
+        writer = os.fork()
+        if writer == 0:
+            store = VectorStore.open(folder)
+            store.add([[1.0]])
+            fork(lambda: None)
+            os.write(tell, b".")
+            time.sleep(60)
+            os._exit(1)
+        assert os.read(told, 1)
+        assert not can_write()
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+        with VectorStore.open(folder) as store:
+            assert len(store) == 1
+            store.add([[2.0]])
+    """,
+}
+FORKING = """
+import gc, multiprocessing, os, signal, subprocess, sys, time
+from graphbit import VectorStore
+from graphbit.exceptions import StoreError
+
+folder = sys.argv[1]
+held, hold = os.pipe()
+
+
+def fork(work):
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        os.close(hold)
+        try:
+            work()
+            os.write(tell, b".")
+            os.read(held, 1)
+        finally:
+            os._exit(0)
+    os.close(tell)
+    assert os.read(told, 1), "the child failed"
+
+
+def can_write(folder=folder):
+    code = "import sys; from graphbit import VectorStore; VectorStore.open(sys.argv[1])"
+    third = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
+    assert third.returncode == 0 or "another process is writing" in third.stderr, third.stderr
+    return third.returncode == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("case", FORKED)
+def test_a_forked_child_neither_keeps_nor_ends_its_parents_lock(
+    tmp_path: Path, run_child: Any, case: str
+) -> None:
+    code = FORKING + textwrap.dedent(FORKED[case]) + "\nprint('done')\n"
+    child = run_child(code, arguments=(str(tmp_path / "s"),))
+    assert child.stdout == "done\n", child
+    assert child.returncode == 0
+
+
+def made(folder: Path, vectors: Any, text: str, **settings: Any) -> None:
+    with VectorStore.open(folder, **settings) as store:
+        store.add(vectors, [text] * len(vectors))
+
+
+@pytest.mark.parametrize("index", ["exact", "hnsw"])
+@pytest.mark.parametrize("how", ["renamed", "made anew"])
+@pytest.mark.parametrize("rows", [1, 3, 5, 30])
+def test_a_reader_sees_that_its_folder_was_replaced(
+    tmp_path: Path, index: str, how: str, rows: int
+) -> None:
+    folder = tmp_path / "s"
+    made(folder, [[1.0, 0.0]] * 5, "v1")
+    reader = VectorStore.open(folder, read_only=True, index=index)
+    if how == "renamed":
+        made(tmp_path / "new", [[1.0, 0.0]] * rows, "v2")
+        folder.rename(tmp_path / "old")
+        with pytest.raises(StoreError, match="no store"):
+            reader.refresh()
+        assert reader.search([1.0, 0.0], 1)[0].text == "v1"
+        (tmp_path / "new").rename(folder)
+    else:
+        shutil.rmtree(folder)
+        made(folder, [[1.0, 0.0]] * rows, "v2")
+    assert reader.refresh()
+    assert not reader.refresh()
+    assert [hit.text for hit in reader.search([1.0, 0.0], 100)] == ["v2"] * rows
+    # And it follows whoever writes there now.
+    made(folder, [[0.0, 1.0]], "v3")
+    assert reader.refresh()
+    assert reader.search([0.0, 1.0], 1)[0].text == "v3"
+
+
+@pytest.mark.parametrize("index", ["exact", "hnsw"])
+def test_what_replaced_a_folder_may_have_other_dimensions_but_no_other_metric(
+    tmp_path: Path, index: str
+) -> None:
+    folder = tmp_path / "s"
+    made(folder, [[1.0, 0.0]] * 5, "v1")
+    reader = VectorStore.open(folder, read_only=True, index=index)
+    shutil.rmtree(folder)
+    made(folder, [[1.0, 0.0, 0.0]] * 5, "v2", precision="f16")
+    assert reader.refresh()
+    assert (reader.dimensions, reader.precision) == (3, "f16")
+    assert reader.search([1.0, 0.0, 0.0], 1)[0].text == "v2"
+    shutil.rmtree(folder)
+    made(folder, [[1.0, 0.0, 0.0]] * 5, "v3", metric="l2")
+    with pytest.raises(StoreError, match="metric 'l2' and not 'cosine'"):
+        reader.refresh()
+    assert reader.search([1.0, 0.0, 0.0], 1)[0].text == "v2"
+    (folder / "journal-0.log").unlink()
+    (folder / "journal-0.log").write_text("a text of somebody's that has this name")
+    with pytest.raises(StoreError, match="damaged"):
+        reader.refresh()
+    assert len(reader) == 5
+
+
+def test_a_reader_walks_the_graph_of_the_store_that_replaced_its_own(tmp_path: Path) -> None:
+    first, second = np.random.default_rng(5).standard_normal((2, 10_000, 16), "float32")
+    for vectors, name in ((first, "s"), (second, "new")):
+        with VectorStore.open(tmp_path / name, index="hnsw") as store:
+            store.add(vectors)
+    reader = VectorStore.open(tmp_path / "s", read_only=True, index="hnsw")
+    (tmp_path / "s").rename(tmp_path / "old")
+    (tmp_path / "new").rename(tmp_path / "s")
+    assert reader.refresh()
+    fresh = VectorStore.open(tmp_path / "s", read_only=True, index="hnsw")
+    queries = second[:50]
+    found = reader.search_many(queries, 10)
+    assert [hits[0].index for hits in found] == list(range(50))
+    assert [[hit.index for hit in hits] for hits in found] == [
+        [hit.index for hit in hits] for hits in fresh.search_many(queries, 10)
+    ]
 
 
 def test_a_pipeline_goes_on_where_the_last_process_left_it(tmp_path: Path) -> None:

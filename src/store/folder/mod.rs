@@ -13,7 +13,7 @@
 //! snapshot appears in one step, and from then on it counts. Readers take no lock: they find either pair whole,
 //! or begin again.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use super::vectors::{Precision, Vectors};
 use super::writing::Places;
 use super::{Entry, Index, Metric, file, same_dimensions};
 use crate::error::{Error, Kind, Result};
+use crate::runtime::OwnLock;
 
 /// A journal below this size is not worth a new snapshot.
 const SMALLEST_JOURNAL: u64 = 16 << 20;
@@ -61,8 +62,8 @@ pub(super) struct Folder {
     /// The journal is replaced when it is longer.
     limit: u64,
     sync: bool,
-    /// The process that holds the lock, and the lock; `None` for readers.
-    writer: Option<(u32, File)>,
+    /// The right to write; `None` for readers.
+    writer: Option<OwnLock>,
     /// Nodes of the graph that was written last.
     charted: usize,
     /// Why nothing can be written any more.
@@ -108,13 +109,10 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
     opened.snapshot.dimensions = dimensions.or(options.dimensions);
     opened.folder.sync = options.sync;
     if options.index == Index::Hnsw {
-        let known = graph::read(path, &opened.snapshot, metric);
-        opened.folder.charted = known.as_ref().map_or(0, Chart::nodes);
-        let chart = known.unwrap_or_else(|| Chart::new(&opened.snapshot));
-        opened.snapshot.chart = Some(Arc::new(chart));
+        opened.chart();
     }
-    if let Some(lock) = lock {
-        opened.folder.writer = Some((std::process::id(), lock));
+    if lock.is_some() {
+        opened.folder.writer = lock;
         opened
             .folder
             .tidy(Start { metric, dimensions: opened.snapshot.dimensions, precision })
@@ -123,15 +121,25 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
     Ok(opened)
 }
 
-/// Makes the folder, and locks it against a second writer until the file is closed.
-fn lock(path: &Path) -> Result<File, String> {
+impl Opened {
+    /// Puts the folder's graph over the rows, or the beginning of one.
+    fn chart(&mut self) {
+        let known = graph::read(&self.folder.path, &self.snapshot, self.metric);
+        self.folder.charted = known.as_ref().map_or(0, Chart::nodes);
+        let chart = known.unwrap_or_else(|| Chart::new(&self.snapshot));
+        self.snapshot.chart = Some(Arc::new(chart));
+    }
+}
+
+/// Makes the folder, and locks it against a second writer.
+fn lock(path: &Path) -> Result<OwnLock, String> {
     let text = |error: std::io::Error| error.to_string();
     fs::create_dir_all(path).map_err(text)?;
     let place = path.join("lock");
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(place);
     let lock = lock.map_err(text)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
+    match OwnLock::take(lock) {
+        Ok(lock) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             Err("another process is writing to it; open it read-only, or when that has ended"
                 .into())
@@ -193,12 +201,9 @@ fn journal_path(path: &Path, number: u64) -> PathBuf {
 /// Snapshot and journal `number`; `None` when one of them is gone.
 fn read_pair(path: &Path, number: u64, new: Start, create: bool) -> Result<Option<Opened>, String> {
     let place = snapshot_path(path, number);
-    let (mut metric, mut snapshot) = match number {
-        0 => (new.metric, empty(new)),
-        _ if !place.exists() => return Ok(None),
-        _ => file::read(&place)?,
-    };
-    let base = fs::metadata(&place).map_or(0, |metadata| metadata.len());
+    if number > 0 && !place.exists() {
+        return Ok(None);
+    }
     let mut options = OpenOptions::new();
     options.read(true).append(create).create(create);
     let mut journal = match options.open(journal_path(path, number)) {
@@ -206,6 +211,15 @@ fn read_pair(path: &Path, number: u64, new: Start, create: bool) -> Result<Optio
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("its journal cannot be opened: {error}")),
     };
+    let (mut metric, mut snapshot) = match number {
+        0 => (new.metric, empty(new)),
+        _ => file::read(&place)?,
+    };
+    let base = fs::metadata(&place).map_or(0, |metadata| metadata.len());
+    // The snapshot of one store and the journal of another, which took its place meanwhile, would be neither.
+    if !is_there(&journal, &journal_path(path, number)) {
+        return Ok(None);
+    }
     let mut places = snapshot.places();
     let length = journal::replay(&mut journal, 0, |record| {
         if let (Record::Start(start), 0) = (&record, number) {
@@ -225,6 +239,24 @@ fn read_pair(path: &Path, number: u64, new: Start, create: bool) -> Result<Optio
         broken: None,
     };
     Ok(Some(Opened { folder, metric, snapshot, places }))
+}
+
+/// Whether `path` names the open `file` still, and not another that has taken its place.
+fn is_there(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
+    is_same(&open, &there)
+}
+
+#[cfg(unix)]
+fn is_same(open: &Metadata, there: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+/// What files are is not told here; one made anew is younger.
+#[cfg(not(unix))]
+fn is_same(open: &Metadata, there: &Metadata) -> bool {
+    open.created().ok() == there.created().ok()
 }
 
 fn empty(start: Start) -> Snapshot {
@@ -292,7 +324,7 @@ impl Folder {
         };
         match &self.writer {
             None => return refused("it was opened read-only"),
-            Some((process, _)) if *process != std::process::id() => {
+            Some(lock) if lock.is_inherited() => {
                 return refused(
                     "this process was forked from the one that opened it; open it here",
                 );
@@ -371,7 +403,7 @@ impl Folder {
         let nodes = chart.nodes();
         let due =
             nodes.abs_diff(self.charted) > self.charted / 10 || (all && nodes != self.charted);
-        let ours = self.writer.as_ref().is_some_and(|(process, _)| *process == std::process::id());
+        let ours = self.writer.as_ref().is_some_and(|lock| !lock.is_inherited());
         if !(due && ours) {
             return;
         }
@@ -413,11 +445,11 @@ impl Folder {
         }
     }
 
-    /// What a writer has added since; `None` when nothing has changed.
+    /// What the folder holds now, its chart included, when that is not what `present` is; `None` when nothing has changed.
     pub(super) fn news(
         &mut self,
         metric: Metric,
-        snapshot: &Snapshot,
+        present: &Snapshot,
         places: &Places,
     ) -> Result<Option<(Snapshot, Places)>> {
         if self.writer.is_some() {
@@ -428,22 +460,59 @@ impl Folder {
             let text = format!("cannot read the vector store in '{}': {reason}", path.display());
             Error::new(Kind::Store, text)
         };
-        if newest(&path).map_err(failed)? == Some(self.number) {
-            let end = self.journal.metadata().map_err(|error| failed(error.to_string()))?.len();
-            if end == self.length {
-                return Ok(None);
+        // Another store that has been put here may have a pair of the same number.
+        let number = newest(&path).map_err(failed)?;
+        if number == Some(self.number) && is_there(&self.journal, &journal_path(&path, self.number))
+        {
+            // What cannot be read on may be new from its beginning, and if it is damaged that will be said.
+            if let Ok(news) = self.appended(present, places) {
+                return Ok(news);
             }
-            let (mut snapshot, mut places) = (snapshot.clone(), places.clone());
-            let change = |record| apply(record, &mut snapshot, &mut places);
-            let length = journal::replay(&mut self.journal, self.length, change).map_err(failed)?;
-            let changed = length != self.length;
-            self.length = length;
-            return Ok(changed.then_some((snapshot, places)));
         }
-        let new = Start { metric, dimensions: None, precision: snapshot.precision };
-        let opened = read(&path, new, false).map_err(failed)?;
+        let new = Start { metric, dimensions: None, precision: present.precision };
+        let mut opened = read(&path, new, false).map_err(failed)?;
+        if opened.metric != metric {
+            let text = format!(
+                "another store is there now, with the metric '{}' and not '{metric}'; open it anew",
+                opened.metric
+            );
+            return Err(failed(text));
+        }
+        if let Some(chart) = &present.chart {
+            // Of the same store we may know more than its file does, of another nothing.
+            let followed = chart.follow(present, &opened.snapshot);
+            opened.chart();
+            let known = opened.snapshot.chart.as_ref();
+            if known.is_none_or(|known| known.linked() <= followed.linked()) {
+                opened.snapshot.chart = Some(Arc::new(followed));
+            }
+        }
         *self = opened.folder;
         Ok(Some((opened.snapshot, opened.places)))
+    }
+
+    /// What has been added to the journal since.
+    fn appended(
+        &mut self,
+        present: &Snapshot,
+        places: &Places,
+    ) -> Result<Option<(Snapshot, Places)>, String> {
+        let end = self.journal.metadata().map_err(|error| error.to_string())?.len();
+        if end == self.length {
+            return Ok(None);
+        }
+        if self.length == 0 || end < self.length {
+            return Err("its journal does not begin as it did".to_owned());
+        }
+        let (mut next, mut places) = (present.clone(), places.clone());
+        let change = |record| apply(record, &mut next, &mut places);
+        let length = journal::replay(&mut self.journal, self.length, change)?;
+        if length == self.length {
+            return Ok(None);
+        }
+        self.length = length;
+        next.chart = present.chart.as_ref().map(|chart| Arc::new(chart.follow(present, &next)));
+        Ok(Some((next, places)))
     }
 }
 

@@ -211,6 +211,110 @@ fn one_writes_and_others_read() {
 }
 
 #[test]
+fn a_reader_follows_to_a_store_that_took_the_folders_place() {
+    let scratch = Scratch::new("replaced");
+    let five = ["a", "b", "c", "d", "e"];
+    put(&scratch.open(), &five, 1.0);
+    let reader = scratch.read().unwrap();
+    // Of the same length, renamed into the place of the old one.
+    let other = Scratch::new("replacing");
+    put(&other.open(), &five, 2.0);
+    let old = Scratch::new("replaced-before");
+    fs::rename(&scratch.0, &old.0).unwrap();
+    assert!(reader.refresh().unwrap_err().message().contains("there is no store"));
+    assert_eq!(contents(&reader), contents(&old.read().unwrap()));
+    fs::rename(&other.0, &scratch.0).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert!(!reader.refresh().unwrap());
+    // Removed, and made anew with fewer rows and with more; what comes later is followed as ever.
+    for count in [1, 3, 30] {
+        fs::remove_dir_all(&scratch.0).unwrap();
+        let store = scratch.open();
+        let ids: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        put(&store, &ids.iter().map(String::as_str).collect::<Vec<_>>(), 3.0);
+        assert!(reader.refresh().unwrap());
+        assert_eq!(contents(&reader), contents(&store));
+        put(&store, &["later"], 4.0);
+        assert!(reader.refresh().unwrap());
+        assert_eq!(contents(&reader), contents(&store));
+        assert!(!reader.refresh().unwrap());
+    }
+    fs::remove_dir_all(&scratch.0).unwrap();
+    let options = StoreOptions { precision: Some(Precision::I8), ..StoreOptions::default() };
+    let store = VectorStore::open(&scratch.0, options).unwrap();
+    store.add(Matrix::new(vec![1.0; 3], 1, 3).unwrap(), vec![Entry::text("longer")]).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert_eq!((reader.dimensions(), reader.precision()), (Some(3), Precision::I8));
+    assert_eq!(reader.search(&[1.0, 1.0, 1.0], 1).unwrap()[0].entry.text, "longer");
+    drop(store);
+    // What cannot be followed is said, and changes nothing.
+    fs::remove_dir_all(&scratch.0).unwrap();
+    let options = StoreOptions { metric: Some(Metric::L2), ..StoreOptions::default() };
+    drop(VectorStore::open(&scratch.0, options).unwrap());
+    for _ in 0..2 {
+        let error = reader.refresh().unwrap_err();
+        assert!(error.message().contains("the metric 'l2' and not 'cosine'"), "{error}");
+    }
+    fs::remove_file(journal_path(&scratch.0, 0)).unwrap();
+    fs::write(journal_path(&scratch.0, 0), "a text of somebody's that has this name").unwrap();
+    assert!(reader.refresh().unwrap_err().message().contains("damaged at byte 0"));
+    assert_eq!((reader.len(), reader.dimensions()), (1, Some(3)));
+}
+
+#[test]
+fn a_reader_tells_pairs_of_the_same_number_apart() {
+    let (scratch, other) = (Scratch::new("pair"), Scratch::new("other-pair"));
+    for (scratch, value) in [(&scratch, 1.0), (&other, 2.0)] {
+        let store = scratch.open();
+        outgrown(&store);
+        put(&store, &["a", "b"], value);
+        assert_eq!(names(scratch), ["journal-1.log", "lock", "store-1.safetensors"]);
+    }
+    let reader = scratch.read().unwrap();
+    assert!(!reader.refresh().unwrap());
+    fs::remove_dir_all(&scratch.0).unwrap();
+    fs::rename(&other.0, &scratch.0).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert_eq!(contents(&reader), contents(&scratch.read().unwrap()));
+    assert_eq!(reader.search(&[1.0, 1.0], 1).unwrap()[0].entry.text, "2");
+}
+
+#[test]
+fn a_reader_begins_again_where_the_journal_is_written_over() {
+    let scratch = Scratch::new("over");
+    let store = scratch.open();
+    put(&store, &["a"], 1.0);
+    drop(store);
+    let place = journal_path(&scratch.0, 0);
+    let short = fs::read(&place).unwrap();
+    put(&scratch.open(), &["b"], 1.0);
+    let reader = scratch.read().unwrap();
+    fs::write(&place, short).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert_eq!(contents(&reader), contents(&scratch.read().unwrap()));
+    let other = Scratch::new("over-by");
+    put(&other.open(), &["a", "b", "c", "d", "e", "f"], 2.0);
+    fs::write(&place, fs::read(journal_path(&other.0, 0)).unwrap()).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert_eq!(contents(&reader), contents(&other.read().unwrap()));
+}
+
+#[test]
+fn a_reader_of_an_empty_journal_waits_for_its_settings() {
+    let scratch = Scratch::new("unnamed");
+    fs::create_dir(&scratch.0).unwrap();
+    fs::write(journal_path(&scratch.0, 0), "").unwrap();
+    let reader = scratch.read().unwrap();
+    assert!(!reader.refresh().unwrap());
+    let options = StoreOptions { precision: Some(Precision::F16), ..StoreOptions::default() };
+    let store = VectorStore::open(&scratch.0, options).unwrap();
+    put(&store, &["a"], 1.0);
+    assert!(reader.refresh().unwrap());
+    assert_eq!(reader.precision(), Precision::F16);
+    assert_eq!(contents(&reader), contents(&store));
+}
+
+#[test]
 fn an_outgrown_journal_is_replaced_and_nothing_else_stays() {
     let scratch = Scratch::new("compact");
     let store = scratch.open();

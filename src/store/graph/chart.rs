@@ -122,6 +122,11 @@ impl Chart {
         self.places.len()
     }
 
+    /// Rows that are nodes.
+    pub(in crate::store) const fn linked(&self) -> usize {
+        self.live
+    }
+
     /// A chart that is nearer to the rows: either some of those that are gone are taken out of the graph, or some that
     /// are new are linked.
     pub(in crate::store) fn step(&self, snapshot: &Snapshot, metric: Metric) -> Self {
