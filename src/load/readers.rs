@@ -50,8 +50,12 @@ fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn read(format: Format, bytes: &[u8], style: &Style<'_>, meter: &mut Meter) -> Result<Extracted> {
     let mut written = style.written;
-    if format == Format::Html && written.sniff {
-        written.claimed = html::claimed_encoding(bytes);
+    if written.sniff {
+        written.claimed = match format {
+            Format::Html => html::claimed_encoding(bytes),
+            Format::Xml => html::declared_encoding(bytes),
+            _ => None,
+        };
     }
     let text = || {
         decode(bytes, written).map_err(|reason| {

@@ -307,66 +307,6 @@ def test_path_objects_are_paths_whatever_they_look_like(here: Path) -> None:
         DocumentLoader().load_document(1, "txt")
 
 
-# --- encodings ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("raw", "encoding", "expected"),
-    [
-        ("café".encode("latin-1"), "latin-1", "café"),
-        ("“quoted”".encode("cp1252"), "cp1252", "“quoted”"),
-        ("日本".encode("shift_jis"), "shift_jis", "日本"),
-        ("hi".encode("utf-16"), "utf-16", "hi"),
-        (b"\xef\xbb\xbfhi", "utf-8-sig", "hi"),
-        (b"\xef\xbb\xbfhi", "latin-1", "ï»¿hi"),
-    ],
-)
-def test_the_default_encoding_is_honoured(raw: bytes, encoding: str, expected: str) -> None:
-    assert load(raw, "txt", default_encoding=encoding).content == expected
-
-
-def test_bytes_that_are_not_in_the_encoding_are_refused() -> None:
-    with pytest.raises(ValueError, match="stream did not contain valid Shift_JIS"):
-        load(b"\x82", "csv", default_encoding="shift_jis")
-    assert load("é", "txt", default_encoding="no such").content == "é"
-    with pytest.raises(ValueError, match="'no such' is not known"):
-        load(b"\xe9", "txt", default_encoding="no such")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
-def test_a_mark_decides_in_full(encoding: str) -> None:
-    text = '{"é": 1}'
-    mark = "" if encoding == "utf-8-sig" else "\ufeff"
-    raw = (mark + text).encode(encoding)
-    assert load(raw, "txt", full=True).content == text
-    assert json.loads(load(raw, "json", full=True).content) == {"é": 1}
-
-
-@pytest.mark.parametrize(
-    ("claim", "encoding"),
-    [
-        ("<meta charset=windows-1252>", "cp1252"),
-        ("<meta http-equiv='Content-Type' content='text/html; charset=Shift_JIS'>", "shift_jis"),
-        ("<!-- a page --><META CHARSET='gb18030'/>", "gb18030"),
-        ("<?xml version='1.0' encoding='koi8-r'?>", "koi8-r"),
-        # What was written in two bytes a letter could not be read so far.
-        ("<meta charset=utf-16>", "utf-8"),
-        # Bytes that cannot be what they claim to be are what they would be without the claim.
-        ("<meta charset=shift_jis>", "utf-8"),
-    ],
-)
-def test_a_page_in_full_says_how_it_is_written(claim: str, encoding: str) -> None:
-    word = {"cp1252": "“café”", "shift_jis": "日本", "gb18030": "你好", "koi8-r": "Цапля"}
-    text = word.get(encoding, "ぁ é")
-    raw = f"{claim}<p>{text}</p>".encode(encoding)
-    assert load(raw, "html", full=True).content.strip() == text
-    marked = "\ufeff".encode() + f"<meta charset=windows-1252><p>{text}</p>".encode()
-    assert load(marked, "html", full=True).content.strip() == text
-    if encoding != "utf-8":
-        with pytest.raises(ValueError, match="did not contain valid UTF-8"):
-            load(raw, "html")
-
-
 # --- in full --------------------------------------------------------------------------------------
 
 

@@ -11,17 +11,20 @@ use serde_json::Value;
 use super::super::archive::Archive;
 use super::super::elements::{Element, Elements, Item};
 use super::super::extracted::Extracted;
+use super::super::html::{Grid, Span};
 use super::super::limits::Meter;
 use super::super::relations::Relations;
 use super::sheets::{Role, Sheets, note_role};
 use crate::error::Result;
 
-const MAIN: &str = "word/document.xml";
+/// What Word allows is far less.
+const MOST_COLUMNS: usize = 1000;
 
 pub(super) fn extract(archive: &mut Archive<'_>, meter: &mut Meter) -> Result<Extracted> {
-    let body = super::main_part(archive, meter)?;
-    let mut sheets = Sheets::read(archive, meter);
-    let references = sheets.relations(archive, MAIN, meter);
+    let (main, body) = super::main_part(archive, meter)?;
+    let mut sheets = Sheets::default();
+    let references = sheets.relations(archive, &main, meter);
+    sheets.read(&main, &references, archive, meter);
     let mut text = String::new();
     side_parts("header", &references, &mut text, &mut sheets, archive, meter)?;
     add_block(&mut text, &Writer::new(&sheets, &references).write(&body, meter)?, "\n\n");
@@ -96,6 +99,8 @@ struct Flow {
     text: String,
     /// Whether the last block was an item of a list, which the next item follows without a blank line.
     after_item: bool,
+    /// How many columns a cell covers.
+    columns: Option<usize>,
 }
 
 struct Writer<'a> {
@@ -104,8 +109,8 @@ struct Writer<'a> {
     frames: Vec<Frame>,
     paragraphs: Vec<Paragraph>,
     flows: Vec<Flow>,
-    /// The rows of each open table.
-    tables: Vec<Vec<Vec<String>>>,
+    /// The open tables.
+    tables: Vec<Grid>,
     counters: HashMap<(String, usize), u64>,
 }
 
@@ -129,7 +134,8 @@ impl<'a> Writer<'a> {
                 Item::Open(element) => {
                     // Deleted text, the old state of properties, and the second telling of a drawing.
                     let skipped = match element.name() {
-                        "del" | "moveFrom" | "Fallback" | "pPrChange" | "rPrChange" => true,
+                        "del" | "moveFrom" | "Fallback" | "pPrChange" | "rPrChange"
+                        | "tcPrChange" | "trPrChange" => true,
                         // The line between the text and its notes is a note too, of another type.
                         "footnote" | "endnote" => {
                             element.attribute("type").is_some_and(|kind| kind != "normal")
@@ -164,12 +170,12 @@ impl<'a> Writer<'a> {
             }
             "t" => return Ok(Frame::Text),
             "tbl" => {
-                self.tables.push(Vec::new());
+                self.tables.push(Grid::default());
                 return Ok(Frame::Table);
             }
             "tr" => {
-                if let Some(rows) = self.tables.last_mut() {
-                    rows.push(Vec::new());
+                if let Some(table) = self.tables.last_mut() {
+                    table.row(meter)?;
                 }
                 return Ok(Frame::Row);
             }
@@ -177,6 +183,18 @@ impl<'a> Writer<'a> {
                 meter.cell()?;
                 self.flows.push(Flow::default());
                 return Ok(Frame::Cell);
+            }
+            "gridSpan" => {
+                if let Some(cell) = self.flows.last_mut() {
+                    cell.columns = number(element);
+                }
+                return Ok(Frame::Other);
+            }
+            "gridBefore" => {
+                if let Some(table) = self.tables.last_mut() {
+                    table.skip(number(element).unwrap_or(0));
+                }
+                return Ok(Frame::Other);
             }
             "footnote" | "endnote" => {
                 self.flows.push(Flow::default());
@@ -231,14 +249,16 @@ impl<'a> Writer<'a> {
                 }
             }
             Some(Frame::Cell) => {
-                let text = self.flows.pop().unwrap_or_default().text;
-                if let Some(row) = self.tables.last_mut().and_then(|rows| rows.last_mut()) {
-                    row.push(text);
+                let cell = self.flows.pop().unwrap_or_default();
+                if let Some(table) = self.tables.last_mut() {
+                    // A cell that goes on below stands there again, without text.
+                    let columns = cell.columns.unwrap_or(1).clamp(1, MOST_COLUMNS);
+                    table.cell(cell.text, Span { columns, rows: Some(1) }, meter)?;
                 }
             }
             Some(Frame::Table) => {
-                let rows = self.tables.pop().unwrap_or_default();
-                let table = if self.in_cell() { inner_table(&rows) } else { table(&rows, meter)? };
+                let grid = self.tables.pop().unwrap_or_default();
+                let table = if self.in_cell() { inner_table(&grid) } else { table(&grid, meter)? };
                 self.block(&table, false);
             }
             Some(Frame::Note(name)) => {
@@ -315,14 +335,18 @@ fn cell(text: &str) -> String {
     text.trim().replace('|', "\\|").replace('\n', "<br>")
 }
 
-fn table(rows: &[Vec<String>], meter: &mut Meter) -> Result<String> {
-    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+fn number(element: &Element<'_>) -> Option<usize> {
+    element.attribute("val")?.trim().parse().ok()
+}
+
+fn table(grid: &Grid, meter: &mut Meter) -> Result<String> {
+    let (width, lines) = grid.lines();
     let mut text = String::new();
-    for (place, row) in rows.iter().enumerate() {
+    for (place, line) in lines.enumerate() {
         // A short row is filled up, which costs text that the document did not.
-        for column in 0..width {
+        for place in line {
             meter.push(&mut text, "| ")?;
-            text.push_str(&row.get(column).map_or_else(String::new, |text| cell(text)));
+            text.push_str(&cell(place));
             text.push(' ');
         }
         text.push_str("|\n");
@@ -335,7 +359,7 @@ fn table(rows: &[Vec<String>], meter: &mut Meter) -> Result<String> {
     Ok(text)
 }
 
-fn inner_table(rows: &[Vec<String>]) -> String {
-    let rows = rows.iter().map(|row| row.iter().map(|text| text.trim()).collect::<Vec<_>>());
-    rows.map(|row| row.join(", ")).collect::<Vec<_>>().join("<br>")
+fn inner_table(grid: &Grid) -> String {
+    let row = |row: Vec<&str>| row.iter().map(|text| text.trim()).collect::<Vec<_>>().join(", ");
+    grid.texts().map(row).collect::<Vec<_>>().join("<br>")
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::super::archive::Archive;
+use super::super::archive::{Archive, resolve};
 use super::super::elements::{Element, Elements, Item};
 use super::super::limits::Meter;
 use super::super::relations::{Relations, place};
@@ -37,17 +37,31 @@ pub(super) struct Sheets {
 }
 
 impl Sheets {
-    pub(super) fn read(archive: &mut Archive<'_>, meter: &mut Meter) -> Self {
-        let mut sheets = Self::default();
-        let styles = sheets.part(archive, "word/styles.xml", meter);
-        if sheets.styles(&styles, meter).is_err() {
-            sheets.damaged.push("word/styles.xml".to_owned());
-        }
-        let numbering = sheets.part(archive, "word/numbering.xml", meter);
-        if sheets.numbering(&numbering, meter).is_err() {
-            sheets.damaged.push("word/numbering.xml".to_owned());
-        }
-        sheets
+    /// Reads the sheets of the main part.
+    pub(super) fn read(
+        &mut self,
+        main: &str,
+        references: &Relations,
+        archive: &mut Archive<'_>,
+        meter: &mut Meter,
+    ) {
+        let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut sheet = |kind: &str| {
+            // Where nothing refers to it, it is where Word puts it.
+            let part = references.of_kind(kind).filter(|part| archive.holds(part));
+            let usual = || resolve(folder, &format!("{kind}.xml"));
+            let part = part.map_or_else(usual, str::to_owned);
+            let text = self.part(archive, &part, meter);
+            let read = match kind {
+                "styles" => self.styles(&text, meter),
+                _ => self.numbering(&text, meter),
+            };
+            if read.is_err() {
+                self.damaged.push(part);
+            }
+        };
+        sheet("styles");
+        sheet("numbering");
     }
 
     /// The text of a part; empty if there is none.
@@ -57,7 +71,7 @@ impl Sheets {
         name: &str,
         meter: &mut Meter,
     ) -> String {
-        archive.text(name, meter).map(Option::unwrap_or_default).unwrap_or_else(|_| {
+        super::text(archive, name, meter).map(Option::unwrap_or_default).unwrap_or_else(|_| {
             self.damaged.push(name.to_owned());
             String::new()
         })

@@ -6,16 +6,25 @@
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 
-/// The standard's own limit.
-const LOOKED_AT: usize = 1024;
+use crate::load::encoding::{LOOKED_AT, declared};
 
 /// What the page says of itself, in a `meta` element or an XML declaration.
 pub(in crate::load) fn claimed_encoding(page: &[u8]) -> Option<&'static Encoding> {
     let head = page.get(..LOOKED_AT).unwrap_or(page);
-    match head {
+    in_two_bytes(head).or_else(|| Scan(head).find()).or_else(|| in_declaration(head))
+}
+
+/// What XML says of itself in its declaration.
+pub(in crate::load) fn declared_encoding(text: &[u8]) -> Option<&'static Encoding> {
+    in_two_bytes(text).or_else(|| in_declaration(text))
+}
+
+/// How a declaration of two bytes a letter is written, whatever it says.
+fn in_two_bytes(text: &[u8]) -> Option<&'static Encoding> {
+    match text {
         [b'<', 0, b'?', 0, b'x', 0, ..] => Some(UTF_16LE),
         [0, b'<', 0, b'?', 0, b'x', ..] => Some(UTF_16BE),
-        _ => Scan(head).find().or_else(|| in_declaration(head)),
+        _ => None,
     }
 }
 
@@ -194,25 +203,8 @@ fn in_content(content: &[u8]) -> Option<&'static Encoding> {
     Encoding::for_label(label)
 }
 
-/// The encoding in an XML declaration that the page begins with.
 fn in_declaration(head: &[u8]) -> Option<&'static Encoding> {
-    let rest = head.strip_prefix(b"<?xml")?;
-    let declaration = rest.get(..find(rest, b">")?)?;
-    let place = find(declaration, b"encoding")?.saturating_add(b"encoding".len());
-    let value = behind_controls(declaration.get(place..)?).strip_prefix(b"=")?;
-    let (quote, quoted) = behind_controls(value).split_first()?;
-    let label = quoted.get(..quoted.iter().position(|byte| byte == quote)?)?;
-    let sound = matches!(quote, b'"' | b'\'') && !label.iter().any(is_control);
-    if sound { Encoding::for_label(label).map(meant) } else { None }
-}
-
-const fn is_control(byte: &u8) -> bool {
-    *byte <= b' '
-}
-
-fn behind_controls(bytes: &[u8]) -> &[u8] {
-    let count = bytes.iter().take_while(|byte| is_control(byte)).count();
-    bytes.get(count..).unwrap_or_default()
+    Encoding::for_label(declared(head)?.as_bytes()).map(meant)
 }
 
 #[cfg(test)]
@@ -273,5 +265,16 @@ mod tests {
     fn a_declaration_of_two_bytes_a_letter_tells_their_order() {
         assert_eq!(claimed_encoding(b"<\0?\0x\0m\0"), Some(UTF_16LE));
         assert_eq!(claimed_encoding(b"\0<\0?\0x\0m"), Some(UTF_16BE));
+        assert_eq!(declared_encoding(b"<\0?\0x\0m\0"), Some(UTF_16LE));
+    }
+
+    #[test]
+    fn xml_has_only_its_declaration() {
+        let claim = |text: &str| declared_encoding(text.as_bytes()).map_or("none", Encoding::name);
+        assert_eq!(claim("<?xml version='1.0' encoding='ISO-8859-1'?><a/>"), "windows-1252");
+        assert_eq!(claim("<?xml version=\"1.0\" encoding=\"Shift_JIS\"?><a/>"), "Shift_JIS");
+        assert_eq!(claim("<?xml version='1.0' encoding='utf-16'?><a/>"), "UTF-8");
+        assert_eq!(claim("<meta charset=gbk>"), "none");
+        assert_eq!(claim("<?xml version='1.0'?><a encoding='gbk'/>"), "none");
     }
 }

@@ -4,6 +4,7 @@
 //! other elements only decide where lines end. Left out are scripts, styles, templates and what the head
 //! of a page holds beside its title and description.
 
+use super::grid::{Grid, Span};
 use super::page::{Kind, Node, Page};
 use crate::error::Result;
 use crate::load::limits::Meter;
@@ -349,28 +350,27 @@ impl<'a> Writer<'a> {
             self.walk(caption, node.end)?;
             self.end_line(2);
         }
-        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut grid = Grid::default();
         for (number, node) in page.inside(number) {
             match node.name() {
-                "tr" => rows.push(Vec::new()),
+                "thead" | "tbody" | "tfoot" => grid.group(),
+                "tr" => grid.row(self.meter)?,
                 "td" | "th" => {
                     self.meter.cell()?;
                     let mut cell = Writer::new(page, false, true, self.meter);
                     cell.walk(number.saturating_add(1), node.end)?;
                     let text = cell.out.replace('|', "\\|");
-                    if let Some(row) = rows.last_mut() {
-                        row.push(text);
-                    }
+                    let span = Span::written(node.attribute("colspan"), node.attribute("rowspan"));
+                    grid.cell(text, span, self.meter)?;
                 }
                 _ => {}
             }
         }
-        rows.retain(|row| row.iter().any(|cell| !cell.is_empty()));
-        let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-        for (index, row) in rows.iter().enumerate() {
+        grid.drop_blank_rows();
+        let (columns, lines) = grid.lines();
+        for (index, line) in lines.enumerate() {
             self.write("|")?;
-            for column in 0..columns {
-                let cell = row.get(column).map_or("", String::as_str);
+            for cell in line {
                 self.raw(&[" ", cell, " |"])?;
             }
             self.end_line(1);

@@ -1,15 +1,17 @@
 //! HTML as readable text: the sections of GraphBit 0.6.8, or the page itself as Markdown.
 //!
-//! [`claim`] finds the encoding, [`page`] builds the page within the limits, [`sections`] and [`markdown`] print it. Scripts are not
-//! run, links and images not followed.
+//! [`claim`] finds the encoding, [`page`] builds the page within the limits, [`sections`] and [`markdown`]
+//! print it, [`grid`] lays out tables, those of DOCX too. Scripts are not run, links and images not followed.
 
 mod claim;
+mod grid;
 mod markdown;
 mod page;
 mod sections;
 mod tree;
 
-pub(super) use claim::claimed_encoding;
+pub(super) use claim::{claimed_encoding, declared_encoding};
+pub(super) use grid::{Grid, Span};
 
 use super::extracted::Extracted;
 use super::limits::Meter;
