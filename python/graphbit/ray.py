@@ -223,7 +223,7 @@ class _Ingester:
         chunks = [chunk for chunk in self._splitter.split_text(text) if chunk.content.strip()]
         given: Any = row.get(metadata_column) or ()
         pairs: Iterable[tuple[Any, Any]] = given.items() if hasattr(given, "items") else given
-        metadata = {str(key): str(value) for key, value in pairs if value is not None}
+        metadata = {str(key): _written(value) for key, value in pairs if value is not None}
         # The span, where it is one: contents of some splitters lack line breaks, and are to be cited as written.
         texts = [text[chunk.start_char : chunk.end_char] or chunk.content for chunk in chunks]
         places = [(chunk.start_char, chunk.end_char) for chunk in chunks]
@@ -231,7 +231,9 @@ class _Ingester:
         for part in (*sorted(metadata.items()), *zip(places, texts, strict=True)):
             # Its repr, so that no two lists of parts look the same.
             digest.update(repr(part).encode(errors="surrogatepass"))
-        return _Cut(number, str(source), texts, places, metadata, digest.hexdigest())
+        # As an ingest marks what was no file: nobody may take it for one that is gone.
+        fingerprint = f"{digest.hexdigest()}-text"
+        return _Cut(number, str(source), texts, places, metadata, fingerprint)
 
     def _held(self, documents: list[_Cut]) -> dict[int, _Outcome]:
         """Those the store has, each in so many chunks and no more."""
@@ -308,6 +310,11 @@ class _Ingester:
 
 def _id(source: str, number: int) -> str:
     return f"{source}#{number}"
+
+
+def _written(value: object) -> str:
+    """A value of metadata as filters compare it: `True` stands for "true"."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _merged(parts: Iterable[dict[int, _Outcome]]) -> dict[int, _Outcome]:

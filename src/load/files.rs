@@ -3,7 +3,8 @@
 //! Folders are walked in name order; names starting with a dot are skipped, and links to folders are not
 //! followed, for they may lead round in a circle. A pattern is a path with `*` and `?` (anything but a
 //! separator), `**` (any folders) or `[a-z]`, walked by the same rules; a file that has the name to the letter
-//! comes first. It refuses what stands for nothing at all, naming it.
+//! comes first. It refuses what stands for nothing at all, naming it. A folder on the way that cannot be read is
+//! named among the files and costs the others nothing, but then nobody can say what is gone: there is no [`Area`].
 //!
 //! ```
 //! use graphbit::load;
@@ -12,7 +13,9 @@
 //! assert!(error.message().contains("no/such/*.pdf"));
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
@@ -22,31 +25,67 @@ use crate::error::{Error, Kind, Result};
 /// What [`find`] found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The files, in order.
+    /// The files, in order, and the folders that could not be read.
     pub files: Vec<PathBuf>,
-    /// Where it looked; `None` for a path that stands for itself.
+    /// Those of them that are such folders, each with the reason.
+    pub unread: BTreeMap<PathBuf, String>,
+    /// Where it looked. `None` for a path that stands for itself; where part of it could not be read; and where
+    /// nothing was found, for that is what a volume looks like that is not mounted.
     pub area: Option<Area>,
+}
+
+impl Found {
+    fn of(walked: Walked, root: PathBuf, names: Option<Regex>) -> Self {
+        let Walked { files, unread } = walked;
+        let whole = unread.is_empty() && !files.is_empty();
+        let shown = PathBuf::from(root.display().to_string());
+        Self { files, unread, area: whole.then_some(Area { root, shown, names }) }
+    }
 }
 
 /// The part of the file system that a folder or a pattern covers.
 #[derive(Clone, Debug)]
-pub struct Area(Cover);
-
-#[derive(Clone, Debug)]
-enum Cover {
-    /// The folder's name with a separator behind it.
-    Below(String),
-    Matching(Regex),
+pub struct Area {
+    root: PathBuf,
+    /// The root as names begin with it, which are text.
+    shown: PathBuf,
+    names: Option<Regex>,
 }
 
 impl Area {
-    /// Whether a file of that name, spelled as [`find`] spells it, would lie in it. It need not exist.
+    /// Whether [`find`] would give out a file of that name, spelled as it spells it, if it were there.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
-        match &self.0 {
-            Cover::Below(folder) => name.starts_with(folder),
-            Cover::Matching(pattern) => pattern.is_match(name),
+        let Ok(inside) = Path::new(name).strip_prefix(&self.shown) else { return false };
+        let mut parts = inside.components().map(|part| part.as_os_str().as_encoded_bytes());
+        !inside.as_os_str().is_empty()
+            && !parts.any(|part| part.starts_with(b"."))
+            && self.names.as_ref().is_none_or(|names| names.is_match(name))
+    }
+
+    /// Whether a file of that name would lie in it and is not there. What cannot be looked at may be there.
+    #[must_use]
+    pub fn lacks(&self, name: &str) -> bool {
+        if !self.covers(name) {
+            return false;
         }
+        let Ok(inside) = Path::new(name).strip_prefix(&self.shown) else { return false };
+        let mut path = self.root.clone();
+        let mut parts = inside.components().peekable();
+        while let Some(part) = parts.next() {
+            path.push(part);
+            let last = parts.peek().is_none();
+            match std::fs::symlink_metadata(&path) {
+                // No walk leads through a link, so none can tell what became of what lies behind it.
+                Ok(metadata) if metadata.is_symlink() && !last => return false,
+                Ok(metadata) if last => return metadata.is_dir(),
+                Ok(_) => {}
+                Err(error) => {
+                    return matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+                }
+            }
+        }
+        false
     }
 }
 
@@ -54,7 +93,7 @@ impl Area {
 /// in the folder `without` is left out. A folder may be empty.
 ///
 /// # Errors
-/// [`Kind::Document`] naming the path, when nothing is there or a folder cannot be walked.
+/// [`Kind::Document`] naming the path, when nothing is there or the folder itself cannot be read.
 pub fn find(path: &Path, without: Option<&Path>) -> Result<Found> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -66,30 +105,44 @@ pub fn find(path: &Path, without: Option<&Path>) -> Result<Found> {
         }
     };
     if !metadata.is_dir() {
-        return Ok(Found { files: vec![path.to_path_buf()], area: None });
+        return Ok(Found { files: vec![path.to_path_buf()], unread: BTreeMap::new(), area: None });
     }
-    let files = walk(path, without, usize::MAX)?;
-    Ok(Found { files, area: Some(Area(Cover::Below(path.join("").display().to_string()))) })
+    let walked = walk(path, without, usize::MAX)?;
+    Ok(Found::of(walked, path.to_path_buf(), None))
+}
+
+#[derive(Default)]
+struct Walked {
+    files: Vec<PathBuf>,
+    unread: BTreeMap<PathBuf, String>,
 }
 
 /// All files at most `levels` folders below this one.
-fn walk(root: &Path, without: Option<&Path>, levels: usize) -> Result<Vec<PathBuf>> {
+fn walk(root: &Path, without: Option<&Path>, levels: usize) -> Result<Walked> {
     let without = without.and_then(|path| path.canonicalize().ok());
     let left_out = |folder: &Path| {
         without.as_deref().is_some_and(|without| {
             folder.canonicalize().is_ok_and(|folder| folder.as_path() == without)
         })
     };
-    let mut files = Vec::new();
+    let mut walked = Walked::default();
     let mut folders = vec![(root.to_path_buf(), levels)];
     while let Some((folder, levels)) = folders.pop() {
         if left_out(&folder) {
             continue;
         }
         let mut inner = Vec::new();
-        let mut entries = std::fs::read_dir(&folder)
-            .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-            .map_err(|error| refused(&folder, &error.to_string()))?;
+        let read = std::fs::read_dir(&folder)
+            .and_then(Iterator::collect::<std::io::Result<Vec<std::fs::DirEntry>>>);
+        let mut entries = match read {
+            Ok(entries) => entries,
+            Err(error) if folder == root => return Err(refused(root, &error.to_string())),
+            Err(error) => {
+                walked.files.push(folder.clone());
+                walked.unread.insert(folder, error.to_string());
+                continue;
+            }
+        };
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
@@ -102,12 +155,12 @@ fn walk(root: &Path, without: Option<&Path>, levels: usize) -> Result<Vec<PathBu
                     }
                 }
                 Ok(kind) if kind.is_symlink() && entry.path().is_dir() => {}
-                _ => files.push(entry.path()),
+                _ => walked.files.push(entry.path()),
             }
         }
         folders.extend(inner.into_iter().rev());
     }
-    Ok(files)
+    Ok(walked)
 }
 
 /// A path with wildcards.
@@ -145,16 +198,24 @@ impl Pattern {
     fn find(self, path: &Path, without: Option<&Path>) -> Result<Found> {
         let here = self.base.as_os_str().is_empty();
         let base = if here { Path::new(".") } else { &self.base };
-        let mut files = if base.is_dir() { walk(base, without, self.levels)? } else { Vec::new() };
+        let missing = !base.is_dir();
+        let mut walked =
+            if missing { Walked::default() } else { walk(base, without, self.levels)? };
         if here {
             // Named as the pattern names them: "a.txt", not "./a.txt".
-            files = files.iter().map(|file| file.components().skip(1).collect()).collect();
+            let short = |path: PathBuf| path.components().skip(1).collect::<PathBuf>();
+            walked.files = walked.files.into_iter().map(short).collect();
+            walked.unread =
+                walked.unread.into_iter().map(|(path, reason)| (short(path), reason)).collect();
         }
-        files.retain(|file| self.names.is_match(&file.display().to_string()));
-        if files.is_empty() && !base.is_dir() {
+        let Walked { files, unread } = &mut walked;
+        files.retain(|file| {
+            unread.contains_key(file) || self.names.is_match(&file.display().to_string())
+        });
+        if missing {
             return Err(refused(path, "there is no such file, and no folder to look in"));
         }
-        Ok(Found { files, area: Some(Area(Cover::Matching(self.names))) })
+        Ok(Found::of(walked, self.base, Some(self.names)))
     }
 }
 
@@ -252,8 +313,12 @@ mod tests {
         let found = find(&root, Some(&root.join("s"))).unwrap();
         assert_eq!(names(&root, &found), ["b.txt", "c.txt", "a/y.md", "a/z.md"]);
         let area = found.area.unwrap();
-        assert!(area.covers(&root.join("a/gone.md").display().to_string()));
+        let inside = |name: &str| root.join(name).display().to_string();
+        assert!(area.covers(&inside("a/gone.md")));
         assert!(!area.covers(&format!("{}-2/b.txt", root.display())));
+        for never in ["", ".hidden", "a/.git/config", "../b.txt"] {
+            assert!(!area.covers(&inside(never)), "{never}");
+        }
         std::fs::remove_dir_all(root).unwrap();
     }
 
@@ -275,6 +340,41 @@ mod tests {
             assert_eq!(names(&root, &found), expected, "{pattern}");
             let covers = |area: Area| area.covers(&root.join("x/gone.pdf").display().to_string());
             assert_eq!(found.area.is_some_and(covers), pattern.contains("**"), "{pattern}");
+        }
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_not_there_is_lacking() {
+        let root = filled("lacks", &["a.txt", "x/b.txt", "x/b.md/c.txt", "other/d.txt"]);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.join("other"), root.join("link")).unwrap();
+        let lacks = |path: &Path, name: &str| {
+            let area = find(path, None).unwrap().area.unwrap();
+            area.lacks(&root.join(name).display().to_string())
+        };
+        for name in ["gone.txt", "x/gone.txt", "gone/a.txt", "a.txt/gone.txt", "x/b.md"] {
+            assert!(lacks(&root, name), "{name}");
+        }
+        for name in ["a.txt", "x/b.txt", ".gone.txt", "x/../gone.txt", "a\0b"] {
+            assert!(!lacks(&root, name), "{name}");
+        }
+        if cfg!(unix) {
+            assert!(!lacks(&root, "link/d.txt") && !lacks(&root, "link/gone.txt"));
+        }
+        assert!(lacks(&root.join("*.txt"), "gone.txt"));
+        assert!(!lacks(&root.join("*.txt"), "gone.md"));
+        assert!(!lacks(&root.join("*.txt"), "x/gone.txt"));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn where_nothing_is_found_nothing_is_known_to_be_gone() {
+        let root = filled("nothing", &["full/a.md"]);
+        std::fs::create_dir(root.join("empty")).unwrap();
+        for path in ["empty", "empty/*.txt", "full/*.txt"] {
+            let found = find(&root.join(path), None).unwrap();
+            assert!(found.files.is_empty() && found.area.is_none(), "{path}");
         }
         std::fs::remove_dir_all(root).unwrap();
     }

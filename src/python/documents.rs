@@ -2,20 +2,22 @@
 //!
 //! It refuses to guess: a plain string is a path or a URL, and a text needs a name to be cited by. What is in memory
 //! anyway is converted before any work starts, so that a wrong argument costs nothing; what an iterator
-//! gives is drawn when there is room for it, on a thread that may wait for it.
+//! gives is drawn when there is room for it, on a thread that may wait for it. A string that is no text is
+//! no wrong argument but a document that fails: data has such strings, and the others are none the worse.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::stream;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyMapping, PyString, PyTuple};
 
 use super::bridge::{self, Slices};
 use super::errors::callback_error;
 use super::exit;
+use super::given::{Items, import};
 use crate::error::{Error, Kind, Result};
 use crate::load::Place;
 use crate::rag::{Source, Sources};
@@ -35,6 +37,10 @@ pub(super) enum Given {
 
 impl Given {
     pub(super) fn new(documents: &Bound<'_, PyAny>) -> PyResult<Self> {
+        exit::inside(documents.py(), || Self::read(documents))
+    }
+
+    fn read(documents: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Some(source) = path(documents, "documents")? {
             return Ok(Self::All(vec![source]));
         }
@@ -76,10 +82,9 @@ impl Given {
                         ingest_stream";
             return Err(PyTypeError::new_err(text));
         };
-        let drawing = py
-            .import("graphbit._drawing")?
-            .call_method1("Drawing", (documents, event_loop))?
-            .unbind();
+        let module = import(py, "graphbit._drawing")?;
+        let made = exit::inside(py, || module.call_method1("Drawing", (documents, event_loop)));
+        let drawing = made?.unbind();
         Ok((awaited(drawing.clone_ref(py)), Some(drawing)))
     }
 }
@@ -163,7 +168,7 @@ fn awaited(drawing: Py<PyAny>) -> Sources {
 fn all(items: &Bound<'_, PyAny>) -> PyResult<Vec<Source>> {
     let mut sources = Vec::new();
     let slices = Slices::new();
-    for item in items.try_iter()? {
+    for item in Items::of(items)? {
         sources.push(one(&item?, &format!("documents[{}]", sources.len()))?);
         slices.breathe(items.py())?;
     }
@@ -171,8 +176,8 @@ fn all(items: &Bound<'_, PyAny>) -> PyResult<Vec<Source>> {
 }
 
 fn path(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Option<Source>> {
-    if let Ok(text) = item.cast::<PyString>() {
-        let text = text.to_cow()?;
+    if let Ok(string) = item.cast::<PyString>() {
+        let text = string.to_string_lossy();
         if text.contains('\n') || text.len() > LONGEST_PATH {
             return Err(PyValueError::new_err(format!(
                 "{field} looks like a text, but a plain string is a path; give a text as (name, text)"
@@ -181,7 +186,14 @@ fn path(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Option<Source>> {
         if Place::Named(text.to_string()).url().is_some() {
             return Ok(Some(Source::Url(text.into_owned())));
         }
-        return Ok(Some(Source::Path(PathBuf::from(text.as_ref()))));
+        let Some(place) = lone_surrogate(string)? else {
+            return Ok(Some(Source::Path(PathBuf::from(text.as_ref()))));
+        };
+        // A file's name that is no text comes with surrogates in the place of its bytes.
+        return Ok(Some(match item.extract() {
+            Ok(path) => Source::Path(path),
+            Err(_) => refused(text.into_owned(), "name", place),
+        }));
     }
     if item.hasattr("__fspath__")? {
         return Ok(Some(Source::Path(item.extract()?)));
@@ -189,23 +201,25 @@ fn path(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Option<Source>> {
     Ok(None)
 }
 
-fn one(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Source> {
+fn one<'py>(item: &Bound<'py, PyAny>, field: &str) -> PyResult<Source> {
     if let Some(source) = path(item, field)? {
         return Ok(source);
     }
-    let text_of = |value: &Bound<'_, PyAny>, part: &str| -> PyResult<String> {
-        value.extract().map_err(|_| wrong_type(&format!("{field}{part}"), "a string", value))
+    let string_of = |value: Bound<'py, PyAny>, part: &str| -> PyResult<Bound<'py, PyString>> {
+        value
+            .cast_into::<PyString>()
+            .map_err(|error| wrong_type(&format!("{field}{part}"), "a string", &error.into_inner()))
     };
     if let Ok(pair) = item.cast::<PyTuple>() {
         if pair.len() != 2 {
             let text = format!("{field} must be (name, text), not a tuple of {}", pair.len());
             return Err(PyValueError::new_err(text));
         }
-        let source = text_of(&pair.get_item(0)?, "[0], the name,")?;
-        let text = text_of(&pair.get_item(1)?, "[1], the text,")?;
-        return Ok(Source::Document(Document { source, text, metadata: BTreeMap::new() }));
+        let source = string_of(pair.get_item(0)?, "[0], the name,")?;
+        let text = string_of(pair.get_item(1)?, "[1], the text,")?;
+        return document(&source, &text, BTreeMap::new());
     }
-    let get = |names: &[&str]| -> PyResult<Option<Bound<'_, PyAny>>> {
+    let get = |names: &[&str]| -> PyResult<Option<Bound<'py, PyAny>>> {
         for name in names {
             let value = match item.cast::<PyMapping>() {
                 Ok(mapping) if mapping.contains(name)? => Some(mapping.get_item(name)?),
@@ -222,7 +236,7 @@ fn one(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Source> {
         let wanted = "a path, (name, text), or have a 'text'";
         return Err(wrong_type(field, wanted, item));
     };
-    let text = text_of(&text, ".text")?;
+    let text = string_of(text, ".text")?;
     let metadata = match get(&["metadata"])? {
         None => BTreeMap::new(),
         Some(metadata) => {
@@ -232,18 +246,67 @@ fn one(item: &Bound<'_, PyAny>, field: &str) -> PyResult<Source> {
             let mut pairs = BTreeMap::new();
             for pair in mapping.items()? {
                 let (key, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-                pairs.insert(key.str()?.to_string(), value.str()?.to_string());
+                if let Some(value) = written(&value)? {
+                    pairs.insert(key.str()?.to_string(), value);
+                }
             }
             pairs
         }
     };
     let source = match get(&["source", "name"])? {
-        Some(source) => source.str()?.to_string(),
-        None => metadata.get("source").cloned().ok_or_else(|| {
-            PyValueError::new_err(format!("{field} has no 'source' to cite it by"))
-        })?,
+        Some(source) => source.str()?,
+        None => {
+            let source = metadata.get("source").ok_or_else(|| {
+                PyValueError::new_err(format!("{field} has no 'source' to cite it by"))
+            })?;
+            PyString::new(item.py(), source)
+        }
     };
-    Ok(Source::Document(Document { source, text, metadata }))
+    document(&source, &text, metadata)
+}
+
+fn document(
+    source: &Bound<'_, PyString>,
+    text: &Bound<'_, PyString>,
+    metadata: BTreeMap<String, String>,
+) -> PyResult<Source> {
+    let name = || source.to_string_lossy().into_owned();
+    if let Some(place) = lone_surrogate(source)? {
+        return Ok(refused(name(), "name", place));
+    }
+    if let Some(place) = lone_surrogate(text)? {
+        return Ok(refused(name(), "text", place));
+    }
+    let text = text.extract()?;
+    Ok(Source::Document(Document { source: name(), text, metadata }))
+}
+
+/// Where a string holds half of a character, and so is no text that could be written down.
+fn lone_surrogate(string: &Bound<'_, PyString>) -> PyResult<Option<usize>> {
+    let Err(error) = string.to_cow() else { return Ok(None) };
+    let py = string.py();
+    if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
+        return Err(error);
+    }
+    error.value(py).getattr("start")?.extract().map(Some)
+}
+
+fn refused(source: String, what: &str, place: usize) -> Source {
+    let text = format!(
+        "Cannot read '{source}': its {what} holds a lone surrogate, half of a character, at position {place}"
+    );
+    Source::Refused(source, text)
+}
+
+/// A value of metadata as filters compare it: they take `True` for "true", and cannot ask for `None`.
+fn written(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    if let Ok(truth) = value.extract::<bool>() {
+        return Ok(Some(truth.to_string()));
+    }
+    Ok(Some(value.str()?.to_string()))
 }
 
 /// A `TypeError` that names the argument, what it should be and what it is.

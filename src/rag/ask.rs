@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::marks::marked;
 use super::passages::{Asking, Mode, check_question};
 use super::{Inner, ParallelRag, prompt};
 use crate::error::Result;
@@ -14,7 +15,7 @@ pub const NOTHING_FOUND: &str = "Nothing relevant to the question was found.";
 /// A passage the answer was built from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Citation {
-    /// The number that marks it in the answer: `[1]`, `[2]`, ...
+    /// The number that marks it in the answer: `[1]`, `[2]`, ..., also among others, as in `[1, 3]` and `[1-3]`.
     pub number: usize,
     /// The passage, with its document's name and its score.
     pub passage: Passage,
@@ -26,13 +27,11 @@ impl Citation {
     /// `passages` with their numbers; those are cited whose marks stand in `text`.
     #[must_use]
     pub fn all(passages: Vec<Passage>, text: &str) -> Vec<Self> {
+        let marked = marked(text, passages.len());
         let numbered = passages.into_iter().zip(1..);
-        numbered
-            .map(|(passage, number)| {
-                let cited = text.contains(&format!("[{number}]"));
-                Self { number, passage, cited }
-            })
-            .collect()
+        let citation =
+            |(passage, number)| Self { number, passage, cited: marked.contains(&number) };
+        numbered.map(citation).collect()
     }
 }
 

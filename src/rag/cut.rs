@@ -24,6 +24,10 @@ use crate::load;
 use crate::runtime;
 use crate::types::Document;
 
+/// What the fingerprint of a document ends with that was given as a text and not read from anywhere. Only
+/// what was read can be missed when it is not there any more.
+pub(super) const OF_TEXT: &str = "-text";
+
 /// A hash of a chunk's text.
 pub(super) type Digest = [u8; blake3::OUT_LEN];
 
@@ -143,6 +147,7 @@ async fn settle_known(run: &Run, mut cut: Vec<Cut>) -> Vec<Cut> {
 }
 
 async fn cut(run: Arc<Run>, head: Head, work: Work) -> Result<Cut> {
+    let given = matches!(work, Work::Text(_));
     let document = match work {
         Work::Text(document) => document,
         Work::Refused(error) => return Err(error),
@@ -152,10 +157,10 @@ async fn cut(run: Arc<Run>, head: Head, work: Work) -> Result<Cut> {
             Document { text: content.content, ..Document::default() }
         }
     };
-    runtime::spawn_blocking(move || Ok(cut_document(&run, head, document))).await
+    runtime::spawn_blocking(move || Ok(cut_document(&run, head, document, given))).await
 }
 
-fn cut_document(run: &Run, mut head: Head, document: Document) -> Cut {
+fn cut_document(run: &Run, mut head: Head, document: Document, given: bool) -> Cut {
     let config = &run.inner.config;
     let _busy = run.clocks.split.run();
     let Document { text, metadata, .. } = document;
@@ -179,6 +184,9 @@ fn cut_document(run: &Run, mut head: Head, document: Document) -> Cut {
     let places = chunks.iter().map(|chunk| [chunk.start_char, chunk.end_char]);
     let digests = texts.iter().map(|(_, digest)| digest).zip(places);
     head.fingerprint = fingerprint(config.embedding.model().as_ref(), &head.metadata, digests);
+    if given {
+        head.fingerprint.push_str(OF_TEXT);
+    }
     head.chunks = chunks.len();
     let head = Arc::new(head);
     let pieces = texts.into_iter().zip(chunks).enumerate();

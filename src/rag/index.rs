@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::batch::Vector;
-use super::cut::Head;
+use super::cut::{Head, OF_TEXT};
 use crate::error::Result;
 use crate::store::{Entry, Filter, Hit, Store};
 use crate::types::{Matrix, Passage};
@@ -148,10 +148,24 @@ impl Index {
         Ok(stale)
     }
 
-    /// Deletes the documents of these sources and says how many there were.
-    pub(super) async fn delete(&self, gone: impl Fn(&str) -> bool) -> Result<usize> {
-        let mut sources = Arc::clone(&self.store).values(SOURCE.to_owned()).run().await?;
-        sources.retain(|source| gone(source));
+    /// The names of all documents.
+    pub(super) async fn sources(&self) -> Result<Vec<String>> {
+        Arc::clone(&self.store).values(SOURCE.to_owned()).run().await
+    }
+
+    /// Those of these documents that were put here by an ingest, and not as texts in memory.
+    pub(super) async fn without_texts(&self, sources: Vec<String>) -> Result<Vec<String>> {
+        let ids = sources.iter().map(|source| id(source, 0)).collect();
+        let fingerprints = self.fingerprints(ids).await?;
+        let of_texts = |one: &Option<Option<String>>| {
+            one.iter().flatten().next().is_none_or(|fingerprint| fingerprint.ends_with(OF_TEXT))
+        };
+        let known = sources.into_iter().zip(fingerprints);
+        Ok(known.filter(|(_, one)| !of_texts(one)).map(|(source, _)| source).collect())
+    }
+
+    /// Deletes these documents and says how many there were.
+    pub(super) async fn delete(&self, sources: Vec<String>) -> Result<usize> {
         let count = sources.len();
         if count > 0 {
             let filter = Filter::one_of(SOURCE, sources);

@@ -461,7 +461,15 @@ async fn delete_missing(run: &Arc<Run>) -> Result<usize> {
     if areas.is_empty() {
         return Ok(0);
     }
-    let missing =
-        |source: &str| areas.iter().any(|area| area.covers(source)) && !run.roll.holds(source);
-    run.inner.index.delete(missing).await
+    let index = &run.inner.index;
+    let mut sources = index.sources().await?;
+    let looking = Arc::clone(run);
+    let gone = runtime::spawn_blocking(move || {
+        let lacking = |source: &str| areas.iter().any(|area| area.lacks(source));
+        sources.retain(|source| !looking.roll.holds(source) && lacking(source));
+        Ok(sources)
+    });
+    // A text in memory may have a name like that of a file, and was never there.
+    let gone = index.without_texts(gone.await?).await?;
+    index.delete(gone).await
 }

@@ -31,6 +31,7 @@ mod cut;
 mod index;
 mod ingest;
 mod many;
+mod marks;
 mod passages;
 mod progress;
 mod prompt;
@@ -217,8 +218,9 @@ impl ParallelRag {
         ingest::report(run, sources.into(), false).await
     }
 
-    /// As [`ParallelRag::ingest`]; then deletes what the store holds of the folders and patterns among the
-    /// sources and was not found there any more. A folder that cannot be walked loses nothing.
+    /// As [`ParallelRag::ingest`]; then deletes the files that the store holds of the folders and patterns among
+    /// the sources and that are not there any more. What was found in none of its parts, or could not be read
+    /// in one of them, loses nothing.
     ///
     /// # Errors
     /// As for [`ParallelRag::ingest`]; nothing is deleted then.

@@ -27,6 +27,8 @@ pub enum Source {
     Url(String),
     /// A text in memory.
     Document(Document),
+    /// A document of that name that could not be had, and why: it gets an outcome beside the others.
+    Refused(String, String),
 }
 
 /// Sources: all of them, or one after the other as there is room, perhaps without end.
@@ -202,6 +204,10 @@ fn documents_of(source: Source, documents: &mut Vec<(String, Work)>) -> Option<A
             documents.push((place.name(), Work::Place(place)));
             return None;
         }
+        Source::Refused(name, reason) => {
+            documents.push((name, Work::Refused(Error::new(Kind::Document, reason))));
+            return None;
+        }
         Source::Path(path) => path,
     };
     let name = path.display().to_string();
@@ -217,8 +223,16 @@ fn documents_of(source: Source, documents: &mut Vec<(String, Work)>) -> Option<A
         let text = format!("Cannot read '{name}': {what} (names starting with a dot are skipped)");
         documents.push((name, Work::Refused(Error::new(Kind::Document, text))));
     }
-    let files = found.files.into_iter();
-    documents
-        .extend(files.map(|file| (file.display().to_string(), Work::Place(Place::Path(file)))));
+    for file in found.files {
+        let name = file.display().to_string();
+        let work = match found.unread.get(&file) {
+            None => Work::Place(Place::Path(file)),
+            Some(reason) => {
+                let text = format!("Cannot read '{name}': {reason}");
+                Work::Refused(Error::new(Kind::Document, text))
+            }
+        };
+        documents.push((name, work));
+    }
     found.area
 }

@@ -263,6 +263,26 @@ def test_unusable_arguments_are_named(
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ingest", "", "--store", "s"], "argument PATH: '' is no path"),
+        (["ingest", "notes", "", "--store", "s"], "argument PATH: '' is no path"),
+        (["split", ""], "argument PATH: '' is no path"),
+        (["count-tokens", ""], "argument PATH: '' is no path"),
+        (["ingest", "notes", "--store", ""], "argument --store: '' is no folder"),
+        (["ask", "What?", "--store", ""], "argument --store: '' is no folder"),
+    ],
+)
+def test_a_variable_that_was_never_set_is_not_the_working_folder(
+    arguments: list[str], words: str, run: Any, notes: Path, tmp_path: Path
+) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
 def test_chunks_are_pieces_of_the_text(run: Any, tmp_path: Path) -> None:
     text = "Grüße 😀 an alle. Zweiter Satz, länger als der erste.\n\nEin Absatz.\n" * 50
     (tmp_path / "a.txt").write_bytes(("\ufeff" + text).encode("utf-16-le"))

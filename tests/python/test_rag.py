@@ -110,6 +110,29 @@ def test_what_cannot_be_read_is_an_outcome_and_the_rest_is_stored(
     assert "failed=3" in repr(report)
 
 
+@pytest.mark.parametrize(
+    ("text", "cited"),
+    [
+        ("It waits[1].", [1]),
+        ("It waits [1, 2].", [1, 2]),
+        ("It waits [1,3].", [1, 3]),
+        ("It waits [1-2].", [1, 2]),
+        ("It waits [1\u20133].", [1, 2, 3]),
+        ("It waits \uff3b1\uff3d.", [1]),
+        ("It waits \u30102\u3011.", [2]),
+        ("It waits [4], since [1990-2020].", []),
+        ("Ask for `birds[2]` [1].", [1]),
+    ],
+)
+def test_marks_that_models_group_are_citations(text: str, cited: list[int]) -> None:
+    rag = ParallelRAG(
+        EmbeddingConfig.from_callable(letters), LlmConfig.from_callable(lambda _messages: text)
+    )
+    rag.ingest({"one": "The heron waits.", "two": "The swift waits.", "three": "Owls wait."})
+    answer = rag.ask("Who waits?")
+    assert [citation.number for citation in answer.citations if citation.cited] == cited
+
+
 def test_an_answer_carries_its_citations(rag: ParallelRAG) -> None:
     rag.ingest([("bees", "Bees make honey."), ("owls", "Owls hunt by night.")])
     answer = rag.ask("What do owls hunt by?", top_k=1)

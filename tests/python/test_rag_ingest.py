@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from graphbit import EmbeddingConfig, LlmConfig, ParallelRAG, VectorStore
 from graphbit.exceptions import ValidationError
@@ -132,6 +133,63 @@ def test_what_an_iterator_raises_comes_after_what_it_gave(rag: ParallelRAG) -> N
     with pytest.raises(TypeError, match=r"documents\[1\] must be a path"):
         rag.ingest(item for item in [("three", "Cats sleep."), 7])
     assert len(rag) == 3
+
+
+def test_a_string_that_is_no_text_fails_alone(rag: ParallelRAG) -> None:
+    def scraped() -> Iterator[object]:
+        yield "one", "Ants carry leaves."
+        yield "two", "Half of a face: \ud83d."
+        yield {"source": "three", "text": "\udcff"}
+        yield "fo\udc00ur", "Bees make honey."
+        yield "five", "Cats sleep."
+
+    for documents in (scraped(), list(scraped())):
+        report = rag.ingest(documents)
+        assert [outcome.ok for outcome in report.outcomes] == [True, False, False, False, True]
+        second, third, fourth = (outcome.error or "" for outcome in report.failed)
+        assert "'two': its text holds a lone surrogate" in second
+        assert "at position 16" in second
+        assert "'three': its text holds a lone surrogate" in third
+        assert "its name holds a lone surrogate" in fourth
+    assert len(rag) == 2
+    with pytest.raises(TypeError, match="the text, must be a string, not bytes"):
+        rag.ingest([("six", b"bytes")])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files that are no text")
+def test_a_name_that_is_no_text_is_a_path(rag: ParallelRAG, tmp_path: Path) -> None:
+    name = str(tmp_path / "caf\udce9.txt")
+    Path(name).write_text("Words of a place.")
+    assert [outcome.ok for outcome in rag.ingest([name, "caf\ud83d.txt"]).outcomes] == [True, False]
+
+
+def test_truth_values_are_found_by_truth_values() -> None:
+    store = VectorStore()
+    rag = pipeline(LetterEmbedder(), store=store)
+
+    def given(source: str, metadata: dict[str, object]) -> dict[str, object]:
+        return {"source": source, "text": f"A heron in {source}.", "metadata": metadata}
+
+    rag.ingest(
+        [
+            given("open", {"secret": False, "page": 7, "ratio": 0.5}),
+            given("closed", {"secret": np.bool_(True), "owner": None}),
+            given("hidden", {"secret": True}),
+        ]
+    )
+
+    def sources(where: dict[str, object]) -> list[str]:
+        return [entry.metadata["source"] for entry in store.entries(where)]
+
+    assert sources({"secret": True}) == ["closed", "hidden"]
+    assert sources({"secret": {"ne": True}}) == ["open"]
+    assert sources({"secret": False, "page": 7, "ratio": {"lt": 1}}) == ["open"]
+    by_source = {entry.metadata["source"]: entry.metadata for entry in store.entries()}
+    assert by_source["hidden"]["secret"] == by_source["closed"]["secret"] == "true"
+    assert by_source["open"]["secret"] == "false"
+    assert "owner" not in by_source["closed"]
+    with pytest.raises(ValueError, match="no 'source'"):
+        rag.ingest([{"text": "A heron.", "metadata": {"source": None}}])
 
 
 async def test_asynchronous_iterables_run_on_the_loop_that_reads_them(rag: ParallelRAG) -> None:

@@ -149,6 +149,7 @@ def _unusable(argument: str, error: ConfigurationError) -> UsageError:
 def _paths(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "paths",
+        type=_named_path,
         nargs="+",
         metavar="PATH",
         help="a file, a folder with all files below it (names starting with a dot are skipped), a pattern such as "
@@ -159,7 +160,7 @@ def _paths(command: argparse.ArgumentParser) -> None:
 def _store(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--store",
-        type=Path,
+        type=_folder,
         required=True,
         metavar="FOLDER",
         help="the folder of the passages alone",
@@ -197,6 +198,21 @@ def _encoding(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of the tokens: an encoding, or an OpenAI model (default %(default)s)",
     )
+
+
+def _named_path(text: str) -> str:
+    # The library of paths takes "" for the working folder. Here it is a variable that was never set.
+    if not text:
+        raise argparse.ArgumentTypeError(
+            "'' is no path; write . for the working folder, and - for standard input"
+        )
+    return text
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no folder; name one for the store alone")
+    return Path(text)
 
 
 def _whole(least: int, most: int = 2**31) -> Callable[[str], int]:

@@ -51,7 +51,8 @@ def describe(source: str, error: str) -> str:
 def expand(paths: Iterable[str], without: Path | None = None) -> list[str | Path]:
     """The files that `paths` stand for, each once, but those in the folder `without`; `-` stays itself.
 
-    A path that stands for none stays in the list: whoever reads it says why.
+    A path that stands for none stays in the list, and so does a folder on the way that cannot be read: whoever
+    reads it says why.
     """
     found: dict[str | Path, None] = {}
     for path in paths:
@@ -63,12 +64,20 @@ def read(path: str | Path) -> Document:
     """Read one file, or standard input."""
     if path == STDIN:
         return _document(STDIN_NAME, sys.stdin.buffer.read(_MOST_BYTES + 1))
-    if Path(path).is_dir():
-        return _refused(name(path), "the folder holds no files that can be read")
+    if is_folder(path):
+        return _refused(name(path), _why_nothing(path))
     try:
         return Document(name(path), _read_document(path))
     except DocumentError as error:
         return Document(name(path), "", str(error))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder; one that cannot be looked at is read like a file, which says why."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -90,6 +99,14 @@ def _find(path: Path, without: Path | None) -> list[Path]:
         return _find_documents(path, without) or [path]
     except DocumentError:
         return [path]
+
+
+def _why_nothing(folder: str | Path) -> str:
+    try:
+        with os.scandir(folder):
+            return "the folder holds no files that can be read"
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _refused(source: str, reason: str) -> Document:

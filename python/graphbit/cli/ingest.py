@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from graphbit._graphbit import LlmConfig, ParallelRAG, RecursiveSplitter
@@ -16,6 +15,7 @@ from graphbit.cli import arguments, documents, stores
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from graphbit._graphbit import EmbeddingConfig, VectorStore
 
@@ -45,10 +45,10 @@ def _ingest(options: argparse.Namespace, store: VectorStore, embedding: Embeddin
     settled: dict[str | Path, _Outcome] = {}
     work: dict[str | Path, str | Path | tuple[str, str]] = {}
     for file in files:
-        if file != documents.STDIN and not Path(file).is_dir():
+        if file != documents.STDIN and not documents.is_folder(file):
             work[file] = file
             continue
-        # What is not a file is read here: standard input, and folders without any, the store's among them.
+        # What is not a file is read here: standard input, and folders that give none, the store's among them.
         document = documents.read(file)
         if document.error is None:
             work[file] = (document.source, document.text)
