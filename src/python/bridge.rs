@@ -16,13 +16,15 @@ use std::cell::Cell;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
-use super::courier::{self, Delivery};
+use super::courier::{self, Delivery, Kept};
 use super::errors::{callback_error, to_py_err};
 use super::exit;
 use crate::error::{Error, Kind, Result};
@@ -142,11 +144,11 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
-    start(py, future, convert, None)
+    exit::inside(py, || start(py, future, convert, None))
 }
 
 /// As [`future_into_py`], for work that may be half done: when the asyncio future is cancelled, `finished`
-/// makes its attribute `results`, before the code that awaits it goes on. asyncio makes the
+/// makes its attribute `results`, before anybody can see that it is. asyncio makes the
 /// `CancelledError` by itself and gives nobody the chance to put something on that.
 pub(super) fn future_with_results<'py, T, F, C, S>(
     py: Python<'py>,
@@ -160,14 +162,14 @@ where
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     S: FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
 {
-    start(py, future, convert, Some(Box::new(finished)))
+    exit::inside(py, || start(py, future, convert, Some(Kept::new(finished))))
 }
 
 fn start<'py, T, F, C>(
     py: Python<'py>,
     future: F,
     convert: C,
-    finished: Option<courier::Outcome>,
+    kept: Option<Arc<Kept>>,
 ) -> PyResult<Bound<'py, PyAny>>
 where
     T: Send + 'static,
@@ -175,9 +177,12 @@ where
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
     let event_loop = running_loop(py)?;
-    let promise = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
+    let promise = match kept {
+        Some(_) => keeping_future(&event_loop)?,
+        None => event_loop.call_method0(pyo3::intern!(py, "create_future"))?,
+    };
     let courier = courier::current().map_err(to_py_err)?;
-    let mut delivery = Delivery::new(&event_loop, &promise, finished.is_some());
+    let mut delivery = Delivery::new(&event_loop, &promise, kept.clone());
     let task = runtime::spawn(async move {
         let result = AssertUnwindSafe(future)
             .catch_unwind()
@@ -188,11 +193,24 @@ where
         Ok(())
     });
     if let Some(abort) = task.abort_handle() {
-        let watcher = Bound::new(py, courier::CancelWatcher::new(abort, finished))?;
+        let keeps = kept.is_some();
+        let watcher = Bound::new(py, courier::CancelWatcher::new(abort, kept))?;
+        if keeps {
+            promise.setattr(pyo3::intern!(py, "_watcher"), &watcher)?;
+        }
         promise.call_method1(pyo3::intern!(py, "add_done_callback"), (watcher,))?;
     }
     task.detach();
     Ok(promise)
+}
+
+/// A future that has us leave there what is finished as soon as it is cancelled.
+fn keeping_future<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = event_loop.py();
+    let of_loop = PyDict::new(py);
+    of_loop.set_item(pyo3::intern!(py, "loop"), event_loop)?;
+    CLASS.import(py, "graphbit._keeping", "KeepingFuture")?.call((), Some(&of_loop))
 }
 
 /// Runs a user's Python callable on a callback thread. What it raises comes back as the source of an

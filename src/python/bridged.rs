@@ -25,7 +25,8 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use self::failure::refused;
 use self::vectors::BridgedEmbedding;
-use super::bridge;
+use super::given::import;
+use super::{bridge, exit};
 use crate::dialect::openai_chat::{self, Wire};
 use crate::embeddings::EmbeddingModel;
 use crate::error::{Advice, Kind, Result};
@@ -177,16 +178,17 @@ impl Wrapped {
         }
 
         let path = format!("graphbit.providers.{}.{module}", backend.package);
-        let found = py.import(path).map_err(|raised| {
+        let found = import(py, &path).map_err(|raised| {
             let part = if module == "embeddings" { " embeddings" } else { "" };
             let what = format!("Failed to import {}{part} module", backend.label);
             refused::<PyImportError>(py, &what, raised, &secrets)
         })?;
-        let found = found.getattr(class).map_err(|raised| {
+        let found = exit::inside(py, || found.getattr(class)).map_err(|raised| {
             let what = format!("Failed to get {class} class");
             refused::<PyAttributeError>(py, &what, raised, &secrets)
         })?;
-        let object = found.call(positional, Some(&options)).map_err(|raised| {
+        let made = exit::inside(py, || found.call(positional, Some(&options)));
+        let object = made.map_err(|raised| {
             let what = format!("Failed to create {class} instance");
             refused::<PyRuntimeError>(py, &what, raised, &secrets)
         })?;

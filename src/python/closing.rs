@@ -16,7 +16,7 @@ impl Closing {
     /// Closes it before anything else happens on this thread.
     pub(super) fn now(mut self, py: Python<'_>) {
         if let Some(object) = self.0.take() {
-            close(py, &object);
+            exit::inside(py, || close(py, &object));
         }
     }
 }

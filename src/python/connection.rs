@@ -6,6 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
 
+use super::exit;
 use crate::error::Error;
 use crate::providers::Connection;
 
@@ -18,7 +19,7 @@ pub(super) fn connection(
 ) -> PyResult<Connection> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     if let Some(headers) = headers {
-        pairs = headers.items()?.extract()?;
+        pairs = exit::inside(headers.py(), || headers.items()?.extract())?;
     }
     Ok(Connection {
         base_url,
@@ -30,15 +31,15 @@ pub(super) fn connection(
 
 /// A positive duration, given as seconds or as a `timedelta`.
 pub(super) fn seconds(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let number = match value.call_method0("total_seconds") {
-        Ok(total) => total.extract::<f64>()?,
+    let number = exit::inside(value.py(), || match value.call_method0("total_seconds") {
+        Ok(total) => total.extract::<f64>(),
         Err(_) => value.extract::<f64>().map_err(|_| {
             let kind = value.get_type();
             PyTypeError::new_err(format!(
                 "argument '{field}': must be seconds as a number or a timedelta, not {kind}"
             ))
-        })?,
-    };
+        }),
+    })?;
     match Duration::try_from_secs_f64(number) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => {

@@ -5,7 +5,8 @@
 //! thousands of concurrent awaits cheap. The queue is bounded; a full one makes the finished tasks
 //! wait, not the workers.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -20,28 +21,33 @@ const QUEUE: usize = 4096;
 /// Bounds how long one batch keeps the interpreter and the loop busy.
 const BATCH: usize = 256;
 
-pub(super) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+/// How long a cancellation waits for a conversion that has begun.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks whether the interpreter is exiting meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 /// A result on its way to an asyncio future.
 pub(super) struct Delivery {
     event_loop: Py<PyAny>,
     promise: Py<PyAny>,
     outcome: Option<Outcome>,
-    /// Whether a cancelled future is to have the results of its work.
-    keeps: bool,
+    /// What a cancelled future is to have.
+    kept: Option<Arc<Kept>>,
 }
 
 impl Delivery {
     pub(super) fn new(
         event_loop: &Bound<'_, PyAny>,
         promise: &Bound<'_, PyAny>,
-        keeps: bool,
+        kept: Option<Arc<Kept>>,
     ) -> Self {
         Self {
             event_loop: event_loop.clone().unbind(),
             promise: promise.clone().unbind(),
             outcome: None,
-            keeps,
+            kept,
         }
     }
 
@@ -50,6 +56,77 @@ impl Delivery {
         outcome: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) {
         self.outcome = Some(Box::new(outcome));
+    }
+}
+
+/// What half done work has finished, which the courier makes into the future's result, or a cancellation into its
+/// `results`: whoever comes first, for it can be taken once.
+pub(super) struct Kept {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+}
+
+enum Stage {
+    Untouched(Outcome),
+    /// The courier is about to have it.
+    Converting,
+    Converted(Option<Py<PyAny>>),
+}
+
+impl Kept {
+    pub(super) fn new(
+        finished: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Arc<Self> {
+        let stage = Mutex::new(Stage::Untouched(Box::new(finished)));
+        Arc::new(Self { stage, changed: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace(&self, next: Stage) -> Stage {
+        std::mem::replace(&mut *self.lock(), next)
+    }
+
+    /// The courier's: whether the future still waits for it.
+    fn claim(&self) -> bool {
+        let mut stage = self.lock();
+        let untouched = matches!(*stage, Stage::Untouched(_));
+        let before = untouched.then(|| std::mem::replace(&mut *stage, Stage::Converting));
+        drop(stage);
+        drop(before);
+        untouched
+    }
+
+    /// The courier's, after [`Self::claim`].
+    fn fill(&self, value: Option<Py<PyAny>>) {
+        drop(self.replace(Stage::Converted(value)));
+        self.changed.notify_all();
+    }
+
+    /// Lets go of it, when nobody can ask any more.
+    fn forget(&self) {
+        drop(self.replace(Stage::Converted(None)));
+    }
+
+    /// The cancellation's. What is being converted at this moment is waited for: nobody else has it.
+    fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let begun = Instant::now();
+        while matches!(*self.lock(), Stage::Converting)
+            && begun.elapsed() < PATIENCE
+            && !exit::closed()
+        {
+            exit::leave(py, || {
+                let converting = |stage: &mut Stage| matches!(stage, Stage::Converting);
+                drop(self.changed.wait_timeout_while(self.lock(), LOOK, converting));
+            });
+        }
+        match self.replace(Stage::Converted(None)) {
+            Stage::Untouched(finished) => finished(py).map(Some),
+            Stage::Converting => Ok(None),
+            Stage::Converted(value) => Ok(value),
+        }
     }
 }
 
@@ -129,18 +206,22 @@ fn deliver(py: Python<'_>, batch: Vec<Delivery>) {
 struct Settled {
     promise: Py<PyAny>,
     value: PyResult<Py<PyAny>>,
-    keeps: bool,
 }
 
 fn settle(py: Python<'_>, delivery: Delivery) -> Settled {
-    let Delivery { promise, outcome, keeps, .. } = delivery;
-    // Cancelled meanwhile: what it has done is left for the watcher, which comes next.
-    let outcome = outcome.filter(|_| !keeps || !is_cancelled(promise.bind(py)).unwrap_or(false));
-    let value = match outcome {
-        Some(outcome) => outcome(py),
-        None => Ok(py.None()),
-    };
-    Settled { promise, value, keeps }
+    let Delivery { promise, outcome, kept, .. } = delivery;
+    if kept.as_ref().is_some_and(|kept| !kept.claim()) {
+        // Cancelled meanwhile, and has its results.
+        return Settled { promise, value: Ok(py.None()) };
+    }
+    let value = outcome.map_or_else(|| Ok(py.None()), |outcome| outcome(py));
+    if let Some(kept) = kept {
+        kept.fill(match &value {
+            Ok(value) => Some(value.clone_ref(py)),
+            Err(error) => error.value(py).getattr("results").ok().map(Bound::unbind),
+        });
+    }
+    Settled { promise, value }
 }
 
 fn is_cancelled(promise: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -158,29 +239,27 @@ impl Resolver {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let taken =
             std::mem::take(&mut *self.settled.lock().unwrap_or_else(PoisonError::into_inner));
-        for Settled { promise, value, keeps } in taken {
-            let promise = promise.bind(py);
-            if promise.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
-                // Cancelled on the last stretch: all of it is finished, and nobody else has it.
-                if let Ok(value) = value
-                    && keeps
-                    && !value.is_none(py)
-                {
-                    let _ = promise.setattr(pyo3::intern!(py, "results"), value);
-                }
-                continue;
-            }
-            match value {
-                Ok(value) => promise.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
-                // As a task does it: set as an exception, it would be reported as never retrieved.
-                Err(error) if error.is_instance(py, cancelled(py)?) => {
-                    promise.call_method0(pyo3::intern!(py, "cancel"))?
-                }
-                Err(error) => promise.call_method1(pyo3::intern!(py, "set_exception"), (error,))?,
-            };
-        }
-        Ok(())
+        // The loop's own methods are Python code, and it may run on a daemon thread.
+        exit::inside(py, || settle_all(py, taken))
     }
+}
+
+fn settle_all(py: Python<'_>, taken: Vec<Settled>) -> PyResult<()> {
+    for Settled { promise, value } in taken {
+        let promise = promise.bind(py);
+        if promise.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+            continue;
+        }
+        match value {
+            Ok(value) => promise.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
+            // As a task does it: set as an exception, it would be reported as never retrieved.
+            Err(error) if error.is_instance(py, cancelled(py)?) => {
+                promise.call_method0(pyo3::intern!(py, "cancel"))?
+            }
+            Err(error) => promise.call_method1(pyo3::intern!(py, "set_exception"), (error,))?,
+        };
+    }
+    Ok(())
 }
 
 fn cancelled(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
@@ -188,34 +267,42 @@ fn cancelled(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     CANCELLED.import(py, "asyncio", "CancelledError")
 }
 
-/// Aborts the work when its asyncio future was cancelled, and leaves there what it has done.
+/// Aborts the work when its asyncio future was cancelled, and leaves there what it has done. A future that is to have
+/// that calls it by itself; asyncio calls it for each a turn of the loop after it was done.
 #[pyclass(frozen, module = "graphbit._graphbit")]
 pub(super) struct CancelWatcher {
     abort: AbortHandle,
-    finished: Mutex<Option<Outcome>>,
+    kept: Option<Arc<Kept>>,
 }
 
 impl CancelWatcher {
-    pub(super) fn new(abort: AbortHandle, finished: Option<Outcome>) -> Self {
-        Self { abort, finished: Mutex::new(finished) }
+    pub(super) fn new(abort: AbortHandle, kept: Option<Arc<Kept>>) -> Self {
+        Self { abort, kept }
     }
 }
 
 #[pymethods]
 impl CancelWatcher {
     fn __call__(&self, promise: &Bound<'_, PyAny>) -> PyResult<()> {
+        exit::inside(promise.py(), || self.watch(promise))
+    }
+}
+
+impl CancelWatcher {
+    fn watch(&self, promise: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = promise.py();
-        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if !is_cancelled(promise)? {
+        let cancelled = is_cancelled(promise)?;
+        if cancelled {
+            self.abort.abort();
+        }
+        let Some(kept) = &self.kept else { return Ok(()) };
+        if !cancelled {
+            // The future has it, and outlives its work.
+            kept.forget();
             return Ok(());
         }
-        self.abort.abort();
-        let name = pyo3::intern!(py, "results");
-        if let Some(finished) = finished
-            && promise.getattr_opt(name)?.is_none()
-        {
-            // A loop's own kind of future may refuse attributes; then it goes without.
-            let _ = promise.setattr(name, finished(py)?);
+        if let Some(results) = kept.take(py)? {
+            promise.setattr(pyo3::intern!(py, "results"), results)?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@
 //! configuration pickles as the call that makes it again, without its key unless it was told to carry it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
@@ -14,6 +13,7 @@ use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
 use super::bridged;
 use super::connection::connection;
 use super::embedding_callable::CallableModel;
+use super::given::GivenPath;
 use super::pickle::{Names, Origin};
 use crate::embeddings::EmbeddingModel;
 use crate::error::Error;
@@ -330,9 +330,10 @@ impl EmbeddingConfig {
     fn local(
         py: Python<'_>,
         model: Option<&str>,
-        path: Option<PathBuf>,
-        tokenizer: Option<PathBuf>,
+        path: Option<GivenPath>,
+        tokenizer: Option<GivenPath>,
     ) -> PyResult<Self> {
+        let (path, tokenizer) = (path.map(|given| given.0), tokenizer.map(|given| given.0));
         let keywords = PyDict::new(py);
         keywords.set_item("model", model)?;
         keywords.set_item("path", path.as_deref())?;

@@ -16,7 +16,9 @@ use pyo3::types::{PyDict, PyList};
 use super::bridge;
 use super::embedding_config::{EmbeddingConfig, describe};
 use super::errors::to_py_err;
+use super::exit;
 use super::finished::{Conversion, with_results};
+use super::given::{Listed, import};
 use super::resilience::{self, Asked, Entry, Keywords, Layered, NewArguments, Recipe};
 use crate::cache::Cache;
 use crate::embeddings::{
@@ -97,7 +99,7 @@ impl EmbeddingClient {
         cache: Option<&Bound<'_, PyAny>>,
         fallbacks: Option<&Bound<'_, PyAny>>,
         order: &str,
-        weights: Option<Vec<f64>>,
+        weights: Option<Listed<f64>>,
     ) -> PyResult<Self> {
         super::logging::doubt();
         let given = Keywords {
@@ -109,7 +111,7 @@ impl EmbeddingClient {
             cache,
             fallbacks,
             order,
-            weights,
+            weights: weights.map(|list| list.0),
         };
         let (client, recipe) = given.client(config)?;
         Ok(Self { client, recipe })
@@ -133,9 +135,13 @@ impl EmbeddingClient {
     }
 
     /// The vectors of many texts, in order, in one request (or as few as the provider allows).
-    fn embed_many<'py>(&self, py: Python<'py>, texts: Vec<String>) -> PyResult<Bound<'py, PyList>> {
-        not_empty(texts.is_empty(), "Text list cannot be empty")?;
-        let work = self.client.embed_rows(texts, EmbedOptions::fewest_requests());
+    fn embed_many<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Listed<String>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        not_empty(texts.0.is_empty(), "Text list cannot be empty")?;
+        let work = self.client.embed_rows(texts.0, EmbedOptions::fewest_requests());
         let gathered = work.gathered();
         let raised = bridge::block_on(py, work.work()).err();
         row_lists(py, &gathered, raised)
@@ -145,10 +151,10 @@ impl EmbeddingClient {
     fn embed_many_async<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<String>,
+        texts: Listed<String>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        not_empty(texts.is_empty(), "Text list cannot be empty")?;
-        let work = self.client.embed_rows(texts, EmbedOptions::fewest_requests());
+        not_empty(texts.0.is_empty(), "Text list cannot be empty")?;
+        let work = self.client.embed_rows(texts.0, EmbedOptions::fewest_requests());
         let gathered = work.gathered();
         let so_far = gathered.clone();
         bridge::future_with_results(
@@ -168,13 +174,13 @@ impl EmbeddingClient {
     fn embed_batch_parallel(
         &self,
         py: Python<'_>,
-        texts_batch: Vec<Vec<String>>,
+        texts_batch: Listed<Listed<String>>,
         max_concurrency: Option<usize>,
         timeout_ms: Option<u64>,
     ) -> PyResult<Py<PyAny>> {
         let at_once = max_concurrency.unwrap_or(DEFAULT_GROUPS);
         let timeout = timeout_ms.map(Duration::from_millis);
-        let work = self.client.each_group(texts_batch, at_once, timeout);
+        let work = self.client.each_group(groups(texts_batch), at_once, timeout);
         let gathered = work.gathered();
         group_dict(py, &gathered, bridge::block_on(py, work.work()))
     }
@@ -184,15 +190,15 @@ impl EmbeddingClient {
     fn embed_batch_parallel_async<'py>(
         &self,
         py: Python<'py>,
-        texts_batch: Vec<Vec<String>>,
+        texts_batch: Listed<Listed<String>>,
         max_concurrency: Option<usize>,
         timeout_ms: Option<u64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        not_empty(texts_batch.is_empty(), "Batch cannot be empty")?;
+        not_empty(texts_batch.0.is_empty(), "Batch cannot be empty")?;
         EmbedOptions { max_concurrency, ..EmbedOptions::default() }.check()?;
         let at_once = max_concurrency.unwrap_or(DEFAULT_GROUPS);
         let timeout = timeout_ms.map(Duration::from_millis);
-        let work = self.client.each_group(texts_batch, at_once, timeout);
+        let work = self.client.each_group(groups(texts_batch), at_once, timeout);
         let gathered = work.gathered();
         let so_far = gathered.clone();
         bridge::future_with_results(
@@ -213,14 +219,14 @@ impl EmbeddingClient {
     fn embed_array(
         &self,
         py: Python<'_>,
-        texts: Vec<String>,
+        texts: Listed<String>,
         batch_size: Option<usize>,
         max_concurrency: Option<usize>,
         on_error: &str,
         on_progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let options = options(py, batch_size, max_concurrency, on_error, on_progress)?;
-        let work = self.client.embed_rows(texts, options);
+        let work = self.client.embed_rows(texts.0, options);
         let gathered = work.gathered();
         let raised = bridge::block_on(py, work.work()).err();
         whole_array(py, &gathered, raised)
@@ -231,14 +237,14 @@ impl EmbeddingClient {
     fn embed_array_async<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<String>,
+        texts: Listed<String>,
         batch_size: Option<usize>,
         max_concurrency: Option<usize>,
         on_error: &str,
         on_progress: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options(py, batch_size, max_concurrency, on_error, on_progress)?;
-        let work = self.client.embed_rows(texts, options);
+        let work = self.client.embed_rows(texts.0, options);
         let gathered = work.gathered();
         let so_far = gathered.clone();
         bridge::future_with_results(
@@ -264,10 +270,15 @@ impl EmbeddingClient {
         vectors: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let query = vector(query)?;
-        let numpy = py.import("numpy")?;
-        let found = if vectors.hasattr("__array__")? {
+        let numpy = import(py, "numpy")?;
+        let as_array = || -> PyResult<Option<Bound<'_, PyAny>>> {
+            if !vectors.hasattr("__array__")? {
+                return Ok(None);
+            }
             // Not a copy when it is what it should be already.
-            let array = numpy.call_method1("ascontiguousarray", (vectors, "float32"))?;
+            numpy.call_method1("ascontiguousarray", (vectors, "float32")).map(Some)
+        };
+        let found = if let Some(array) = exit::inside(py, as_array)? {
             let array: PyReadonlyArray2<'_, f32> = array.extract().map_err(|_| {
                 PyTypeError::new_err("argument 'vectors': must be a 2-D array or a list of vectors")
             })?;
@@ -277,7 +288,8 @@ impl EmbeddingClient {
             let values = array.as_slice()?;
             bridge::detach(py, || embeddings::similarities(&query, values, rows, dimensions))?
         } else {
-            let rows: Vec<Vec<f32>> = vectors.extract()?;
+            let rows = vectors.extract::<Listed<Listed<f32>>>()?;
+            let rows: Vec<Vec<f32>> = rows.0.into_iter().map(|row| row.0).collect();
             bridge::detach(py, || {
                 if let Some(odd) = rows.iter().find(|row| row.len() != query.len()) {
                     embeddings::similarity(&query, odd)?;
@@ -315,6 +327,10 @@ impl EmbeddingClient {
     }
 }
 
+fn groups(batch: Listed<Listed<String>>) -> Vec<Vec<String>> {
+    batch.0.into_iter().map(|group| group.0).collect()
+}
+
 /// An awaitable refuses a bad argument when it is made, not when it is awaited.
 fn not_empty(empty: bool, text: &'static str) -> Result<()> {
     if empty { Err(Error::new(Kind::Validation, text)) } else { Ok(()) }
@@ -328,7 +344,7 @@ fn options(
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<EmbedOptions> {
     // Without numpy the answer could not be delivered: say so before anything is sent.
-    py.import("numpy")?;
+    import(py, "numpy")?;
     let on_error = match on_error {
         "raise" => OnError::Raise,
         "nan" => OnError::Nan,
@@ -489,5 +505,5 @@ fn vector(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     {
         return Ok(values.to_vec());
     }
-    value.extract()
+    Ok(value.extract::<Listed<f32>>()?.0)
 }

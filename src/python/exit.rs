@@ -70,7 +70,7 @@ impl Drop for Inside {
 
 /// The process is about to end under this thread.
 fn park_for_good() -> ! {
-    if DEPTH.get() > 0 {
+    for _ in 0..DEPTH.get() {
         decrease(&INSIDE);
     }
     park()
@@ -148,6 +148,14 @@ pub(super) fn inside<T>(py: Python<'_>, work: impl FnOnce() -> T) -> T {
     let _inside = Inside::new();
     decrease(&PASSING);
     work()
+}
+
+/// To be called between two pieces of Python code of a caller's, from within [`inside`] or not: parks the thread for
+/// good when it is too late for another one. Else an iterable without end would use up the hook's patience.
+pub(super) fn pause(py: Python<'_>) {
+    if closed() {
+        leave(py, || ());
+    }
 }
 
 /// Runs at interpreter exit, before finalisation: closes the gate and lets the late ones through.

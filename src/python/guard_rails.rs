@@ -1,13 +1,13 @@
 //! `GuardRailPolicyConfig`: a policy, from wherever it is written down.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::bridge;
+use super::given::{GivenPath, import};
 use crate::guard::Policy;
 use crate::runtime;
 
@@ -34,9 +34,9 @@ impl PyGuardRailPolicy {
 
     /// The policy in a file.
     #[staticmethod]
-    fn from_file(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+    fn from_file(py: Python<'_>, path: GivenPath) -> PyResult<Self> {
         // A pipe may keep the reader waiting; from this door Ctrl-C gets out.
-        let read = runtime::spawn_blocking(move || Policy::from_file(&path));
+        let read = runtime::spawn_blocking(move || Policy::from_file(&path.0));
         bridge::wait(py, read).map(Self::from)
     }
 
@@ -81,7 +81,7 @@ impl PyGuardRailPolicy {
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let restore = py.import("graphbit._pickling")?.getattr("guard_rail_policy")?;
+        let restore = import(py, "graphbit._pickling")?.getattr("guard_rail_policy")?;
         Ok((restore, PyTuple::new(py, [self.policy.document().to_string()])?))
     }
 

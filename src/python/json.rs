@@ -6,6 +6,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyMapping, PyString};
 use serde_json::Value;
 
 use super::exit;
+use super::given::import;
 use crate::error::Error;
 
 /// A Python value as JSON. `field` names it when it cannot be said in JSON.
@@ -18,7 +19,7 @@ pub(super) fn dump(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
         let text = format!("it must be something that JSON can say: {reason}");
         Error::validation(field, None, &text).into()
     };
-    let json = py.import("json")?;
+    let json = import(py, "json")?;
     let text = exit::inside(py, || json.call_method("dumps", (value,), Some(&options)))
         .map_err(|error| refuse(error.value(py).to_string()))?;
     let text = text.cast_into::<PyString>()?;
@@ -27,7 +28,7 @@ pub(super) fn dump(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
 
 /// JSON text as Python values.
 pub(super) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    let json = py.import("json")?;
+    let json = import(py, "json")?;
     exit::inside(py, || json.call_method1("loads", (text,)))
 }
 

@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 
 use super::bridge;
 use super::chat_response::PyLlmResponse;
+use super::given::Listed;
 use super::llm_config::PyLlmConfig;
 use super::llm_many::{Batch, ManyArguments, response_into_py, text_into_py};
 use super::llm_request::{ChatArguments, Limits, options, prompt_request};
@@ -113,7 +114,7 @@ impl PyLlmClient {
         cache: Option<&Bound<'_, PyAny>>,
         fallbacks: Option<&Bound<'_, PyAny>>,
         order: &str,
-        weights: Option<Vec<f64>>,
+        weights: Option<Listed<f64>>,
     ) -> PyResult<Self> {
         super::logging::doubt();
         let given = Keywords {
@@ -125,7 +126,7 @@ impl PyLlmClient {
             cache,
             fallbacks,
             order,
-            weights,
+            weights: weights.map(|list| list.0),
         };
         let (client, recipe) = given.client::<LlmClient>(config)?;
         if debug == Some(true) {
@@ -208,12 +209,12 @@ impl PyLlmClient {
     fn complete_batch<'py>(
         &self,
         py: Python<'py>,
-        prompts: Vec<String>,
+        prompts: Listed<String>,
         max_tokens: Option<i64>,
         temperature: Option<f64>,
         max_concurrency: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let batch = Batch::limited(prompts, max_tokens, temperature, max_concurrency)?;
+        let batch = Batch::limited(prompts.0, max_tokens, temperature, max_concurrency)?;
         batch.entries(&self.client).start(py)
     }
 
@@ -391,11 +392,12 @@ impl PyLlmClient {
     fn chat_optimized<'py>(
         &self,
         py: Python<'py>,
-        messages: Vec<(String, String)>,
+        messages: Listed<(String, String)>,
         max_tokens: Option<i64>,
         temperature: Option<f64>,
         enable_prompt_caching: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let messages = messages.0;
         if messages.is_empty() {
             return Err(Error::validation("messages", None, "Messages list cannot be empty").into());
         }

@@ -11,7 +11,9 @@ use pyo3::types::{PyBytes, PyList, PyString};
 use super::bridge::{self, Slices};
 use super::chat_response::PyLlmResponse;
 use super::errors::to_py_err;
+use super::exit;
 use super::finished::{Conversion, with_results};
+use super::given::Items;
 use super::json::class_of;
 use super::llm_request::{Limits, check_prompt, options};
 use crate::error::{Error, Kind, Result};
@@ -46,7 +48,7 @@ impl Batch {
         given: &ManyArguments<'_, '_>,
     ) -> PyResult<Self> {
         let py = prompts.py();
-        let prompts = read_prompts(prompts)?;
+        let prompts = exit::inside(py, || read_prompts(prompts))?;
         let on_error = match given.on_error {
             "raise" => OnError::Stop,
             "return" => OnError::Keep,
@@ -206,7 +208,7 @@ pub(super) fn place(index: usize) -> String {
 
 fn read_prompts(given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     let text = given.is_instance_of::<PyString>() || given.is_instance_of::<PyBytes>();
-    let Some(given) = (!text).then(|| given.try_iter().ok()).flatten() else {
+    let Some(given) = (!text).then(|| Items::of(given).ok()).flatten() else {
         return Err(PyTypeError::new_err(format!(
             "argument 'prompts': must be an iterable of str, not '{}'",
             class_of(given)

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::chat_response::PyLlmResponse;
 use super::chat_types::PyLlmToolCall;
+use super::given::Items;
 use super::json::{self, class_of};
 use crate::dialect::lenient::arguments;
 use crate::error::Error;
@@ -35,7 +36,7 @@ pub(super) fn read_messages(given: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> 
         return Ok(vec![Message::new(Role::User, prompt)]);
     }
     let single = given.is_instance_of::<PyLlmResponse>() || json::mapping(given)?.is_some();
-    let turns = if single { None } else { given.try_iter().ok() };
+    let turns = if single { None } else { Items::of(given).ok() };
     let Some(turns) = turns else {
         return Err(PyTypeError::new_err(format!(
             "argument 'messages': must be a str or a sequence of mappings, (role, content) tuples and \
@@ -138,7 +139,7 @@ fn read_content(place: &str, content: &Bound<'_, PyAny>) -> PyResult<String> {
         return Ok(text.to_str()?.to_owned());
     }
     let parts = match json::mapping(content)? {
-        None => content.try_iter().ok(),
+        None => Items::of(content).ok(),
         Some(_) => None,
     };
     let Some(parts) = parts else {
@@ -173,7 +174,7 @@ fn read_content(place: &str, content: &Bound<'_, PyAny>) -> PyResult<String> {
 
 fn read_calls(place: &str, calls: &Bound<'_, PyAny>) -> PyResult<Vec<ToolCall>> {
     let is_list = json::mapping(calls)?.is_none() && !calls.is_instance_of::<PyString>();
-    let Some(calls) = is_list.then(|| calls.try_iter().ok()).flatten() else {
+    let Some(calls) = is_list.then(|| Items::of(calls).ok()).flatten() else {
         return Err(refuse(place, "must be a list"));
     };
     calls

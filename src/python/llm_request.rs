@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use serde_json::{Map, Value, json};
 
 use super::exit;
+use super::given::Items;
 use super::json::{self, class_of};
 use super::llm_messages::{read_messages, refuse};
 use super::structured::Reader;
@@ -101,6 +102,10 @@ pub(super) struct ChatArguments<'a, 'py> {
 impl ChatArguments<'_, '_> {
     /// The request, and how its answer is to be read.
     pub(super) fn request(&self, messages: &Bound<'_, PyAny>) -> PyResult<(ChatRequest, Reader)> {
+        exit::inside(messages.py(), || self.read(messages))
+    }
+
+    fn read(&self, messages: &Bound<'_, PyAny>) -> PyResult<(ChatRequest, Reader)> {
         let messages = read_messages(messages)?;
         let tools = self.tools.map(read_tools).transpose()?.unwrap_or_default();
         let tool_choice = match self.tool_choice {
@@ -139,7 +144,7 @@ fn wrong_type(argument: &str, wanted: &str, given: &Bound<'_, PyAny>) -> PyErr {
 
 fn read_tools(given: &Bound<'_, PyAny>) -> PyResult<Vec<ToolSpec>> {
     let single = given.is_instance_of::<PyString>() || json::mapping(given)?.is_some();
-    let Some(given) = (!single).then(|| given.try_iter().ok()).flatten() else {
+    let Some(given) = (!single).then(|| Items::of(given).ok()).flatten() else {
         return Err(wrong_type("tools", "a list of tools", given));
     };
     let mut tools: Vec<ToolSpec> = Vec::new();
@@ -160,7 +165,7 @@ fn read_tools(given: &Bound<'_, PyAny>) -> PyResult<Vec<ToolSpec>> {
 fn read_tool(place: &str, tool: &Bound<'_, PyAny>) -> PyResult<ToolSpec> {
     let mut described = json::mapping(tool)?;
     if described.is_none() && tool.hasattr("to_dict")? {
-        let described_by = exit::inside(tool.py(), || tool.call_method0("to_dict"))?;
+        let described_by = tool.call_method0("to_dict")?;
         described = json::mapping(&described_by)?;
     }
     if described.is_none() && tool.hasattr("name")? {
@@ -268,7 +273,7 @@ fn read_format(given: &Bound<'_, PyAny>) -> PyResult<(Option<ResponseFormat>, Re
             return Err(wrong_type(FIELD, wanted, given));
         }
         let name = given.getattr_opt("__name__")?.map(|name| name.to_string());
-        let schema = exit::inside(given.py(), || given.call_method0("model_json_schema"))?;
+        let schema = given.call_method0("model_json_schema")?;
         let mut schema = Value::Object(read_object(FIELD, &schema)?);
         close_objects(&mut schema);
         let format = schema_format(&name.unwrap_or_default(), schema);
@@ -315,8 +320,7 @@ fn wire_format(mut fields: Map<String, Value>) -> PyResult<ResponseFormat> {
 fn read_stop(given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     let stop = match given.extract::<String>() {
         Ok(text) => vec![text],
-        Err(_) => given
-            .try_iter()
+        Err(_) => Items::of(given)
             .and_then(|texts| texts.map(|text| text?.extract()).collect())
             .map_err(|_| wrong_type("stop", "a str or a list of str", given))?,
     };

@@ -9,7 +9,8 @@ use futures_util::future::{BoxFuture, FutureExt};
 use numpy::{PyArray1, PyArray3, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::bridge;
+use super::given::import;
+use super::{bridge, exit};
 use crate::embeddings::EmbeddingModel;
 use crate::error::{Error, Result};
 use crate::local::{self, Inference, StaticEmbedding, TokenBatch, TransformerEmbedding};
@@ -36,15 +37,15 @@ pub(super) fn embedding_model(
         return Err(Error::validation("tokenizer", None, text).into());
     }
     let model = model.unwrap_or(DEFAULT_MODEL);
-    let models = py.import("graphbit._models")?;
-    let found = models.call_method1("find", (model,))?;
+    let models = import(py, "graphbit._models")?;
+    let found = exit::inside(py, || models.call_method1("find", (model,)))?;
     let Ok((weights, tokenizer)) = found.extract::<(PathBuf, PathBuf)>() else {
         return Err(Error::configuration(found.extract::<String>()?).into());
     };
     if model == DEFAULT_MODEL {
         return Ok(Arc::new(StaticEmbedding::open(model, &weights, Some(tokenizer))?));
     }
-    let session = models.call_method1("OnnxModel", (weights,))?.unbind();
+    let session = exit::inside(py, || models.call_method1("OnnxModel", (weights,)))?.unbind();
     let inference = Arc::new(PythonInference { session: Arc::new(session) });
     let opened = bridge::detach(py, || TransformerEmbedding::open(model, tokenizer, inference))?;
     Ok(Arc::new(opened))

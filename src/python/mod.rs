@@ -18,6 +18,7 @@ mod embeddings;
 mod errors;
 mod exit;
 mod finished;
+mod given;
 mod guard_rails;
 mod json;
 mod llm;

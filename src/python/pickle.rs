@@ -7,6 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::given::import;
 use crate::error::{Error, Kind};
 use crate::http::names_credential;
 use crate::providers::{self, ProviderSettings, embeddings};
@@ -67,7 +68,7 @@ impl Origin {
                 return Err(PyTypeError::new_err(format!("cannot pickle {described}")));
             }
         };
-        let restore = py.import("graphbit._pickling")?.getattr(function)?;
+        let restore = import(py, "graphbit._pickling")?.getattr(function)?;
         Ok((restore, PyTuple::new(py, [keywords])?))
     }
 }

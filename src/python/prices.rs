@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::json;
+use super::{exit, json};
 use crate::cost::{self, Price, PriceTable};
 use crate::error::Error;
 
@@ -14,6 +14,11 @@ const SORTS: [&str; 4] = ["input", "output", "cached_input", "cache_write"];
 #[pyfunction]
 #[pyo3(signature = (prices, replace=false))]
 pub(super) fn set_prices(prices: &Bound<'_, PyAny>, replace: bool) -> PyResult<()> {
+    let table = exit::inside(prices.py(), || read(prices))?;
+    Ok(cost::set_prices(table, replace)?)
+}
+
+fn read(prices: &Bound<'_, PyAny>) -> PyResult<PriceTable> {
     let wrong = |field: &str, text: &str| -> PyErr { Error::validation(field, None, text).into() };
     let Some(prices) = json::mapping(prices)? else {
         return Err(pyo3::exceptions::PyTypeError::new_err(format!(
@@ -49,7 +54,7 @@ pub(super) fn set_prices(prices: &Bound<'_, PyAny>, replace: bool) -> PyResult<(
         };
         table.insert(name, price);
     }
-    Ok(cost::set_prices(table, replace)?)
+    Ok(table)
 }
 
 /// A copy of the table in force, in the form that `set_prices` takes.

@@ -36,7 +36,7 @@ pub(super) fn init(
     }
     if enable_tracing.or(debug).unwrap_or(false) && !logging::init(log_level.unwrap_or("warn")) {
         let text = "graphbit.init: another log subscriber is installed already; it stays";
-        py.import("warnings")?.call_method1("warn", (text,))?;
+        super::exit::inside(py, || py.import("warnings")?.call_method1("warn", (text,)))?;
     }
     Ok(())
 }

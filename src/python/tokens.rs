@@ -6,6 +6,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyString;
 
 use super::bridge;
+use super::given::{Items, Listed};
 use crate::error::Result;
 use crate::tokens::{Encoding, Tokenizer};
 
@@ -45,7 +46,7 @@ pub(super) fn count_tokens_many(
         return Err(PyTypeError::new_err("texts: an iterable of str is wanted, not one str"));
     }
     let mut borrowed = Vec::new();
-    for text in texts.try_iter()? {
+    for text in Items::of(texts)? {
         borrowed.push(PyBackedStr::try_from(text?.cast_into::<PyString>()?)?);
     }
     let views: Vec<&str> = borrowed.iter().map(|text| &**text).collect();
@@ -81,8 +82,8 @@ pub(super) fn encode_tokens(text: &Bound<'_, PyString>, encoding: &str) -> PyRes
 
 #[pyfunction]
 #[pyo3(signature = (ids, encoding="cl100k_base"))]
-#[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
-pub(super) fn decode_tokens(py: Python<'_>, ids: Vec<u32>, encoding: &str) -> PyResult<String> {
+pub(super) fn decode_tokens(py: Python<'_>, ids: Listed<u32>, encoding: &str) -> PyResult<String> {
+    let ids = ids.0;
     with_tokenizer(py, encoding, ids.len(), |tokenizer| {
         let bytes = tokenizer.decode(&ids)?;
         Ok(String::from_utf8(bytes)

@@ -6,6 +6,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::exit;
+use super::given::{Items, Listed, import};
 use crate::error::Error;
 use crate::types::Matrix;
 
@@ -49,7 +51,17 @@ fn wrong_shape(field: &str, array: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
     Error::validation(field, Some(&format!("array of shape {shape}")), wanted).into()
 }
 
+/// One vector a row.
 pub(super) fn matrix(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Matrix> {
+    exit::inside(value.py(), || read_matrix(field, value))
+}
+
+/// One vector.
+pub(super) fn row(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    exit::inside(value.py(), || read_row(field, value))
+}
+
+fn read_matrix(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Matrix> {
     if let Some(array) = as_array(field, value)? {
         let wanted = "must be two-dimensional, one vector a row";
         let rows: PyReadonlyArray2<'_, f32> =
@@ -61,8 +73,8 @@ pub(super) fn matrix(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Matrix> 
     }
     let mut data = Vec::new();
     let (mut count, mut dimensions) = (0, 0);
-    for item in value.try_iter()? {
-        let values = row(&format!("{field}[{count}]"), &item?)?;
+    for item in Items::of(value)? {
+        let values = read_row(&format!("{field}[{count}]"), &item?)?;
         if count == 0 {
             dimensions = values.len();
         } else if values.len() != dimensions {
@@ -77,7 +89,7 @@ pub(super) fn matrix(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Matrix> 
 
 /// An array of shape (rows, values).
 pub(super) fn to_array<'py>(py: Python<'py>, vectors: Matrix) -> PyResult<Bound<'py, PyAny>> {
-    if py.import("numpy").is_err() {
+    if import(py, "numpy").is_err() {
         return Ok(PyList::new(py, vectors.iter().collect::<Vec<_>>())?.into_any());
     }
     let shape = [vectors.rows(), vectors.dimensions()];
@@ -86,20 +98,20 @@ pub(super) fn to_array<'py>(py: Python<'py>, vectors: Matrix) -> PyResult<Bound<
 
 /// An array of one vector's values.
 pub(super) fn to_row<'py>(py: Python<'py>, vector: Vec<f32>) -> PyResult<Bound<'py, PyAny>> {
-    if py.import("numpy").is_err() {
+    if import(py, "numpy").is_err() {
         return Ok(PyList::new(py, vector)?.into_any());
     }
     Ok(PyArray1::from_vec(py, vector).into_any())
 }
 
-pub(super) fn row(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+fn read_row(field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     if let Some(array) = as_array(field, value)? {
         let wanted = "must be one vector";
         let values: PyReadonlyArray1<'_, f32> =
             array.extract().map_err(|_| wrong_shape(field, &array, wanted))?;
         return Ok(values.as_slice().map_err(|_| wrong_shape(field, &array, wanted))?.to_vec());
     }
-    value.extract().map_err(|error: PyErr| {
+    value.extract().map(|Listed(values)| values).map_err(|error: PyErr| {
         let text = format!("{field} must be a list of numbers: {}", error.value(value.py()));
         PyTypeError::new_err(text)
     })

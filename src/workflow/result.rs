@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::record::{rfc3339, total_usage};
 use super::template::text_of;
+use crate::error::{Error, Result};
 use crate::guard::{Mask, Policy};
 
 /// What became of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeState {
     /// Its turn has not come, or it had not finished when the run ended.
     #[default]
@@ -25,7 +27,7 @@ pub enum NodeState {
 }
 
 /// A node at the end of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NodeOutcome {
     /// Its id.
     pub id: String,
@@ -59,7 +61,7 @@ impl NodeOutcome {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
     /// Every node completed or was rightly skipped.
     Completed,
@@ -70,7 +72,7 @@ pub enum RunState {
 }
 
 /// The outcome of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkflowResult {
     /// The workflow's id.
     pub workflow_id: String,
@@ -79,12 +81,15 @@ pub struct WorkflowResult {
     /// How it ended.
     pub state: RunState,
     /// When it began.
+    #[serde(with = "moment")]
     pub started: Timestamp,
     /// When it ended.
+    #[serde(with = "moment")]
     pub ended: Timestamp,
     /// The nodes, in the order in which they were added.
     pub nodes: Vec<NodeOutcome>,
     /// What no model was to read; metadata do not show it either.
+    #[serde(with = "document")]
     pub policy: Option<Arc<Policy>>,
 }
 
@@ -236,6 +241,26 @@ impl WorkflowResult {
         })
     }
 
+    /// The result as a JSON text from which [`WorkflowResult::restored`] makes it again, in another process
+    /// too.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Validation`] when a value in it is nested too deep to be read again.
+    pub fn saved(&self) -> Result<String> {
+        let text = serde_json::to_string(self).map_err(|cause| unreadable(&cause))?;
+        // Whoever reads it could no longer ask for another.
+        Self::restored(&text)?;
+        Ok(text)
+    }
+
+    /// The result that [`WorkflowResult::saved`] wrote down.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Validation`] when the text is no such result.
+    pub fn restored(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|cause| unreadable(&cause))
+    }
+
     /// All outputs as one JSON object.
     #[must_use]
     pub fn outputs_json(&self) -> String {
@@ -243,5 +268,110 @@ impl WorkflowResult {
         let outputs: Map<String, Value> =
             outputs.map(|(name, output)| (name, output.clone())).collect();
         Value::Object(outputs).to_string()
+    }
+}
+
+fn unreadable(cause: &serde_json::Error) -> Error {
+    Error::validation("result", None, &format!("it cannot be written down: {cause}"))
+}
+
+/// A point in time as text, to the nanosecond.
+mod moment {
+    use jiff::Timestamp;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        moment: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(moment)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A policy as its document.
+mod document {
+    use std::sync::Arc;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::guard::Policy;
+
+    pub(super) fn serialize<S: Serializer>(
+        policy: &Option<Arc<Policy>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        policy.as_ref().map(|policy| policy.document().to_string()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Arc<Policy>>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        Ok(Some(Arc::new(Policy::from_json(&text).map_err(D::Error::custom)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(output: Value) -> WorkflowResult {
+        let node = NodeOutcome {
+            id: "1".to_owned(),
+            name: "a".to_owned(),
+            output_name: Some("b".to_owned()),
+            state: NodeState::Completed,
+            output,
+            error: None,
+            metadata: Some(json!({"total_tool_calls": 2})),
+            finished: 1,
+        };
+        let policy = r#"{"guardrail_policy": {"pii_rules": [{"type": "regex", "name": "N", "pattern": "x"}]}}"#;
+        WorkflowResult {
+            workflow_id: "w".to_owned(),
+            workflow_name: "name".to_owned(),
+            state: RunState::Failed("why \"so\"".to_owned()),
+            started: Timestamp::from_nanosecond(1_800_000_000_123_456_789).unwrap(),
+            ended: Timestamp::from_nanosecond(1_800_000_001_987_654_321).unwrap(),
+            nodes: vec![node, NodeOutcome::default()],
+            policy: Some(Arc::new(Policy::from_json(policy).unwrap())),
+        }
+    }
+
+    #[test]
+    fn what_was_written_down_is_the_same_result() {
+        for output in
+            [Value::Null, json!("text"), json!({"n": [0.1, u64::MAX, i64::MIN, "\u{fc}"]})]
+        {
+            let result = result(output);
+            let again = WorkflowResult::restored(&result.saved().unwrap()).unwrap();
+            assert_eq!(format!("{again:?}"), format!("{result:?}"));
+            // Names that stand for what a policy hides are others each time.
+            let told = |it: &WorkflowResult| {
+                let mut metadata = it.metadata();
+                if let Value::Object(members) = &mut metadata {
+                    members.remove("final_output");
+                }
+                metadata
+            };
+            assert_eq!(told(&again), told(&result));
+            let document = |it: &WorkflowResult| it.policy.as_ref().map(|policy| policy.document());
+            assert_eq!(document(&again), document(&result));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written_down() {
+        let deep = (0..127).fold(json!(1), |inner, _| json!([inner]));
+        assert!(result(deep).saved().is_err());
+        assert!(WorkflowResult::restored("{}").is_err());
     }
 }

@@ -9,13 +9,15 @@ import asyncio
 import json
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from graphbit import EmbeddingClient, EmbeddingConfig, LlmClient
+from graphbit import EmbeddingClient, EmbeddingConfig, LlmClient, LlmConfig
 from graphbit.exceptions import AuthenticationError, RequestTimeoutError
 from llm_setup import ECHO, KEY, config, wait_until
 from simulator import Server, expected_embedding
@@ -78,10 +80,81 @@ async def test_work_that_ended_just_before_it_was_cancelled(server: Server) -> N
     wait_until(lambda: server.stats()["requests"] == 2 and server.stats()["in_flight"] == 0)
     time.sleep(0.2)
     future.cancel()
+    assert future.results == [ECHO + "a", ECHO + "b"]
     with pytest.raises(asyncio.CancelledError):
         await future
-    await asyncio.sleep(0.1)
-    assert future.results == [ECHO + "a", ECHO + "b"]
+
+
+CALLS: dict[str, Callable[[Callable[[str], str]], Any]] = {
+    "complete_many": lambda work: asked(work).complete_many_async(["a", "slow"]),
+    "complete_batch": lambda work: asked(work).complete_batch(["a", "slow"]),
+    "embed_many": lambda work: asked_vectors(work).embed_many_async(["a", "slow"]),
+    "embed_array": lambda work: asked_vectors(work).embed_array_async(["a", "slow"]),
+}
+
+
+def asked(work: Callable[[str], str]) -> LlmClient:
+    return LlmClient(LlmConfig.from_callable(lambda messages, **_: work(messages[-1]["content"])))
+
+
+def asked_vectors(work: Callable[[str], str]) -> EmbeddingClient:
+    def embed(texts: list[str]) -> list[list[float]]:
+        return [[float(len(work(text)))] for text in texts]
+
+    return EmbeddingClient(EmbeddingConfig.from_callable(embed, dimensions=1, max_batch=1))
+
+
+@pytest.mark.parametrize("loops", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("call", CALLS)
+def test_the_results_are_there_as_soon_as_it_is_cancelled(call: str, loops: str) -> None:
+    loop = pytest.importorskip(loops).new_event_loop()
+    release = threading.Event()
+
+    def work(text: str) -> str:
+        if text == "slow":
+            release.wait()
+        return text
+
+    async def main() -> None:
+        future = CALLS[call](work)
+        assert isinstance(future, asyncio.Future) and asyncio.isfuture(future)
+        await asyncio.wait([future], timeout=0.3)
+        assert not hasattr(future, "results")
+        assert future.cancel() and future.cancelled()
+        # Cancelled already: the loop takes no turn before this raises.
+        with pytest.raises(asyncio.CancelledError):
+            await future
+        results = future.results
+        assert len(results) == 2 and results[0] in ("a", [1.0]), results
+        assert not future.cancel()
+        await asyncio.sleep(0.05)
+        assert future.results is results
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        release.set()
+        loop.close()
+
+
+async def test_a_cancelled_task_finds_the_results_of_what_it_awaited(server: Server) -> None:
+    server.behaviour(hang=True)
+    future: Any = LlmClient(config("openai", server)).complete_many_async(["a", "b"])
+    seen: list[Any] = []
+
+    async def awaiting() -> None:
+        try:
+            await future
+        except asyncio.CancelledError:
+            seen.append(future.results)
+            raise
+
+    task = asyncio.create_task(awaiting())
+    await asyncio.sleep(0.05)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == [[None, None]]
 
 
 async def test_a_future_that_was_not_cancelled_has_no_results(server: Server) -> None:

@@ -1,6 +1,5 @@
 //! `DocumentLoaderConfig`: what GraphBit 0.6.8 lets one set, and the limits it does not have.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use serde_json::{Map, Number, Value};
 use crate::error::{Error, Kind};
 use crate::load::{Limits, LoaderSettings};
 use crate::python::chat_types::{Reduced, reduced};
+use crate::python::given::GivenPath;
 use crate::python::json;
 
 /// Settings nested deeper are a mistake, or contain themselves.
@@ -52,7 +52,7 @@ impl DocumentLoaderConfig {
         default_encoding: Option<String>,
         preserve_formatting: Option<bool>,
         full: bool,
-        root: Option<PathBuf>,
+        root: Option<GivenPath>,
         deny_private_networks: bool,
         max_text_bytes: Option<usize>,
         max_unpacked_bytes: Option<usize>,
@@ -81,7 +81,7 @@ impl DocumentLoaderConfig {
             preserve_formatting: preserve_formatting.unwrap_or_default(),
             full,
             limits,
-            root,
+            root: root.map(|path| path.0),
             deny_private_networks,
             isolate,
             ..LoaderSettings::default()

@@ -16,7 +16,9 @@ use crate::error::{Error, Kind, Result};
 use crate::load::{self, Loader, Request, load_each, usual_workers};
 use crate::python::bridge::{self, Slices};
 use crate::python::errors::to_py_err;
+use crate::python::exit;
 use crate::python::finished::Conversion;
+use crate::python::given::{Items, draw};
 use crate::runtime::{self, Task};
 
 type Outcome = Result<load::DocumentContent>;
@@ -122,12 +124,13 @@ fn workers(max_workers: Option<usize>) -> PyResult<usize> {
     Ok(max_workers.unwrap_or_else(usual_workers))
 }
 
-fn iterate<'py>(paths: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+fn iterate<'py>(paths: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
     // A string is an iterable of strings too, but nobody means that.
-    if paths.is_instance_of::<PyString>() || paths.hasattr("__fspath__")? {
+    let is_path = || exit::inside(paths.py(), || paths.hasattr("__fspath__"));
+    if paths.is_instance_of::<PyString>() || is_path()? {
         return Err(PyTypeError::new_err("paths must be an iterable of paths, not one path"));
     }
-    paths.try_iter()
+    Items::of(paths)
 }
 
 fn request(
@@ -167,10 +170,7 @@ impl Window {
     fn fill(&mut self, py: Python<'_>, about: &DocumentIterator) {
         while self.under_way.tasks.len() < about.workers {
             let Some(paths) = &self.paths else { return };
-            let drawn = paths
-                .bind(py)
-                .clone()
-                .next()
+            let drawn = draw(&mut paths.bind(py).clone())
                 .map(|path| request(self.drawn, &path?, about.document_type.as_deref()));
             match drawn {
                 Some(Ok(request)) => {

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use pyo3::BoundObject;
 use pyo3::prelude::*;
 
-use super::bridge;
 use super::documents::wrong_type;
+use super::given::{GivenPath, Listed};
 use super::resilience::{Entry, Layered};
+use super::{bridge, exit};
 use crate::embeddings::EmbeddingClient;
 use crate::error::Result;
 use crate::llm::LlmClient;
@@ -40,9 +41,10 @@ impl PyMemoryConfig {
     fn new(
         llm_config: Bound<'_, PyAny>,
         embedding_config: Bound<'_, PyAny>,
-        db_path: Option<PathBuf>,
+        db_path: Option<GivenPath>,
         similarity_threshold: Option<f64>,
     ) -> PyResult<Self> {
+        let db_path = db_path.map(|path| path.0);
         super::logging::doubt();
         let llm: LlmClient = client("llm_config", &llm_config)?;
         let embeddings: EmbeddingClient = client("embedding_config", &embedding_config)?;
@@ -64,10 +66,11 @@ impl PyMemoryConfig {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let shown = |given: &Py<PyAny>| exit::inside(py, || given.bind(py).repr());
         Ok(format!(
             "MemoryConfig(llm_config={}, embedding_config={}, db_path={:?}, similarity_threshold={:?})",
-            self.llm.bind(py).repr()?,
-            self.embedding.bind(py).repr()?,
+            shown(&self.llm)?,
+            shown(&self.embedding)?,
             self.settings.path,
             self.settings.similarity_threshold
         ))
@@ -108,7 +111,7 @@ impl PyMemoryClient {
     fn add(
         &self,
         py: Python<'_>,
-        messages: Vec<(String, String)>,
+        messages: Listed<(String, String)>,
         user_id: Option<String>,
         agent_id: Option<String>,
         run_id: Option<String>,
@@ -122,7 +125,7 @@ impl PyMemoryClient {
     fn add_async<'py>(
         &self,
         py: Python<'py>,
-        messages: Vec<(String, String)>,
+        messages: Listed<(String, String)>,
         user_id: Option<String>,
         agent_id: Option<String>,
         run_id: Option<String>,
@@ -308,11 +311,11 @@ impl PyMemoryClient {
 impl PyMemoryClient {
     fn added(
         &self,
-        messages: Vec<(String, String)>,
+        messages: Listed<(String, String)>,
         scope: Scope,
     ) -> impl Future<Output = Result<Vec<Memory>>> + use<> {
         let client = self.client.clone();
-        let said = messages.into_iter().map(|(role, text)| {
+        let said = messages.0.into_iter().map(|(role, text)| {
             let role = match role.as_str() {
                 "system" => Role::System,
                 "assistant" => Role::Assistant,

@@ -13,6 +13,7 @@ use crate::python::bridge;
 use crate::python::documents::wrong_type;
 use crate::python::errors::to_py_err;
 use crate::python::finished::Conversion;
+use crate::python::given::Items;
 use crate::python::json::class_of;
 use crate::python::llm_many::{exception, set_index};
 use crate::python::store::filter;
@@ -139,7 +140,7 @@ fn deliver(
 fn read(given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     // A text is an iterable of texts, and never what was meant.
     let text = given.is_instance_of::<PyString>() || given.is_instance_of::<PyBytes>();
-    let Some(items) = (!text).then(|| given.try_iter().ok()).flatten() else {
+    let Some(items) = (!text).then(|| Items::of(given).ok()).flatten() else {
         return Err(wrong_type("questions", "an iterable of str", given));
     };
     let mut questions = Vec::new();

@@ -27,7 +27,8 @@ pub(super) fn with_bar(
     let mut callbacks: Vec<_> = callback.into_iter().collect();
     let mut drawn = None;
     if shown.unwrap_or(true) {
-        let bar = py.import("graphbit._progress")?.call_method0("bar")?;
+        let make = || py.import("graphbit._progress")?.call_method0("bar");
+        let bar = exit::inside(py, make)?;
         if !bar.is_none() {
             drawn = Some(bar.clone().unbind());
             callbacks.push(bar.unbind());

@@ -17,8 +17,8 @@ use pyo3::types::PyDict;
 use super::report::describe_cache;
 use crate::cache::{Cache, CacheSettings};
 use crate::error::Error;
-use crate::python::bridge;
 use crate::python::json::class_of;
+use crate::python::{bridge, exit};
 use crate::resilience::{
     Algorithm, BreakerPolicy, Concurrency, ConcurrencySettings, HedgeSettings, OnRetry, RateLimit,
     RateSettings, RedisSettings, RetryPolicy,
@@ -85,14 +85,17 @@ pub(in super::super) fn prepare_settings(
     kind: &str,
 ) -> PyResult<PreparedSettings> {
     let given = Given(settings);
-    Ok(PreparedSettings(match kind {
-        "retry" => Core::Retry(given.retry()?),
-        "circuit_breaker" => Core::Breaker(given.breaker()?),
-        "rate_limit" => Core::Rate(RateLimit::new(given.rate()?)?),
-        "concurrency" => Core::Concurrency(Concurrency::new(given.concurrency()?)?),
-        "hedging" => Core::Hedging(given.hedging()?),
-        _ => Core::Cache(Cache::new(given.cache()?)?),
-    }))
+    let read = || -> PyResult<Core> {
+        Ok(match kind {
+            "retry" => Core::Retry(given.retry()?),
+            "circuit_breaker" => Core::Breaker(given.breaker()?),
+            "rate_limit" => Core::Rate(RateLimit::new(given.rate()?)?),
+            "concurrency" => Core::Concurrency(Concurrency::new(given.concurrency()?)?),
+            "hedging" => Core::Hedging(given.hedging()?),
+            _ => Core::Cache(Cache::new(given.cache()?)?),
+        })
+    };
+    exit::inside(settings.py(), read).map(PreparedSettings)
 }
 
 /// The fields of a settings object.
@@ -293,7 +296,7 @@ pub(super) fn prepared<T>(
     read: impl FnOnce(&Core) -> Option<T>,
 ) -> PyResult<Option<T>> {
     let Some(given) = given else { return Ok(None) };
-    let found = given.getattr("_core").ok();
+    let found = exit::inside(given.py(), || given.getattr("_core")).ok();
     let found = found.as_ref().and_then(|found| found.cast::<PreparedSettings>().ok());
     match found.and_then(|found| read(&found.get().0)) {
         Some(core) => Ok(Some(core)),

@@ -19,6 +19,7 @@ use crate::embeddings::SemanticSplitter;
 use crate::error::{Error, Kind};
 use crate::python::bridge::Slices;
 use crate::python::errors::to_py_err;
+use crate::python::given::{Items, draw};
 use crate::python::{bridge, cpython};
 use crate::split::{self, Packed, Source, Split};
 
@@ -243,12 +244,12 @@ fn at_least_one(name: &str, given: usize) -> PyResult<NonZero<usize>> {
     NonZero::new(given).ok_or_else(|| to_py_err(Error::new(Kind::Parameter, message())))
 }
 
-fn iterate<'py>(texts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+fn iterate<'py>(texts: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
     // A string is an iterable of strings too, but nobody means that.
     if texts.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("texts must be an iterable of str, not a str"));
     }
-    texts.try_iter()
+    Items::of(texts)
 }
 
 fn document_at<'py>(position: usize, text: Bound<'py, PyAny>) -> PyResult<Document<'py>> {
@@ -277,7 +278,7 @@ impl Window {
         let mut documents = Vec::new();
         let mut bytes = 0;
         while documents.len() < about.batch_size && bytes < WINDOW_BYTES {
-            let document = match texts.next() {
+            let document = match draw(&mut texts) {
                 Some(text) => text.and_then(|text| document_at(self.drawn, text)),
                 None => {
                     self.texts = None;

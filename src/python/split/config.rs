@@ -9,6 +9,7 @@ use super::batch::Cutter;
 use super::semantic::Wanted;
 use super::unit_of;
 use crate::embeddings::SemanticSplitter;
+use crate::python::given::Listed;
 use crate::split::{self, Strategy};
 
 /// A strategy, its sizes and three flags; made by one of the static methods.
@@ -103,13 +104,17 @@ impl TextSplitterConfig {
     fn sentence(
         chunk_size: usize,
         chunk_overlap: usize,
-        sentence_endings: Option<Vec<String>>,
+        sentence_endings: Option<Listed<String>>,
         exact: bool,
         unit: Option<&str>,
         encoding: Option<&str>,
     ) -> PyResult<Self> {
         Self::make(
-            Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings },
+            Strategy::Sentence {
+                chunk_size,
+                chunk_overlap,
+                sentence_endings: sentence_endings.map(|list| list.0),
+            },
             exact,
             unit,
             encoding,
@@ -122,13 +127,17 @@ impl TextSplitterConfig {
     fn recursive(
         chunk_size: usize,
         chunk_overlap: usize,
-        separators: Option<Vec<String>>,
+        separators: Option<Listed<String>>,
         exact: bool,
         unit: Option<&str>,
         encoding: Option<&str>,
     ) -> PyResult<Self> {
         Self::make(
-            Strategy::Recursive { chunk_size, chunk_overlap, separators },
+            Strategy::Recursive {
+                chunk_size,
+                chunk_overlap,
+                separators: separators.map(|list| list.0),
+            },
             exact,
             unit,
             encoding,

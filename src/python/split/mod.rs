@@ -18,6 +18,7 @@ use self::batch::{
 pub(super) use self::chunk::TextChunk;
 pub(super) use self::config::TextSplitterConfig;
 pub(super) use self::text::TextSplitter;
+use crate::python::given::Listed;
 use crate::split::{Split, Strategy, TextSplitter as TextSplitterCore, Unit};
 
 /// The splitter of the core inside any of the classes here; `None` for something else. One that asks
@@ -84,9 +85,9 @@ macro_rules! splitter_class {
             fn split_texts<'py>(
                 &self,
                 py: Python<'py>,
-                texts: Vec<Bound<'py, PyString>>,
+                texts: Listed<Bound<'py, PyString>>,
             ) -> PyResult<Bound<'py, PyList>> {
-                split_texts(py, &self.cutter(), texts, self.core.include_metadata())
+                split_texts(py, &self.cutter(), texts.0, self.core.include_metadata())
             }
 
             /// The chunks of each text of an iterable, in order, cut by up to `max_workers`
@@ -185,12 +186,12 @@ splitter_class! {
         fn new(
             chunk_size: usize,
             chunk_overlap: usize,
-            sentence_endings: Option<Vec<String>>,
+            sentence_endings: Option<Listed<String>>,
             exact: bool,
             unit: Option<&str>,
             encoding: Option<&str>,
         ) -> PyResult<Self> {
-            let strategy = Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings };
+            let strategy = Strategy::Sentence { chunk_size, chunk_overlap, sentence_endings: sentence_endings.map(|list| list.0) };
             let unit = unit_of(&strategy, exact, unit, encoding)?;
             Ok(Self { core: Arc::new(TextSplitterCore::of(strategy, unit)?) })
         }
@@ -217,12 +218,12 @@ splitter_class! {
         fn new(
             chunk_size: usize,
             chunk_overlap: usize,
-            separators: Option<Vec<String>>,
+            separators: Option<Listed<String>>,
             exact: bool,
             unit: Option<&str>,
             encoding: Option<&str>,
         ) -> PyResult<Self> {
-            let strategy = Strategy::Recursive { chunk_size, chunk_overlap, separators };
+            let strategy = Strategy::Recursive { chunk_size, chunk_overlap, separators: separators.map(|list| list.0) };
             let unit = unit_of(&strategy, exact, unit, encoding)?;
             Ok(Self { core: Arc::new(TextSplitterCore::of(strategy, unit)?) })
         }

@@ -7,6 +7,7 @@ use super::TextSplitterConfig;
 use super::batch::{
     ChunkIterator, Cutter, Document, split_iter, split_text, split_texts, split_texts_parallel,
 };
+use crate::python::given::Listed;
 
 /// The splitter that a `TextSplitterConfig` describes.
 #[pyclass(frozen, module = "graphbit")]
@@ -38,9 +39,9 @@ impl TextSplitter {
     fn split_texts<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: Listed<Bound<'py, PyString>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        split_texts(py, &self.cutter, texts, self.include_metadata)
+        split_texts(py, &self.cutter, texts.0, self.include_metadata)
     }
 
     /// The chunks of each text of an iterable, in order, cut by up to `max_workers` threads.

@@ -1,6 +1,5 @@
 //! `VectorStore`: the store in memory or in a folder.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -8,6 +7,7 @@ use pyo3::prelude::*;
 use super::methods::store_methods;
 use super::{Shared, watched};
 use crate::python::bridge;
+use crate::python::given::GivenPath;
 use crate::store::{self, Index, Precision, StoreOptions};
 
 /// A vector store, in memory or in a folder.
@@ -41,18 +41,18 @@ store_methods! { VectorStore,
 
     /// Writes one file; what was there before is replaced in one step or stays untouched.
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
-    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        bridge::detach(py, || self.store.save(&path))
+    fn save(&self, py: Python<'_>, path: GivenPath) -> PyResult<()> {
+        bridge::detach(py, || self.store.save(&path.0))
     }
 
     /// Reads what `save` wrote; a damaged file raises and loads nothing.
     #[staticmethod]
     #[pyo3(signature = (path, *, index="exact"))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
-    fn load(py: Python<'_>, path: PathBuf, index: &str) -> PyResult<Self> {
+    fn load(py: Python<'_>, path: GivenPath, index: &str) -> PyResult<Self> {
         let index = index.parse()?;
         let store = watched(py, |go_on| {
-            let store = store::VectorStore::load(&path)?.rows_with_index(index)?;
+            let store = store::VectorStore::load(&path.0)?.rows_with_index(index)?;
             store.catch_up(go_on)?;
             Ok(store)
         })?;
@@ -67,7 +67,7 @@ store_methods! { VectorStore,
     #[expect(clippy::needless_pass_by_value, reason = "extracted from the call's arguments")]
     fn open(
         py: Python<'_>,
-        path: PathBuf,
+        path: GivenPath,
         dimensions: Option<usize>,
         metric: Option<&str>,
         precision: Option<&str>,
@@ -80,7 +80,7 @@ store_methods! { VectorStore,
         let index = index.parse()?;
         let options = StoreOptions { metric, dimensions, precision, index, read_only, sync };
         let store = watched(py, |go_on| {
-            let store = store::VectorStore::open_rows(&path, options)?;
+            let store = store::VectorStore::open_rows(&path.0, options)?;
             store.catch_up(go_on)?;
             Ok(store)
         })?;

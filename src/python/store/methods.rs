@@ -14,11 +14,11 @@ macro_rules! store_methods {
                 &self,
                 py: pyo3::Python<'_>,
                 vectors: &pyo3::Bound<'_, pyo3::PyAny>,
-                texts: Option<Vec<String>>,
-                ids: Option<Vec<String>>,
-                metadatas: Option<Vec<std::collections::BTreeMap<String, String>>>,
+                texts: Option<super::Texts>,
+                ids: Option<super::Texts>,
+                metadatas: super::Metadatas,
             ) -> pyo3::PyResult<Vec<String>> {
-                let reply = super::replace(self.shared(), Vec::new(), vectors, texts, ids, metadatas)?;
+                let reply = super::replace(self.shared(), super::Listed(Vec::new()), vectors, texts, ids, metadatas)?;
                 super::answer(py, reply)
             }
 
@@ -28,11 +28,11 @@ macro_rules! store_methods {
                 &self,
                 py: pyo3::Python<'py>,
                 vectors: &pyo3::Bound<'_, pyo3::PyAny>,
-                texts: Option<Vec<String>>,
-                ids: Option<Vec<String>>,
-                metadatas: Option<Vec<std::collections::BTreeMap<String, String>>>,
+                texts: Option<super::Texts>,
+                ids: Option<super::Texts>,
+                metadatas: super::Metadatas,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                let reply = super::replace(self.shared(), Vec::new(), vectors, texts, ids, metadatas)?;
+                let reply = super::replace(self.shared(), super::Listed(Vec::new()), vectors, texts, ids, metadatas)?;
                 super::promise(py, reply, std::convert::identity)
             }
 
@@ -41,11 +41,11 @@ macro_rules! store_methods {
             fn replace(
                 &self,
                 py: pyo3::Python<'_>,
-                stale: Vec<String>,
+                stale: super::Texts,
                 vectors: &pyo3::Bound<'_, pyo3::PyAny>,
-                texts: Option<Vec<String>>,
-                ids: Option<Vec<String>>,
-                metadatas: Option<Vec<std::collections::BTreeMap<String, String>>>,
+                texts: Option<super::Texts>,
+                ids: Option<super::Texts>,
+                metadatas: super::Metadatas,
             ) -> pyo3::PyResult<Vec<String>> {
                 let reply = super::replace(self.shared(), stale, vectors, texts, ids, metadatas)?;
                 super::answer(py, reply)
@@ -56,11 +56,11 @@ macro_rules! store_methods {
             fn replace_async<'py>(
                 &self,
                 py: pyo3::Python<'py>,
-                stale: Vec<String>,
+                stale: super::Texts,
                 vectors: &pyo3::Bound<'_, pyo3::PyAny>,
-                texts: Option<Vec<String>>,
-                ids: Option<Vec<String>>,
-                metadatas: Option<Vec<std::collections::BTreeMap<String, String>>>,
+                texts: Option<super::Texts>,
+                ids: Option<super::Texts>,
+                metadatas: super::Metadatas,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
                 let reply = super::replace(self.shared(), stale, vectors, texts, ids, metadatas)?;
                 super::promise(py, reply, std::convert::identity)
@@ -126,9 +126,9 @@ macro_rules! store_methods {
             fn get(
                 &self,
                 py: pyo3::Python<'_>,
-                ids: Vec<String>,
+                ids: super::Texts,
             ) -> pyo3::PyResult<Vec<Option<super::StoredEntry>>> {
-                let reply = self.shared().get(ids);
+                let reply = self.shared().get(ids.0);
                 Ok(super::looked_up(super::answer(py, reply)?))
             }
 
@@ -136,9 +136,9 @@ macro_rules! store_methods {
             fn get_async<'py>(
                 &self,
                 py: pyo3::Python<'py>,
-                ids: Vec<String>,
+                ids: super::Texts,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                let reply = self.shared().get(ids);
+                let reply = self.shared().get(ids.0);
                 super::promise(py, reply, super::looked_up)
             }
 
@@ -195,7 +195,7 @@ macro_rules! store_methods {
             fn delete(
                 &self,
                 py: pyo3::Python<'_>,
-                ids: Option<Vec<String>>,
+                ids: Option<super::Texts>,
                 r#where: Option<&pyo3::Bound<'_, pyo3::PyAny>>,
             ) -> pyo3::PyResult<usize> {
                 let reply = super::delete(self.shared(), ids, r#where)?;
@@ -207,7 +207,7 @@ macro_rules! store_methods {
             fn delete_async<'py>(
                 &self,
                 py: pyo3::Python<'py>,
-                ids: Option<Vec<String>>,
+                ids: Option<super::Texts>,
                 r#where: Option<&pyo3::Bound<'_, pyo3::PyAny>>,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
                 let reply = super::delete(self.shared(), ids, r#where)?;

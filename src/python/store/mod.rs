@@ -19,6 +19,7 @@ use std::time::Duration;
 use pyo3::BoundObject;
 use pyo3::prelude::*;
 
+use super::given::Listed;
 use super::vectors::{column, matrix, row};
 use super::{bridge, json};
 use crate::error::{Error, Result};
@@ -31,7 +32,8 @@ pub(super) use postgres::PgVectorStore;
 pub(super) use qdrant::QdrantVectorStore;
 
 type Shared = Arc<dyn Store>;
-type Metadatas = Option<Vec<BTreeMap<String, String>>>;
+type Texts = Listed<String>;
+type Metadatas = Option<Listed<BTreeMap<String, String>>>;
 
 /// One answer to a search.
 #[pyclass(frozen, module = "graphbit")]
@@ -197,15 +199,15 @@ fn looked_up(entries: Vec<Option<store::StoredEntry>>) -> Vec<Option<StoredEntry
 
 fn replace(
     store: Shared,
-    stale: Vec<String>,
+    stale: Texts,
     vectors: &Bound<'_, PyAny>,
-    texts: Option<Vec<String>>,
-    ids: Option<Vec<String>>,
+    texts: Option<Texts>,
+    ids: Option<Texts>,
     metadatas: Metadatas,
 ) -> PyResult<Reply<Vec<String>>> {
     let vectors = matrix("vectors", vectors)?;
     let entries = entries(&vectors, texts, ids, metadatas)?;
-    Ok(store.replace(stale, vectors, entries))
+    Ok(store.replace(stale.0, vectors, entries))
 }
 
 fn search(
@@ -230,11 +232,11 @@ fn search_many(
 
 fn delete(
     store: Shared,
-    ids: Option<Vec<String>>,
+    ids: Option<Texts>,
     conditions: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Reply<usize>> {
     match (ids, filter(conditions)?) {
-        (Some(ids), None) => Ok(store.delete(ids)),
+        (Some(ids), None) => Ok(store.delete(ids.0)),
         (None, Some(filter)) => Ok(store.delete_where(filter)),
         // Nothing named must never come to mean everything.
         (ids, _) => {
@@ -247,17 +249,17 @@ fn delete(
 /// The rows of an `add`, without their vectors.
 fn entries(
     vectors: &Matrix,
-    texts: Option<Vec<String>>,
-    ids: Option<Vec<String>>,
-    metadatas: Option<Vec<BTreeMap<String, String>>>,
+    texts: Option<Texts>,
+    ids: Option<Texts>,
+    metadatas: Metadatas,
 ) -> PyResult<Vec<Entry>> {
-    if let Some(row) = ids.iter().flatten().position(String::is_empty) {
+    if let Some(row) = ids.iter().flat_map(|ids| &ids.0).position(String::is_empty) {
         let text = format!("the id of row {row} is empty");
         return Err(Error::validation("ids", Some(""), &text).into());
     }
-    let mut texts = column("texts", texts, vectors)?;
-    let mut ids = column("ids", ids, vectors)?;
-    let mut metadatas = column("metadatas", metadatas, vectors)?;
+    let mut texts = column("texts", texts.map(|list| list.0), vectors)?;
+    let mut ids = column("ids", ids.map(|list| list.0), vectors)?;
+    let mut metadatas = column("metadatas", metadatas.map(|list| list.0), vectors)?;
     let entry = |_| Entry {
         id: ids.next().unwrap_or_default(),
         text: texts.next().unwrap_or_default(),

@@ -1,6 +1,5 @@
 //! `Executor`: the three doors of a run.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::super::errors::to_py_err;
+use super::super::given::GivenPath;
 use super::super::guard_rails::PyGuardRailPolicy;
 use super::super::json::class_of;
 use super::super::llm_config::PyLlmConfig;
@@ -117,11 +117,15 @@ impl PyExecutor {
         py: Python<'_>,
         workflow: &PyWorkflow,
         policy: Option<&Bound<'_, PyAny>>,
-        checkpoint: Option<PathBuf>,
+        checkpoint: Option<GivenPath>,
     ) -> PyResult<PyWorkflowResult> {
         // This thread will wait here, and its event loop with it.
         let ambient = Surroundings::capture(py, false)?.ambient();
-        let options = RunOptions { ambient, checkpoint, ..RunOptions::default() };
+        let options = RunOptions {
+            ambient,
+            checkpoint: checkpoint.map(|path| path.0),
+            ..RunOptions::default()
+        };
         let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         bridge::block_on(py, prepared.finish())
@@ -136,11 +140,15 @@ impl PyExecutor {
         py: Python<'py>,
         workflow: &PyWorkflow,
         policy: Option<&Bound<'py, PyAny>>,
-        checkpoint: Option<PathBuf>,
+        checkpoint: Option<GivenPath>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ambient = Surroundings::capture(py, true)?.ambient();
-        let options =
-            RunOptions { ambient, checkpoint, asynchronous: true, ..RunOptions::default() };
+        let options = RunOptions {
+            ambient,
+            checkpoint: checkpoint.map(|path| path.0),
+            asynchronous: true,
+            ..RunOptions::default()
+        };
         let prepared = self.prepare(workflow, policy, options)?;
         let progress = prepared.progress();
         let finished = prepared.finish();
@@ -159,13 +167,17 @@ impl PyExecutor {
         workflow: &PyWorkflow,
         policy: Option<&Bound<'_, PyAny>>,
         stream_mode: Option<&str>,
-        checkpoint: Option<PathBuf>,
+        checkpoint: Option<GivenPath>,
     ) -> PyResult<PyWorkflowStream> {
         let mode = stream_mode.map(StreamMode::from_name).transpose()?.unwrap_or_default();
         // Known only once somebody iterates.
         let surroundings = Surroundings::capture(py, false)?;
         let ambient = surroundings.ambient();
-        let options = RunOptions { ambient, checkpoint, ..RunOptions::default() };
+        let options = RunOptions {
+            ambient,
+            checkpoint: checkpoint.map(|path| path.0),
+            ..RunOptions::default()
+        };
         let prepared = self.prepare(workflow, policy, options)?;
         Ok(PyWorkflowStream::new(prepared.stream(mode), surroundings))
     }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
+use super::super::chat_types::{Reduced, reduced};
 use super::super::json;
 use crate::workflow::{RunState, WorkflowResult};
 
@@ -91,6 +93,20 @@ impl PyWorkflowResult {
     /// What is told of the whole run.
     fn get_all_node_response_metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         json::into_python(py, &self.0.metadata())
+    }
+
+    #[classmethod]
+    #[pyo3(name = "_restore")]
+    fn restore(_class: &Bound<'_, PyType>, text: &str) -> PyResult<Self> {
+        Ok(Self(Arc::new(WorkflowResult::restored(text)?)))
+    }
+
+    /// So that an exception that carries one crosses process pools.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        let text = self.0.saved().map_err(|error| {
+            PyTypeError::new_err(format!("cannot pickle this WorkflowResult: {error}"))
+        })?;
+        reduced::<Self>(py, (text,))
     }
 
     fn __repr__(&self) -> String {
