@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphbit._graphbit import LlmResponse
+    from graphbit._graphbit import LlmResponse, WorkflowResult
 
 __all__ = [
     "BY_KIND",
@@ -61,10 +61,10 @@ class GraphbitError(Exception):
         provider: Who answered, for example `"openai"`.
         model: The model or deployment that was asked, when one was.
         operation: What was asked for, for example `"complete"`.
-        attempts: How many attempts the call made, when it made any.
+        attempts: How many attempts the call made, when it got that far.
         status_code: The HTTP status, when there was one.
         request_id: The provider's own id for the request, when it sent one.
-        retry_after: Seconds the server asked us to wait, when it did.
+        retry_after: Seconds the server asked us to wait, when it did; what is longer than 120 is cut to it.
         index: Which prompt of `complete_many` failed.
         results: What a call for many things had finished before it raised, `None` in the other places;
             of `embed_array` an array, NaN in the other rows.
@@ -130,7 +130,7 @@ class ConfigurationError(GraphbitError, ValueError, RuntimeError):
 
 
 class UnsupportedError(ConfigurationError):
-    """The provider offers no such operation."""
+    """The store offers no such operation."""
 
     kind = "unsupported"
 
@@ -184,9 +184,14 @@ class NetworkError(GraphbitError, ConnectionError, RuntimeError):
 
 
 class RequestTimeoutError(GraphbitError, TimeoutError, RuntimeError):
-    """A time limit of this library fired."""
+    """A time limit of this library fired, or the server said so (HTTP 408).
+
+    Attributes:
+        partial_result: What had finished, when it was the time limit of a workflow's run; else `None`.
+    """
 
     kind = "timeout"
+    partial_result: WorkflowResult | None = None
 
 
 class CircuitOpenError(GraphbitError, RuntimeError):

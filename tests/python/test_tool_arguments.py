@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import decimal
 import json
 import pathlib
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, TypedDict, Union
 
 import pytest
-from graphbit.tools import ArgumentError, bind_tools
+from graphbit.tools import ArgumentError, bind_tools, parameters_schema
 from graphbit.tools.arguments import fitted, parameters_of
 from graphbit.tools.conversion import UnfitError, converted
 from hypothesis import given, settings
@@ -261,3 +263,143 @@ def test_json_too_deep_is_malformed() -> None:
     assert bound.run(f'{{"b": {deep}}}') == (False, "Invalid tool call format")
     half = "[" * 400 + "]" * 400
     assert bound.run(f'{{"b": {half}}}')[0] in (True, False)
+
+
+@dataclasses.dataclass
+class Beside:
+    """As `annotated_types`, pydantic and msgspec write their bounds: known by name alone."""
+
+    gt: Any = None
+    ge: Any = None
+    lt: Any = None
+    le: Any = None
+    multiple_of: Any = None
+    min_length: Any = None
+    max_length: Any = None
+    pattern: Any = None
+    metadata: Any = None
+
+
+BOUNDS: list[tuple[Any, dict[str, Any], list[Any], list[Any], str]] = [
+    (
+        Annotated[int, Beside(gt=3, le=10**400)],
+        {"type": "integer", "exclusiveMinimum": 3},
+        [4, "5", 10**400],
+        [3, "-1", 10**400 + 1],
+        f"an integer, greater than 3 and at most {10**400}",
+    ),
+    (
+        Annotated[float, Beside(ge=0, lt=1.5), Beside(ge=-1)],
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 1.5},
+        [0, 1.4],
+        [-0.5, 1.5, 10**400],
+        "a number, at least 0 and less than 1.5 and at least -1",
+    ),
+    (
+        Annotated[float, Beside(multiple_of=0.1)],
+        {"type": "number", "multipleOf": 0.1},
+        [0.3, 7, "1.1"],
+        [0.35, float("inf")],
+        "a number, a multiple of 0.1",
+    ),
+    (
+        Annotated[decimal.Decimal, Beside(le=1.1)],
+        {"type": "number", "maximum": 1.1},
+        ["1.1"],
+        ["1.11"],
+        "a number, at most 1.1",
+    ),
+    (
+        Annotated[str, Beside(min_length=2, max_length=3, pattern="^a")],
+        {"type": "string", "minLength": 2, "maxLength": 3, "pattern": "^a"},
+        ["ab", "abc"],
+        ["a", "abcd", "bab"],
+        "a string, with at least 2 characters and with at most 3 characters and matching ^a",
+    ),
+    (
+        Annotated[list[Annotated[int, Beside(lt=5)]], Beside(min_length=1)],
+        {"type": "array", "items": {"type": "integer", "exclusiveMaximum": 5}, "minItems": 1},
+        [[1], "[4]"],
+        [[]],
+        "a list, each an integer, less than 5, with at least 1 item",
+    ),
+    (
+        Annotated[dict[str, int], Beside(max_length=1)],
+        {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 1},
+        [{}, {"a": 1}],
+        [{"a": 1, "b": 2}],
+        "an object, with at most 1 entry",
+    ),
+    (
+        Annotated[Optional[int], Beside(metadata=[Beside(ge=2)])],
+        {"type": "integer", "minimum": 2},
+        [2, None],
+        [1],
+        "an integer or null, at least 2",
+    ),
+    (
+        Annotated[datetime.date, Beside(gt=datetime.date(2026, 1, 1))],
+        {"type": "string", "format": "date"},
+        ["2026-01-02"],
+        ["2026-01-01"],
+        "a date like 2026-01-31, greater than 2026-01-01",
+    ),
+    # What says nothing about a value, in a language of its own, or is no limit, is no bound.
+    (Annotated[str, Beside(gt=3)], {"type": "string"}, ["1"], [], "a string, greater than 3"),
+    (
+        Annotated[str, Beside(pattern=r"\p{L}")],
+        {"type": "string", "pattern": r"\p{L}"},
+        ["1"],
+        [],
+        r"a string, matching \p{L}",
+    ),
+    (
+        Annotated[int, Beside(gt=len, multiple_of=0, min_length="x"), re.compile("y")],
+        {"type": "integer"},
+        [3],
+        [],
+        "an integer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("hint", "schema", "within", "outside", "words"), BOUNDS)
+def test_bounds_are_shown_and_kept(
+    hint: Any, schema: dict[str, Any], within: list[Any], outside: list[Any], words: str
+) -> None:
+    called: list[Any] = []
+
+    def tool(value):  # type: ignore[no-untyped-def]
+        called.append(value)
+
+    tool.__annotations__["value"] = hint
+    shown = parameters_schema(tool)["properties"]["value"]
+    assert shown.pop("description") == "Parameter value"
+    assert shown == schema
+    for value in within:
+        fitted(parameters_of(tool), {"value": value})
+    for value in outside:
+        with pytest.raises(ArgumentError) as refused:
+            fitted(parameters_of(tool), {"value": value})
+        assert str(refused.value).endswith(f", but should be {words}.")
+    with pytest.raises(ArgumentError, match=f"give {re.escape(words)}\\."):
+        fitted(parameters_of(tool), {})
+
+
+def test_pydantic_s_bounds_are_shown_and_kept() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    for hint in (
+        Annotated[int, pydantic.Field(gt=0)],
+        pydantic.PositiveInt,
+        pydantic.conint(gt=0),
+    ):
+
+        def tool(count):  # type: ignore[no-untyped-def]
+            return count
+
+        tool.__annotations__["count"] = hint
+        [bound] = bind_tools([tool])
+        assert bound.parameters["properties"]["count"]["exclusiveMinimum"] == 0
+        assert bound.run('{"count": 1}') == (True, "1")
+        sentence = "Argument 'count' is 0, but should be an integer, greater than 0."
+        assert bound.run('{"count": 0}') == (False, sentence)

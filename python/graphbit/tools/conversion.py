@@ -28,6 +28,7 @@ import uuid
 from typing import Any
 
 from graphbit.tools import hints
+from graphbit.tools.bounds import bounds_among
 from graphbit.tools.rendering import compact, json_value
 
 if typing.TYPE_CHECKING:
@@ -80,9 +81,18 @@ def article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def expected(hint: Any) -> str:  # noqa: PLR0911 - a line for each sort of hint
+def expected(hint: Any) -> str:
     """What a hint asks for, in words that stand behind "should be"."""
-    hint, _ = hints.bare(hint)
+    hint, beside = hints.annotated(hint)
+    words = _expected(hint)
+    bounds = bounds_among(beside)
+    if not bounds:
+        return words
+    noun = words.split(",")[0].rsplit(" ", 1)[-1]  # of "a list, each a string" the list
+    return f"{words}, {' and '.join(bound.words(noun) for bound in bounds)}"
+
+
+def _expected(hint: Any) -> str:  # noqa: PLR0911 - a line for each sort of hint
     if hint is None or hint is type(None):
         return "null"
     members = hints.union_members(hint)
@@ -116,7 +126,15 @@ def converted(value: Any, hint: Any) -> Any:
     Raises:
         UnfitError: If there is no plain way to it.
     """
-    hint, _ = hints.bare(hint)
+    bare, beside = hints.annotated(hint)
+    result = _converted(value, bare)
+    # None is one of the choices of a union, and no number.
+    if result is not None and not all(bound.kept_by(result) for bound in bounds_among(beside)):
+        raise UnfitError(value, expected(hint))
+    return result
+
+
+def _converted(value: Any, hint: Any) -> Any:
     if hint is hints.EMPTY or hint is Any or hint is object or isinstance(hint, str):
         return value
     if hint is None or hint is type(None):

@@ -110,13 +110,16 @@ def is_pydantic_model(hint: Any) -> bool:
     )
 
 
-def bare(hint: Any) -> tuple[Any, str | None]:
-    """A hint without `Annotated`, `NewType`, type aliases and qualifiers, and its description if any."""
-    description: str | None = None
+def annotated(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A hint without `Annotated`, `NewType`, type aliases and qualifiers, and what stands beside it.
+
+    That is what `Annotated` holds behind the type, the outermost first.
+    """
+    beside: tuple[Any, ...] = ()
     for _ in range(32):  # an alias may name itself
         origin = typing.get_origin(hint)
         if hasattr(hint, "__metadata__"):
-            description = description or _described(hint.__metadata__)
+            beside += hint.__metadata__
             hint = hint.__origin__
         elif hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
@@ -132,7 +135,19 @@ def bare(hint: Any) -> tuple[Any, str | None]:
             hint = _bound(hint)
         else:
             break
-    return hint, description
+    return hint, beside
+
+
+def described(metadata: tuple[Any, ...]) -> str | None:
+    """The first description in what stands beside a hint in `Annotated`."""
+    for item in metadata:
+        if isinstance(item, str):
+            return item
+        for attribute in ("description", "documentation"):
+            text = getattr(item, attribute, None)
+            if isinstance(text, str) and text:
+                return text
+    return None
 
 
 def type_arguments(hint: Any) -> tuple[Any, ...]:
@@ -149,7 +164,7 @@ def union_members(hint: Any) -> tuple[Any, ...] | None:
 
 def accepts_none(hint: Any) -> bool:
     """Whether ``None`` is a value of this hint."""
-    hint, _ = bare(hint)
+    hint, _ = annotated(hint)
     if hint is None or hint is _NONE_TYPE or hint is Any or hint is object or hint is EMPTY:
         return True
     if isinstance(hint, str):
@@ -170,17 +185,6 @@ def _qualifier(origin: Any) -> str | None:
     module = getattr(origin, "__module__", "")
     known = name in _QUALIFIERS and module in ("typing", "typing_extensions", "dataclasses")
     return name if known else None
-
-
-def _described(metadata: tuple[Any, ...]) -> str | None:
-    for item in metadata:
-        if isinstance(item, str):
-            return item
-        for attribute in ("description", "documentation"):
-            text = getattr(item, attribute, None)
-            if isinstance(text, str) and text:
-                return text
-    return None
 
 
 def _signature(function: Any) -> inspect.Signature:

@@ -28,7 +28,7 @@ import typing
 import uuid
 from typing import Any
 
-from graphbit.tools import hints
+from graphbit.tools import bounds, hints
 from graphbit.tools.docstrings import parameter_descriptions
 
 Schema = dict[str, Any]
@@ -88,7 +88,8 @@ def parameters_schema(function: Any, *, docstring: str | None = None) -> Schema:
 
 
 def _property(builder: _Builder, each: hints.Parameter, described: str | None) -> Schema:
-    hint, annotated = hints.bare(each.hint)
+    hint, beside = hints.annotated(each.hint)
+    annotated = hints.described(beside)
     members = hints.union_members(hint)
     schema: Schema | None = None
     if members is not None and hints.accepts_none(hint):
@@ -99,6 +100,7 @@ def _property(builder: _Builder, each: hints.Parameter, described: str | None) -
             schema = builder.of(hint)
     if schema is None:
         schema = builder.of(hint)
+    schema.update(bounds.schema_of(bounds.bounds_among(beside), schema))
     own = schema.get("description")
     schema["description"] = annotated or described or own or f"Parameter {each.name}"
     default = _default(each.default)
@@ -138,7 +140,8 @@ class _Builder:
 
     def of(self, hint: Any) -> Schema:
         """The schema of a hint, a new dict that the caller may change."""
-        hint, description = hints.bare(hint)
+        hint, beside = hints.annotated(hint)
+        description = hints.described(beside)
         if self._depth >= _DEEPEST:  # an alias that contains itself
             return {}
         self._depth += 1
@@ -146,6 +149,7 @@ class _Builder:
             schema = self._of(hint)
         finally:
             self._depth -= 1
+        schema.update(bounds.schema_of(bounds.bounds_among(beside), schema))
         if description:
             schema["description"] = description
         return schema
