@@ -360,7 +360,7 @@ class LlmConfig:
         headers: Mapping[str, str] | None = None,
         http_proxy: str | None = None,
     ) -> LlmConfig:
-        """DeepSeek. The key has at least 8 bytes; the model defaults to `deepseek-chat`."""
+        """DeepSeek. The key has at least 8 bytes; the model defaults to `deepseek-flash`."""
 
     @staticmethod
     def perplexity(

@@ -45,7 +45,10 @@ impl Policy {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let document: Value = serde_json::from_str(text)
             .map_err(|error| refused(format_args!("the policy is not valid JSON: {error}")))?;
-        let Value::Object(document) = document else { return Ok(Self::default()) };
+        let Value::Object(document) = document else {
+            tracing::warn!("the document of a policy is no JSON object: inactive");
+            return Ok(Self::default());
+        };
         let Self { name, version, .. } = Self::default();
         let name = word(&document, "policy_name", name)?;
         let inner = document.get("guardrail_policy");
@@ -57,16 +60,36 @@ impl Policy {
                 false
             }
         };
-        let flag = |name: &str| inner.and_then(|inner| inner.get(name)?.as_bool());
-        let listed = inner.and_then(|inner| inner.get("pii_rules")?.as_array());
-        Ok(Self {
+        if inner.is_some_and(|inner| !inner.is_object()) {
+            tracing::warn!(policy = name, "'guardrail_policy' is no object: passed over");
+        }
+        let entry = |entry: &str| inner?.get(entry).filter(|given| !given.is_null());
+        let flag = |flag: &str| {
+            let given = entry(flag)?;
+            if !given.is_boolean() {
+                tracing::warn!(policy = name, "'{flag}' is not true or false: passed over");
+            }
+            given.as_bool()
+        };
+        let listed = entry("pii_rules");
+        if listed.is_some_and(|listed| !listed.is_array()) {
+            tracing::warn!(policy = name, "'pii_rules' is no list: passed over");
+        }
+        let listed = listed.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let policy = Self {
             version: word(&document, "policy_version", version)?,
             active,
-            rules: rules(&name, listed.map(Vec::as_slice).unwrap_or_default())?,
+            rules: rules(&name, listed)?,
             masking: flag("masking"),
             mapping: flag("mapping"),
             name,
-        })
+        };
+        // Rules under another name, or in another place, are no rules here.
+        if policy.masks() && policy.rules.is_empty() {
+            let policy = policy.name();
+            tracing::warn!(policy, "active without rules in 'guardrail_policy': nothing is hidden");
+        }
+        Ok(policy)
     }
 
     /// Its name; `default` unless given.

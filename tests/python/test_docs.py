@@ -55,8 +55,25 @@ def environment(base_url: str) -> dict[str, str]:
     return addresses | dict.fromkeys((*keys, "REPLICATE_API_TOKEN"), "sk-0123456789abcdef0123")
 
 
+def assert_each_call_is_answered(messages: list[dict[str, Any]]) -> None:
+    """As services demand it: behind each turn with calls one result for each, in any order."""
+    open_calls: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            assert message["tool_call_id"] in open_calls, messages
+            open_calls.remove(message["tool_call_id"])
+        else:
+            assert open_calls == [], messages
+            open_calls = [call["id"] for call in message.get("tool_calls") or ()]
+    assert open_calls == [], messages
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_compiles_and_runs(page: Path, run_child: Any, server: Any, tmp_path: Path) -> None:
+    # Two calls in one answer show what a page does wrong with the second.
+    question = "What is the weather in Oslo?"
+    asks = [[name, "get_weather", {"town": "Oslo"}] for name in ("one", "other")]
+    server.behaviour(replies=[{"prompt": question, "turn": 0, "tool_calls": asks}])
     program = ["import os", "import sys"]
     for code, runs in blocks(page):
         compile(code, str(page), "exec")
@@ -67,6 +84,12 @@ def test_code_compiles_and_runs(page: Path, run_child: Any, server: Any, tmp_pat
     child = run_child("\n".join(program), timeout=50, env=environment(server.base_url) | folder)
     assert child.returncode == 0, child.stderr
     assert child.stderr == ""
+    asked = [json.loads(entry["body"]) for entry in server.log() if "chat/comp" in entry["path"]]
+    for body in asked:
+        assert_each_call_is_answered(body["messages"])
+    if page.name == "chat.md":
+        roles = [[message["role"] for message in body["messages"]] for body in asked]
+        assert ["user", "assistant", "tool", "tool"] in roles
 
 
 def test_the_entry_pages_have_code_that_runs() -> None:

@@ -115,3 +115,7 @@ def test_errno_is_not_read_out_of_a_message() -> None:
     assert error.errno is None
     assert str(error) == "notes.md: no such file"
     assert repr(error) == "DocumentError('notes.md: no such file')"
+
+
+def test_a_time_limit_that_was_no_run_s_has_no_partial_result() -> None:
+    assert exceptions.RequestTimeoutError("late").partial_result is None

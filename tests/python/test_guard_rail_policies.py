@@ -70,14 +70,63 @@ def test_a_pattern_that_cannot_be_used_is_named(pattern: str, reason: str) -> No
     assert reason in str(refused.value)
 
 
+def told(document: object, caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    """Whether reading this policy logs a warning with these words."""
+
+    def found() -> bool:
+        return any(words in record.getMessage() for record in caplog.records)
+
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "graphbit"):
+        GuardRailPolicyConfig.from_json(json.dumps(document))
+        until = time.monotonic() + 5
+        while not found() and time.monotonic() < until:
+            time.sleep(0.01)
+    return found()
+
+
 def test_a_rule_that_protects_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
     rules = [{"type": "dictionary", "name": "N", "pattern": "joe"}]
-    with caplog.at_level(logging.WARNING, "graphbit"):
-        GuardRailPolicyConfig.from_json(json.dumps({"guardrail_policy": {"pii_rules": rules}}))
-        until = time.monotonic() + 5
-        while not caplog.records and time.monotonic() < until:
-            time.sleep(0.01)
-    assert any("passed over" in record.getMessage() for record in caplog.records)
+    assert told({"guardrail_policy": {"pii_rules": rules}}, caplog, "a rule is passed over")
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"guardrail_policy": {"pii_rules": RULES[0]}}, "'pii_rules' is no list"),
+        ({"guardrail_policy": {"rules": RULES}}, "active without rules"),
+        ({"guardrail_policy": RULES}, "'guardrail_policy' is no object"),
+        ({"guardrail_policy": None}, "'guardrail_policy' is no object"),
+        ({"guardrail_policy": None}, "active without rules"),
+        ({"pii_rules": RULES, "active": True}, "active without rules"),
+        ({"guardrail_policy": {"pii_rules": RULES, "mapping": "true"}}, "'mapping' is not true"),
+        ({"guardrail_policy": {"pii_rules": RULES, "masking": 1}}, "'masking' is not true"),
+    ],
+)
+def test_a_document_that_protects_nothing_is_told(
+    document: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert told({"policy_name": "mine", **document}, caplog, words)
+    # What an earlier test caused may come as late as now.
+    assert any(
+        words in record.getMessage() and "policy=mine" in record.getMessage()
+        for record in caplog.records
+    )
+
+
+def test_other_documents_that_do_nothing_are_told_or_meant(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for document in (
+        {},
+        {"active": False, "guardrail_policy": {"rules": RULES}},
+        {"guardrail_policy": {"masking": False}},
+        {"guardrail_policy": {"pii_rules": RULES, "masking": None, "mapping": True}},
+    ):
+        GuardRailPolicyConfig.from_json(json.dumps(document))
+    # Records come in order: what those before it had to say would be there.
+    assert told(RULES, caplog, "no JSON object")
+    assert len(caplog.records) == 1
 
 
 def test_files(tmp_path: Path) -> None:

@@ -164,6 +164,25 @@ def test_parameters_of_the_exact_mode(make: Any) -> None:
             assert make(size, 0, exact=True, unit=unit).split_text("世界") != []
 
 
+def test_a_length_that_nobody_has_room_for_ends_no_process(run_child: Any) -> None:
+    child = run_child(
+        """
+        from graphbit import RecursiveSplitter, SentenceSplitter
+        for length in (10**15, 2**62):
+            for call in (
+                lambda: RecursiveSplitter(5).split_texts(range(length)),
+                lambda: RecursiveSplitter(5, 0, range(length)),
+                lambda: SentenceSplitter(5, 0, range(length)),
+            ):
+                try:
+                    call()
+                except TypeError:
+                    print("refused")
+        """
+    )
+    assert (child.returncode, child.stdout.split()) == (0, ["refused"] * 6), child
+
+
 @settings(max_examples=300)
 @given(
     text=st.text(max_size=120),

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import multiprocessing
+import pickle
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from graphbit import Executor, WorkflowResult
+from graphbit import (
+    Executor,
+    GuardRailPolicyConfig,
+    LlmConfig,
+    Node,
+    WorkflowResult,
+    exceptions,
+)
 from llm_setup import wait_until
 from simulator import Server
 from workflow_setup import (
@@ -168,6 +178,58 @@ def test_execute_times_out_in_0_6_8_s_words_and_keeps_what_was_done(server: Serv
     wait_until(lambda: server.stats()["disconnects"] == 1)
     time.sleep(0.3)
     assert asked(server, "b") == [] and len(bodies(server)) == 2
+
+
+def test_a_time_limit_copies_and_pickles_with_what_was_done(server: Server) -> None:
+    server.behaviour(
+        replies=[says("json", '{"n": [1.1, null, "ü"]}'), says("slow", latency_ms=5000)]
+    )
+    policy = GuardRailPolicyConfig.from_json(
+        '{"guardrail_policy": {"pii_rules": [{"type": "regex", "name": "N", "pattern": "ü"}]}}'
+    )
+    made = workflow([agent("json"), agent("slow")])
+    with pytest.raises(exceptions.RequestTimeoutError) as caught:
+        executor(server, timeout_seconds=1).execute(made, policy)
+    error = caught.value
+    for again in (
+        pickle.loads(pickle.dumps(error)),
+        copy.copy(error),
+        copy.deepcopy(error),
+    ):
+        assert type(again) is type(error) and str(again) == str(error)
+        assert again.kind == "timeout" and again.operation == "workflow_execution"
+        one, other = again.partial_result, error.partial_result
+        assert one is not None and other is not None
+        assert one.get_node_output("json") == '{"n":[1.1,null,"ü"]}'
+        assert repr(one) == repr(other) and one.state() == other.state() == "Cancelled"
+        assert one.execution_time_ms() == other.execution_time_ms()
+        assert one.variables() == other.variables() and one.output() == other.output()
+        told = one.get_all_node_response_metadata()
+        assert told == other.get_all_node_response_metadata()
+        assert "ü" not in str(told)
+
+
+def timed_out() -> None:
+    """Runs in another process, so it imports and asks by itself."""
+
+    def slow(messages: list[dict[str, Any]], **_: Any) -> str:
+        if messages[-1]["content"].endswith("slow"):
+            time.sleep(5)
+        return "done"
+
+    made = workflow([Node.agent("a", "quick"), Node.agent("b", "slow")])
+    Executor(LlmConfig.from_callable(slow), timeout_seconds=1).execute(made)
+
+
+def test_a_time_limit_crosses_process_pools() -> None:
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, mp_context=context) as pool,
+        pytest.raises(exceptions.RequestTimeoutError, match="timed out after 1s") as caught,
+    ):
+        pool.submit(timed_out).result(timeout=60)
+    partial = caught.value.partial_result
+    assert partial is not None and partial.get_node_output("a") == "done"
 
 
 def test_run_async_times_out_in_0_6_8_s_words(server: Server) -> None:

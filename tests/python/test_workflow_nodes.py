@@ -319,18 +319,19 @@ def test_a_run_works_on_the_graph_as_it_was(server: Server) -> None:
 # --- the classes
 
 
-def test_none_is_made_copied_subclassed_or_pickled(server: Server) -> None:
+def test_none_is_made_or_subclassed_and_results_alone_copied_and_pickled(server: Server) -> None:
     made = workflow([agent("a")])
     run = executor(server)
-    results = [run.execute(made), run.execute_streaming(made)]
-    for thing in [agent("n"), made, run, *results]:
+    result = run.execute(made)
+    for thing in [agent("n"), made, run, run.execute_streaming(made), result]:
         assert {thing: 1}[thing] == 1 and thing != object()
         with pytest.raises(TypeError):
-            copy.copy(thing)
-        with pytest.raises(TypeError):
-            pickle.dumps(thing)
-        with pytest.raises(TypeError):
             type("Special", (type(thing),), {})
+        if thing is not result:
+            with pytest.raises(TypeError):
+                copy.copy(thing)
+            with pytest.raises(TypeError):
+                pickle.dumps(thing)
 
 
 def test_the_names_are_where_0_6_8_has_them() -> None:

@@ -34,6 +34,7 @@ from graphbit import (
     ToolRegistry,
     ToolResult,
     VectorStore,
+    WorkflowResult,
     exceptions,
     get_prices,
     set_prices,
@@ -206,6 +207,7 @@ def errors(error: GraphbitError) -> None:
     assert_type(error.retry_after, float | None)
     assert_type(error.index, int | None)
     assert_type(exceptions.ResponseError().response, LlmResponse | None)
+    assert_type(exceptions.RequestTimeoutError().partial_result, WorkflowResult | None)
     assert_type(exceptions.BY_KIND["timeout"], type[GraphbitError])
 
 
