@@ -180,8 +180,10 @@ impl<R: FrameReader> StreamDecoder<R> {
         let whole: Value = serde_json::from_str(text).unwrap_or_default();
         let holds = |name: &str| whole.get(name).is_some_and(|value| !value.is_null());
         if holds("error") || holds("choices") {
+            let before = events.len();
             self.reader.read(text, &mut self.progress, events);
-            self.heard = true;
+            // Another dialect's answer says nothing here, and must not pass for an empty one.
+            self.heard = events.len() > before || self.progress.finish_reason.is_some();
         }
     }
 

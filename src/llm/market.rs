@@ -86,6 +86,10 @@ fn a_body_that_is_no_stream_is_read_as_a_whole() {
     let fault = json!({"error": {"message": "bad", "code": 429}});
     let mut read = events(stream_decoder(Wire::COMMON), fault.to_string().as_bytes(), 9);
     assert_eq!(read.pop().unwrap().unwrap_err().kind(), Kind::RateLimited);
+    for unread in [json!({"choices": [{"message": {"tool_calls": [7]}}]}), json!({"choices": []})] {
+        let mut read = events(stream_decoder(Wire::COMMON), unread.to_string().as_bytes(), 9);
+        assert_eq!(read.pop().unwrap().unwrap_err().kind(), Kind::Decode, "{unread}");
+    }
     let whole = json!({"id": "r", "choices": [{"message": {"content": "all of it"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2}});
     let body = serde_json::to_string_pretty(&whole).unwrap();

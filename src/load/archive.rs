@@ -106,13 +106,13 @@ fn refused(text: String) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
+pub(super) mod testing {
+    //! Archives for tests.
 
-    use super::*;
-    use crate::load::Limits;
+    use std::io::{Cursor, Write};
 
-    fn packed(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    /// An archive of parts by their names.
+    pub(in crate::load) fn packed(parts: &[(&str, &[u8])]) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, bytes) in parts {
             writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
@@ -120,6 +120,13 @@ mod tests {
         }
         writer.finish().unwrap().into_inner()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::packed;
+    use super::*;
+    use crate::load::Limits;
 
     #[test]
     fn names_are_found_however_they_are_written() {

@@ -17,6 +17,7 @@ from typing import Any
 import graphbit
 import pytest
 from graphbit import DocumentContent, DocumentLoader, DocumentLoaderConfig, exceptions
+from loader_setup import load
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "loader-cases.json").read_text("utf-8"))["cases"]
@@ -28,13 +29,6 @@ TYPES = ["txt", "pdf", "docx", "json", "csv", "xml", "html", "xlsb", "xlsx", "xl
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def load(content: str | bytes, document_type: str, **keywords: Any) -> DocumentContent:
-    raw = content if isinstance(content, bytes) else content.encode()
-    Path("document").write_bytes(raw)
-    loader = DocumentLoader(DocumentLoaderConfig(**keywords))
-    return loader.load_document("document", document_type)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

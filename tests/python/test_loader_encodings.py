@@ -5,22 +5,14 @@ from __future__ import annotations
 import json
 from encodings.aliases import aliases
 from pathlib import Path
-from typing import Any
 
 import pytest
-from graphbit import DocumentContent, DocumentLoader, DocumentLoaderConfig
+from loader_setup import load
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def load(content: str | bytes, document_type: str, **keywords: Any) -> DocumentContent:
-    raw = content if isinstance(content, bytes) else content.encode()
-    Path("document").write_bytes(raw)
-    loader = DocumentLoader(DocumentLoaderConfig(**keywords))
-    return loader.load_document("document", document_type)
 
 
 @pytest.mark.parametrize(

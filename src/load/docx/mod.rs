@@ -116,21 +116,11 @@ fn plain(body: &str, meter: &mut Meter) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Cursor, Write};
-
     use super::*;
     use crate::load::Limits;
+    use crate::load::archive::testing::packed;
 
     const KIND: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
-
-    fn packed(parts: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, bytes) in parts {
-            writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
-            writer.write_all(bytes).unwrap();
-        }
-        writer.finish().unwrap().into_inner()
-    }
 
     fn references(targets: &[(&str, &str)]) -> Vec<u8> {
         let list = targets.iter().enumerate().map(|(number, (kind, target))| {
